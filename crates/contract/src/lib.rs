@@ -1,0 +1,17 @@
+//! What Patchyard asks of the world, as traits: providers, the store, the package cache, the clock.
+//!
+//! Implementations live in rooms of their own and never import the engine; the engine never names
+//! an implementation. Every trait has one test suite (feature `suite`) that each implementation,
+//! simulated and real, passes.
+
+mod cache;
+mod clock;
+mod provider;
+mod store;
+#[cfg(feature = "suite")]
+pub mod suite;
+
+pub use cache::{CacheError, PackageCache};
+pub use clock::Clock;
+pub use provider::{Ask, Call, ImageSource, Leftover, Note, Progress, Provider, ProviderError};
+pub use store::{Append, AuditHead, AuditReport, LockGuard, Store, StoreError};

@@ -1,0 +1,218 @@
+//! Providers: how the targets of one host are found, read, changed and changed back.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use patchyard_types::{
+    Action, Direction, HostId, ImageUpdate, Inventory, PackageChange, PatchSet, PendingPatch, Plan, Probe,
+    Record, RunId, Snapshot, Step, StepError, Subject, TagMove, Target,
+};
+use thiserror::Error;
+
+/// Why a provider could not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ProviderError {
+    /// The host did not answer or the connection broke.
+    #[error("cannot reach {host}: {reason}")]
+    Unreachable {
+        /// The host, as the user named it.
+        host: String,
+        /// What was seen, with what to do.
+        reason: String,
+    },
+    /// The host answered and said no: permission, unsupported version.
+    #[error("{host} refused: {reason}")]
+    Denied {
+        /// The host, as the user named it.
+        host: String,
+        /// What was said, with what to do.
+        reason: String,
+    },
+    /// The question has no answer for this target: no package manager, a repository that cannot be
+    /// reached, a solver that refuses.
+    #[error("{reason}")]
+    NoAnswer {
+        /// The reason in one line.
+        reason: String,
+        /// What the operator can do; empty when there is nothing.
+        hint: String,
+    },
+    /// The object is gone.
+    #[error("{object} does not exist any more")]
+    Gone {
+        /// What was looked for.
+        object: String,
+    },
+    /// The controller's own disk or state is in the way.
+    #[error("{reason}")]
+    Local {
+        /// What happened, with what to do.
+        reason: String,
+    },
+}
+
+/// How pending patches are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ask {
+    /// Let the solver remove packages.
+    pub allow_remove: bool,
+}
+
+/// A remark on long work, for a progress bar; nothing depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// What is going on, in a few words.
+    pub text: String,
+    /// Done and whole, in the work's own unit (bytes mostly), where known.
+    pub part: Option<(u64, u64)>,
+}
+
+/// Where remarks go.
+pub trait Progress: Send + Sync {
+    /// Takes a remark; must not block.
+    fn note(&self, note: Note);
+}
+
+/// An image that another host already has.
+#[derive(Clone)]
+pub struct ImageSource {
+    /// Who has it.
+    pub provider: Arc<dyn Provider>,
+    /// Its id there, and so everywhere.
+    pub image: String,
+}
+
+/// One effect on one target: what the engine hands to a provider.
+#[derive(Clone)]
+pub struct Call {
+    /// The run; every created object's name and label derives from it.
+    pub run: RunId,
+    /// The step.
+    pub step: Step,
+    /// Do it, or take it back.
+    pub direction: Direction,
+    /// The plan that is carried out.
+    pub plan: Arc<Plan>,
+    /// What the run's earlier steps left on record.
+    pub records: BTreeMap<Step, Record>,
+    /// The same patch set's image on another host, built there earlier in this rollout: moved, not
+    /// built again.
+    pub source: Option<ImageSource>,
+    /// Where remarks on long work go.
+    pub progress: Option<Arc<dyn Progress>>,
+}
+
+impl Call {
+    /// The action this run carries out.
+    ///
+    /// # Errors
+    /// When the plan has no such action or patch set: a broken plan.
+    pub fn action(&self) -> Result<(&Action, &PatchSet), StepError> {
+        self.plan
+            .decisions
+            .actions
+            .get(self.run.action)
+            .and_then(|action| Some((action, self.plan.patch_set(action)?)))
+            .ok_or_else(|| StepError::Unknown(format!("the plan has no action for run {}", self.run)))
+    }
+}
+
+/// An object of Patchyard's own that no unfinished run and no snapshot needs any more.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Leftover {
+    /// `container`, `image`, `tag`, `volume`, `file`.
+    pub kind: String,
+    /// Its name or id.
+    pub name: String,
+    /// The run it was made for, where its label says.
+    pub run: Option<RunId>,
+    /// What it takes on disk, in bytes, where known.
+    pub size: u64,
+}
+
+/// One host and how its targets are handled.
+///
+/// Reading never changes a target; own helpers are gone afterwards, also when the future is dropped
+/// (at the latest by [`Provider::leftovers`]). `perform` may be called again after a crash: it looks
+/// first whether there is anything left to do, and every object it makes has a name derived from
+/// run and step.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// `docker`, `sim`, …
+    fn kind(&self) -> &'static str;
+
+    /// The stable id of the host.
+    fn host(&self) -> &HostId;
+
+    /// The host as people know it: `Docker 20.10 on web01`.
+    fn describe(&self) -> String;
+
+    /// Every target on the host, sorted by name. Patchyard's own builders and helpers are not targets.
+    async fn discover(&self) -> Result<Vec<Target>, ProviderError>;
+
+    /// What a target has installed, without starting a process in it.
+    async fn inventory(&self, target: &Target) -> Result<Inventory, ProviderError>;
+
+    /// What is pending, asked of the target's own package manager in a throw-away copy of it.
+    async fn pending(
+        &self,
+        target: &Target,
+        inventory: &Inventory,
+        ask: Ask,
+    ) -> Result<Vec<PendingPatch>, ProviderError>;
+
+    /// A newer digest of the same tag in the registry, if there is one.
+    async fn newer_image(&self, target: &Target) -> Result<Option<ImageUpdate>, ProviderError>;
+
+    /// Paths in the target's writable layer that recreation would lose, at most a hundred; what the
+    /// documented ignore list covers is left out.
+    async fn unsaved_paths(&self, target: &Target) -> Result<Vec<String>, ProviderError>;
+
+    /// Fetches the bytes of packages into the controller's cache, from the target's own package
+    /// sources, and verifies them. What the cache has already is not fetched again.
+    async fn fetch(&self, target: &Target, packages: &[PackageChange]) -> Result<(), ProviderError>;
+
+    /// Does a step or takes it back. `Verify` and the baseline are the engine's own: it asks
+    /// [`Provider::observe`] for them and calls `perform` for `Preflight` only to compare the target
+    /// with the plan and look for room. Undoing `Verify`, `Preflight` and `Prepare` is never asked.
+    async fn perform(&self, call: &Call) -> Result<Record, StepError>;
+
+    /// Asks the world whether a step whose outcome is unknown has taken place.
+    ///
+    /// # Errors
+    /// When the host cannot be reached: the question stays open.
+    async fn probe(&self, call: &Call) -> Result<Probe, ProviderError>;
+
+    /// Looks at the original or the replacement once, with the named checks of the action.
+    ///
+    /// # Errors
+    /// When the host cannot be reached or the object is gone. A check that cannot be evaluated is
+    /// no error but a bad answer.
+    async fn observe(
+        &self,
+        call: &Call,
+        subject: Subject,
+    ) -> Result<patchyard_types::Observation, ProviderError>;
+
+    /// Moves a tag to an image if it still points at `tag.from` (or already at the image).
+    /// Returns why it was left alone, if it was.
+    async fn move_tag(&self, tag: &TagMove, image: &str) -> Result<Option<String>, ProviderError>;
+
+    /// Writes an image to a file on the controller, for [`Call::source`].
+    async fn export_image(&self, image: &str, to: &Path) -> Result<(), ProviderError>;
+
+    /// Removes what a snapshot keeps on the host. Gone already is fine.
+    async fn remove_snapshot(&self, snapshot: &Snapshot) -> Result<(), ProviderError>;
+
+    /// Objects of this controller on the host that neither `unfinished` runs nor `kept` snapshots need.
+    async fn leftovers(
+        &self,
+        unfinished: &[RunId],
+        kept: &[Snapshot],
+    ) -> Result<Vec<Leftover>, ProviderError>;
+
+    /// Removes a leftover. Gone already is fine.
+    async fn collect(&self, leftover: &Leftover) -> Result<(), ProviderError>;
+}

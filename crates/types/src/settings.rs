@@ -1,0 +1,127 @@
+//! Settings: what the configuration, labels and flags decide for one target.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Check, Method, Millis};
+
+/// A number or a share of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Budget {
+    /// So many.
+    Count(u32),
+    /// Percent of the whole, 0 to 100.
+    Percent(u8),
+}
+
+impl Budget {
+    /// How many of `whole` may be unavailable: a percentage rounds down, but at least one, because
+    /// a budget of nothing would never start.
+    #[must_use]
+    pub fn of(self, whole: usize) -> usize {
+        match self {
+            Self::Count(n) => n as usize,
+            Self::Percent(p) => whole * usize::from(p) / 100,
+        }
+        .max(1)
+    }
+
+    /// How many failures of `whole` are tolerated: a percentage rounds down, and may be none.
+    #[must_use]
+    pub fn tolerated(self, whole: usize) -> usize {
+        match self {
+            Self::Count(n) => n as usize,
+            Self::Percent(p) => whole * usize::from(p) / 100,
+        }
+    }
+}
+
+impl std::str::FromStr for Budget {
+    type Err = crate::IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = match text.strip_suffix('%') {
+            Some(percent) => percent.parse().ok().filter(|p| *p <= 100).map(Self::Percent),
+            None => text.parse().ok().map(Self::Count),
+        };
+        parsed.ok_or_else(|| crate::IdError {
+            expected: "a number such as 2 or a percentage such as 25%",
+            found: crate::printable(text, 40),
+        })
+    }
+}
+
+/// Limits of the steps' durations; a timeout is a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// Any one step, the build and the pull among them.
+    pub step: Millis,
+    /// From the start of a target until its checks are green for the first time.
+    pub healthy: Millis,
+    /// One look at one check.
+    pub check: Millis,
+}
+
+/// Everything that is decided for one target before it is planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// How it is patched.
+    pub method: Method,
+    /// How long a run's checks must stay green.
+    pub verify_for: Millis,
+    /// Limits of durations.
+    pub timeouts: Timeouts,
+    /// How many targets of one service may be unavailable at the same time.
+    pub max_unavailable: Budget,
+    /// A rollout stops when more than this many runs failed.
+    pub max_failures: Budget,
+    /// May a patch remove packages?
+    pub allow_remove: bool,
+    /// The most a layer may add, in bytes of its packages' installed and downloaded files.
+    pub max_layer: u64,
+    /// Checks named by configuration and labels; the baseline is always there.
+    pub checks: Vec<Check>,
+}
+
+impl Default for Settings {
+    /// What happens without any configuration.
+    fn default() -> Self {
+        Self {
+            method: Method::Layer,
+            verify_for: Millis::from_secs(30),
+            timeouts: Timeouts {
+                step: Millis::from_secs(20 * 60),
+                healthy: Millis::from_secs(5 * 60),
+                check: Millis::from_secs(10),
+            },
+            max_unavailable: Budget::Count(1),
+            max_failures: Budget::Count(3),
+            allow_remove: false,
+            // Half a gibibyte: ten times the largest security update of a Debian base image.
+            max_layer: 512 * 1024 * 1024,
+            checks: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Budget;
+
+    #[test]
+    fn a_budget_rounds_down_but_never_to_nothing() {
+        assert_eq!(Budget::Percent(25).of(7), 1);
+        assert_eq!(Budget::Percent(50).of(7), 3);
+        assert_eq!(Budget::Percent(1).of(3), 1);
+        assert_eq!(Budget::Count(0).of(3), 1);
+        assert_eq!(Budget::Percent(10).tolerated(5), 0);
+    }
+
+    #[test]
+    fn a_budget_is_a_number_or_a_percentage() {
+        assert_eq!("3".parse(), Ok(Budget::Count(3)));
+        assert_eq!("25%".parse(), Ok(Budget::Percent(25)));
+        assert!("101%".parse::<Budget>().is_err());
+        assert!("-1".parse::<Budget>().is_err());
+    }
+}

@@ -1,0 +1,51 @@
+//! Snapshots: what a run can be rolled back to after it has succeeded.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{HostId, RunId, TargetId};
+
+/// A snapshot's name: that of the run that took it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SnapshotId(pub String);
+
+impl std::fmt::Display for SnapshotId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A snapshot of a container: enough to create it again as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its name.
+    pub id: SnapshotId,
+    /// What it is a snapshot of.
+    pub target: TargetId,
+    /// The target's name.
+    pub name: String,
+    /// The service.
+    pub service: String,
+    /// Where it is kept.
+    pub host: HostId,
+    /// The run that took it.
+    pub run: RunId,
+    /// When.
+    pub at: Timestamp,
+    /// The image id to create from: the layer with the writable part where there is one, else the
+    /// image the container ran.
+    pub image: String,
+    /// The image id the container ran.
+    pub base_image: String,
+    /// The reference it was created with.
+    pub reference: String,
+    /// Whether `image` is a layer of its own that goes when the snapshot goes.
+    pub own_layer: bool,
+    /// The tags that keep its images alive on the host; removed with it.
+    pub tags: Vec<String>,
+    /// What it takes on the host's disk, in bytes.
+    pub size: u64,
+    /// What it does not hold.
+    pub lost: Vec<String>,
+}

@@ -1,0 +1,158 @@
+//! Steps: the parts of a run, a type per method, and what each leaves on record.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Baseline, Failure, Snapshot};
+
+/// A part of a run. One enum per way of patching; a container is swapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "method", content = "step")]
+pub enum Step {
+    /// A step of a container's swap (methods `layer`, `image` and `restore`).
+    Swap(SwapStep),
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Swap(step) => step.fmt(f),
+        }
+    }
+}
+
+/// The steps of a swap, in order: the new container is fully created while the old one serves;
+/// then stop old, start new; the old one is kept until the checks have stayed green and its
+/// snapshot is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwapStep {
+    /// Build the layer, pull the image, or find the snapshot's image.
+    Prepare,
+    /// Is the target as planned and healthy, is there room; take the baseline.
+    Preflight,
+    /// Create the new container, not started, and compare it with the intent.
+    Create,
+    /// Stop the old container. From here on the service is down.
+    Stop,
+    /// Set the old container's restart policy to `no`: a restarted engine must not revive it.
+    Hold,
+    /// Old container to a name of ours, new container to the old name.
+    Rename,
+    /// Start the new container.
+    Start,
+    /// The checks must turn green and stay so.
+    Verify,
+    /// Take the old container's snapshot.
+    Snapshot,
+    /// Remove the old container; never its volumes.
+    Retire,
+}
+
+impl SwapStep {
+    /// All steps in their order.
+    pub const ALL: [Self; 10] = [
+        Self::Prepare,
+        Self::Preflight,
+        Self::Create,
+        Self::Stop,
+        Self::Hold,
+        Self::Rename,
+        Self::Start,
+        Self::Verify,
+        Self::Snapshot,
+        Self::Retire,
+    ];
+}
+
+impl std::fmt::Display for SwapStep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Prepare => "prepare",
+            Self::Preflight => "preflight",
+            Self::Create => "create",
+            Self::Stop => "stop",
+            Self::Hold => "hold",
+            Self::Rename => "rename",
+            Self::Start => "start",
+            Self::Verify => "verify",
+            Self::Snapshot => "snapshot",
+            Self::Retire => "retire",
+        })
+    }
+}
+
+/// Doing a step, or taking it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Do it.
+    Do,
+    /// Take it back. Taking back `Preflight` confirms that the target serves as before.
+    Undo,
+}
+
+/// What a finished step leaves for later ones. Never secrets: this is written to the event log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "record")]
+pub enum Record {
+    /// Nothing later steps need.
+    Nothing,
+    /// `Prepare`: the image the new container is created from.
+    Prepared {
+        /// Image id.
+        image: String,
+        /// What it adds on the host's disk, in bytes.
+        size: u64,
+    },
+    /// `Preflight`: what was stable before.
+    Preflighted {
+        /// The baseline.
+        baseline: Baseline,
+    },
+    /// `Create`: the new container.
+    Created {
+        /// Its handle.
+        object: String,
+    },
+    /// `Hold`: what the restart policy was before, as the engine wrote it.
+    Held {
+        /// Policy name.
+        policy: String,
+        /// Its retry limit.
+        retries: u64,
+    },
+    /// `Verify`: when the checks were green for the first time.
+    Verified {
+        /// The first good look.
+        first_good: Timestamp,
+    },
+    /// `Snapshot`: what was kept.
+    Snapshotted {
+        /// The snapshot.
+        snapshot: Box<Snapshot>,
+    },
+}
+
+/// What a probe found out about a step whose outcome is unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "probe")]
+pub enum Probe {
+    /// It has taken place.
+    Done {
+        /// What it would have left on record.
+        record: Record,
+    },
+    /// It has not taken place, or only so far that doing it again is right.
+    NotDone,
+    /// It failed for good: somebody removed what it needs, and going on is not possible.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+    /// Nobody can tell; a person has to decide.
+    CannotTell {
+        /// What stands in the way.
+        reason: String,
+    },
+}

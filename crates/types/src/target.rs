@@ -1,0 +1,162 @@
+//! Targets: the things that are patched, as discovery finds them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, HostId, OsRelease, TargetId};
+
+/// One thing that is patched, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Its stable id.
+    pub id: TargetId,
+    /// Its stable name as people know it.
+    pub name: String,
+    /// The provider that reaches it: `docker`, `sim`, …
+    pub provider: String,
+    /// The engine or machine it runs on (`runs_on`, also its failure domain).
+    pub host: HostId,
+    /// The host's name as people know it.
+    pub host_name: String,
+    /// The service it belongs to: budgets are counted per service.
+    pub service: String,
+    /// The Compose project, where there is one.
+    pub project: Option<String>,
+    /// Its environment (label `io.patchyard.env`), where named.
+    pub environment: Option<String>,
+    /// All of its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The provider's present handle: a container id. Changes at recreation.
+    pub object: String,
+    /// The image it was created from.
+    pub image: Image,
+    /// What it is doing.
+    pub state: TargetState,
+    /// What its own healthcheck says.
+    pub health: Health,
+    /// OS release of its root file system, where one could be read.
+    pub os: Option<OsRelease>,
+    /// Its mounts.
+    pub mounts: Vec<Mount>,
+    /// Names of the networks it is attached to.
+    pub networks: Vec<String>,
+    /// Ports published on the host.
+    pub ports: Vec<PublishedPort>,
+    /// Services of the same project that must be up before it (Compose `depends_on`).
+    pub depends_on: Vec<String>,
+    /// Who else acts on it.
+    pub managers: Vec<Manager>,
+    /// Why this release does not patch it; empty when it may be patched.
+    pub refusals: Vec<Refusal>,
+    /// Keyed digest of its normalised configuration, to notice a change by somebody else.
+    pub config: Digest,
+}
+
+/// An image as the engine knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Image {
+    /// The reference the container was created with (of a patched container: the original one).
+    pub reference: String,
+    /// The engine's image id, `sha256:…`.
+    pub id: String,
+    /// The registry digest, `sha256:…`, where it was pulled.
+    pub digest: Option<String>,
+    /// For an image patched here: the id of the original base it was patched from.
+    pub base: Option<String>,
+}
+
+/// What a target is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetState {
+    /// Running.
+    Running,
+    /// Running, but its processes are frozen.
+    Paused,
+    /// The engine is restarting it.
+    Restarting,
+    /// Created, never started.
+    Created,
+    /// Stopped.
+    Exited,
+    /// The engine failed to remove it.
+    Dead,
+}
+
+/// What a target's own healthcheck says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// It has no healthcheck.
+    None,
+    /// Not yet decided.
+    Starting,
+    /// Good.
+    Healthy,
+    /// Bad.
+    Unhealthy,
+}
+
+/// What kind of storage a mount is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountKind {
+    /// A volume, named or anonymous.
+    Volume,
+    /// A directory or file of the host.
+    Bind,
+    /// Memory.
+    Tmpfs,
+    /// Anything else the engine knows.
+    Other,
+}
+
+/// A place in the target that is not part of its image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Mount {
+    /// Kind of storage.
+    pub kind: MountKind,
+    /// Volume name or host path.
+    pub source: String,
+    /// Path inside the target.
+    pub destination: String,
+    /// Whether the target may write to it.
+    pub writable: bool,
+}
+
+/// A port of the target published on its host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// Address on the host; empty or `0.0.0.0` means every address.
+    pub host_ip: String,
+    /// Port on the host.
+    pub host_port: u16,
+    /// Port inside the target.
+    pub port: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+}
+
+/// Somebody else who recreates, restarts or updates the target.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "name")]
+pub enum Manager {
+    /// Docker Compose: the project.
+    Compose(String),
+    /// Watchtower or one of its forks: the name of its container.
+    Watchtower(String),
+    /// A systemd or Quadlet unit.
+    Systemd(String),
+    /// A Swarm service.
+    Swarm(String),
+}
+
+/// A reason why a target is not patched, in the field's words.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Stable name of the reason, for scripts: `several_networks`, `auto_remove`, `own_container`, …
+    pub code: String,
+    /// What stands in the way and what to do.
+    pub message: String,
+}
