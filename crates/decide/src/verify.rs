@@ -166,7 +166,7 @@ impl Judge {
             Err(reason) => return self.judge(Some(format!("cannot look at it: {reason}")), None, now),
         };
         if let Some(fact) = self.hard_fact(look) {
-            return Verdict::Bad(Failure::new(FailureKind::Check, self.after(fact, now)));
+            return Verdict::Bad(Failure::new(FailureKind::Check, self.after(&fact, now)));
         }
         self.life = Some((look.started_at.clone(), look.restarts));
         self.judge(self.complaint(look), look.health_within, now)
@@ -187,7 +187,7 @@ impl Judge {
                 if self.bad_in_a_row < BAD_LOOKS {
                     return Verdict::Wait;
                 }
-                Verdict::Bad(Failure::new(FailureKind::Check, self.after(complaint, now)))
+                Verdict::Bad(Failure::new(FailureKind::Check, self.after(&complaint, now)))
             }
             (Some(complaint), None) => {
                 let limit = self.healthy.max(health_within.unwrap_or_default().as_duration());
@@ -200,7 +200,7 @@ impl Judge {
         }
     }
 
-    fn after(&self, fact: String, now: Timestamp) -> String {
+    fn after(&self, fact: &str, now: Timestamp) -> String {
         format!("{fact} (after {})", Millis::from(since(self.began, now)))
     }
 
