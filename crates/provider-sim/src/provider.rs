@@ -143,6 +143,9 @@ impl SimProvider {
                 record = Record::Held { policy: "always".into(), retries: 0 };
                 vec![Effect::Hold { object: names.original, held: direction == Direction::Do }]
             }
+            (SwapStep::Rename, _) if Self::name_taken(world, &names) => {
+                return Err(failed(FailureKind::Host, "another container has its name"));
+            }
             (SwapStep::Rename, Direction::Do) => vec![
                 Effect::Rename { object: names.original, to: names.old_name },
                 Effect::Rename { object: names.replacement, to: names.name },
@@ -175,6 +178,13 @@ impl SimProvider {
             }
         };
         Ok(Work { effects, record })
+    }
+
+    /// Whether somebody else's container bears the target's name.
+    fn name_taken(world: &World, names: &Names) -> bool {
+        world
+            .named(&names.name)
+            .is_some_and(|(handle, _)| *handle != names.original && *handle != names.replacement)
     }
 
     /// Whether what a call would do is already so.

@@ -214,10 +214,11 @@ impl World {
             }
             Effect::Hold { object, held } => self.change(&object, |o| o.held = held),
             Effect::Rename { object, to } => {
-                if self.objects.iter().any(|(id, o)| o.name == to && *id != object) {
+                if !self.objects.iter().any(|(id, o)| o.name == to && *id != object) {
+                    self.change(&object, |o| o.name = to);
+                } else if !self.targets.values().any(|target| target.name == to && target.interfered) {
                     self.violations.push(format!("two containers would be named {to}"));
                 }
-                self.change(&object, |o| o.name = to);
             }
             Effect::Start { object } => {
                 let now = self.now;

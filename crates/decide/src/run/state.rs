@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use patchyard_types::{
-    Direction, Event, EventBody, Failure, Method, PersonVerdict, Probe, Record, RunEnd, RunEvent, Step,
-    SwapStep, TargetId,
+    Direction, Event, EventBody, Failure, FailureKind, Method, PersonVerdict, Probe, Record, RunEnd,
+    RunEvent, Step, SwapStep, TargetId,
 };
 
 use super::{ATTEMPTS, Undo, rules, steps};
@@ -50,6 +50,8 @@ pub struct RunState {
     pub attention: Option<String>,
     /// The rollout was aborted while it ran.
     pub aborted: bool,
+    /// A person declared one of its steps done: the world is as they left it.
+    pub resolved_by_hand: bool,
     /// How it ended, why, and whether its patch set was quarantined.
     pub ended: Option<(RunEnd, Option<String>, bool)>,
     /// When it began.
@@ -176,6 +178,9 @@ impl RunState {
                 self.failure = Some((step, failure.clone()));
                 if rules(step).retries == 0 {
                     self.turn_around();
+                } else if failure.kind == FailureKind::Timeout {
+                    // It is tried again, but never blindly: it may have taken place after all.
+                    self.open = Some(Open { step, direction, cannot_tell: None });
                 }
             }
             Direction::Undo => self.undo_failure = Some(failure.clone()),
@@ -188,7 +193,7 @@ impl RunState {
             Probe::Failed { failure } => self.failed(step, direction, failure),
             Probe::NotDone if direction == Direction::Do && self.attempts(step, direction) >= ATTEMPTS => {
                 let message = format!("step '{step}' was lost {ATTEMPTS} times in a row");
-                self.failed(step, direction, &Failure::new(patchyard_types::FailureKind::Host, message));
+                self.failed(step, direction, &Failure::new(FailureKind::Host, message));
             }
             Probe::NotDone => self.open = None,
             Probe::CannotTell { reason } => {
@@ -208,7 +213,10 @@ impl RunState {
         };
         self.open = None;
         match (verdict, direction, step) {
-            (PersonVerdict::Done, _, Some(step)) => self.succeeded(step, direction, &Record::Nothing, at),
+            (PersonVerdict::Done, _, Some(step)) => {
+                self.resolved_by_hand = true;
+                self.succeeded(step, direction, &Record::Nothing, at);
+            }
             (PersonVerdict::Undo, Direction::Do, _) => self.turn_around(),
             (PersonVerdict::Undo, Direction::Undo, Some(step)) => {
                 self.attempts.remove(&(step, Direction::Undo));
