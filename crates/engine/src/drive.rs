@@ -115,9 +115,7 @@ impl Driver<'_> {
                 Some((action, finish)) = self.running.next() => self.came_back(action, finish),
                 why = stop.pulled(), if !stopped => {
                     stopped = true;
-                    let by = Actor(self.engine.controller.clone());
-                    let request = RolloutEvent::Requested { request: Request::Pause, by, why };
-                    if let Err(error) = self.tell(request).await {
+                    if let Err(error) = self.ask_for_pause(&why).await {
                         self.error.get_or_insert(error);
                     }
                 }
@@ -130,6 +128,11 @@ impl Driver<'_> {
     async fn decide_and_do(&mut self) -> Result<(), EngineError> {
         loop {
             self.refresh().await?;
+            if self.state.wish == Wish::Go && self.engine.store.is_low() {
+                // The reserve was spent to finish what was in the middle: begin nothing on top of it.
+                self.ask_for_pause("no space left for the state: free some, then resume").await?;
+                continue;
+            }
             if self.state.wish != Wish::Pause {
                 self.take_up_runs();
             }
@@ -142,6 +145,12 @@ impl Driver<'_> {
                 self.carry_out(command).await?;
             }
         }
+    }
+
+    /// Asks for a pause in the controller's own name: every stop goes the same way.
+    async fn ask_for_pause(&mut self, why: &str) -> Result<(), EngineError> {
+        let by = Actor(self.engine.controller.clone());
+        self.tell(RolloutEvent::Requested { request: Request::Pause, by, why: why.to_owned() }).await
     }
 
     async fn carry_out(&mut self, command: RolloutCommand) -> Result<(), EngineError> {
@@ -184,7 +193,10 @@ impl Driver<'_> {
         let plan = Arc::clone(&self.plan);
         let Some(planned) = plan.decisions.tags.get(tag) else { return Ok(()) };
         self.tell(RolloutEvent::TagIntended { tag }).await?;
-        let image = self.image_on(&planned.host, &planned.patch_set).await?;
+        let image = match &planned.image {
+            Some(image) => Some(image.clone()),
+            None => self.image_on(&planned.host, &planned.patch_set).await?,
+        };
         let left = match (self.engine.providers.get(&planned.host), image) {
             (Some(provider), Some(image)) => {
                 provider.move_tag(planned, &image).await.unwrap_or_else(|error| Some(error.to_string()))

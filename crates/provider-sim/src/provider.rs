@@ -330,6 +330,7 @@ impl Provider for SimProvider {
             status: PendingStatus::Available,
             size: 1,
             sha256: Some(patchyard_types::Digest::of_bytes(target.service.as_bytes())),
+            why: String::new(),
         });
         Ok(pending.collect())
     }

@@ -76,6 +76,8 @@ pub fn plan(world: &World, targets: &[TargetId], max_failures: Budget) -> Plan {
         reference: format!("{service}:1"),
         from: "image-1".into(),
         patch_set: patch_set(service).id(),
+        image: None,
+        after: (0..actions.len()).filter(|n| actions[*n].service == *service).collect(),
     });
     let tags = tags.collect();
     Plan {

@@ -198,3 +198,24 @@ fn a_pause_is_resumed_where_it_stopped() {
         assert_eq!(outcome.controllers, 2);
     });
 }
+
+#[test]
+fn a_full_disk_under_the_state_pauses_and_loses_nothing() {
+    simulate(async {
+        let scenario = Scenario::new(9, &shop(2, Behaviour::Good), Budget::Count(3));
+        scenario.store.set_low(true);
+        let room = scenario.store.clone();
+        let freed = async {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            room.set_low(false);
+            std::future::pending::<()>().await;
+        };
+        let outcome = tokio::select! {
+            outcome = scenario.run(&[], &[], None) => outcome,
+            () = freed => unreachable!("it waits for ever"),
+        };
+        check(&scenario, &outcome, "full disk");
+        assert_eq!(outcome.rollout.ended, Some(RolloutEnd::Succeeded));
+        assert!(outcome.controllers > 1, "the first controller had to pause");
+    });
+}

@@ -124,24 +124,16 @@ fn next_of_wave<'a>(
         })
 }
 
-/// A tag moves when every run of its image on its host has succeeded, and stays otherwise.
+/// A tag moves when every run it waits for has succeeded, and stays otherwise.
 fn tags(state: &RolloutState, plan: &Plan) -> Vec<RolloutCommand> {
     let open = plan.decisions.tags.iter().enumerate().filter(|(tag, _)| !state.tag_settled(*tag));
     open.filter_map(|(tag, planned)| {
-        let mut runs = plan
-            .decisions
-            .actions
-            .iter()
-            .zip(&state.runs)
-            .filter(|(action, _)| action.host == planned.host && action.patch_set == planned.patch_set)
-            .map(|(_, slot)| slot)
-            .peekable();
-        let any = runs.peek().is_some();
-        let slots: Vec<&RunSlot> = runs.collect();
-        if any && slots.iter().all(|slot| slot.end() == Some(RunEnd::Succeeded)) {
+        let ends: Vec<Option<RunEnd>> =
+            planned.after.iter().map(|action| state.runs.get(*action).and_then(RunSlot::end)).collect();
+        if !ends.is_empty() && ends.iter().all(|end| *end == Some(RunEnd::Succeeded)) {
             return Some(RolloutCommand::MoveTag { tag });
         }
-        slots.iter().all(|slot| slot.end().is_some()).then(|| RolloutCommand::LeaveTag {
+        ends.iter().all(Option::is_some).then(|| RolloutCommand::LeaveTag {
             tag,
             reason: "not every container of this image on this host was patched".into(),
         })

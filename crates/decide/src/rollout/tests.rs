@@ -43,6 +43,8 @@ fn plan(targets: &[(&str, &str)]) -> Plan {
         reference: "shop:1".into(),
         from: "image".into(),
         patch_set: actions[0].patch_set,
+        image: None,
+        after: (0..actions.len()).filter(|n| actions[*n].patch_set == actions[0].patch_set).collect(),
     }];
     Plan {
         decisions: Decisions {
