@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use patchyard_contract::StoreError;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::error::Place;
 use crate::locks;
@@ -71,7 +71,8 @@ fn open_database(place: &Place) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&place.database, flags).map_err(sql)?;
     connection.busy_timeout(BUSY).map_err(sql)?;
-    if format(place, &connection)? < FORMAT {
+    let found = connection.transaction().map_err(sql).and_then(|snapshot| format(place, &snapshot))?;
+    if found < FORMAT {
         migrate(place, &mut connection)?;
     }
     // FULL: what was appended is on the disk before the effect it announces takes place.
@@ -98,14 +99,15 @@ fn create_private_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The format of the database; 0 for one that is still empty.
-fn format(place: &Place, connection: &Connection) -> Result<u32, StoreError> {
-    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+/// The format of the database; 0 for one that is still empty. In one transaction, because another
+/// process may be creating it between two looks.
+fn format(place: &Place, snapshot: &Transaction<'_>) -> Result<u32, StoreError> {
+    let pragma = |name| snapshot.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
     let (format, application) = (
         pragma("user_version").map_err(|e| place.sql(e))?,
         pragma("application_id").map_err(|e| place.sql(e))?,
     );
-    let is_new = || connection.query_row("select count(*) = 0 from sqlite_schema", [], |row| row.get(0));
+    let is_new = || snapshot.query_row("select count(*) = 0 from sqlite_schema", [], |row| row.get(0));
     let is_ours = match (application, format) {
         (APPLICATION_ID, _) => true,
         (0, 0) => is_new().map_err(|e| place.sql(e))?,
@@ -147,4 +149,24 @@ fn migrate(place: &Place, connection: &mut Connection) -> Result<(), StoreError>
     transaction.commit().map_err(sql)?;
     drop(alone);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_append_is_on_the_disk_when_it_returns() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place { dir: dir.path().to_owned(), database: dir.path().join(crate::DATABASE) };
+        for opened in ["created", "found"] {
+            let connection = open(&place, &Reserve::new(dir.path())).unwrap();
+            let synchronous: i64 =
+                connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+            assert_eq!(synchronous, 2, "FULL, {opened}");
+            let journal: String =
+                connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+            assert_eq!(journal, "wal", "{opened}");
+        }
+    }
 }
