@@ -240,6 +240,8 @@ pub fn plan(name: &str) -> Plan {
             reference: "shop:1".to_owned(),
             from: "sha256:0000".to_owned(),
             patch_set: sets[0].id(),
+            image: None,
+            after: vec![0],
         }],
         patch_sets: sets.into_iter().map(|set| (set.id(), set)).collect(),
         max_failures: Budget::Count(3),
