@@ -75,6 +75,8 @@ pub struct Settings {
     pub max_unavailable: Budget,
     /// A rollout stops when more than this many runs failed.
     pub max_failures: Budget,
+    /// How many targets at most go at the same time, of all services together.
+    pub max_parallel: usize,
     /// May a patch remove packages?
     pub allow_remove: bool,
     /// The most a layer may add, in bytes of its packages' installed and downloaded files.
@@ -96,6 +98,8 @@ impl Default for Settings {
             },
             max_unavailable: Budget::Count(1),
             max_failures: Budget::Count(3),
+            // Enough that verify_for does not add up one by one, few enough for a person to follow.
+            max_parallel: 4,
             allow_remove: false,
             // Half a gibibyte: ten times the largest security update of a Debian base image.
             max_layer: 512 * 1024 * 1024,
