@@ -8,16 +8,23 @@ pub mod names;
 mod observe;
 mod provider;
 mod read;
+mod spec;
 mod swap;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use patchyard_contract::{PackageCache, ProviderError};
-use patchyard_types::HostId;
+use patchyard_types::{HostId, OsRelease};
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use client::{ApiError, Client, Endpoint, EngineKind};
+
+/// How many targets are read at the same time: enough to keep an engine busy, not so many that it
+/// starves its own containers.
+const TARGETS_AT_ONCE: usize = 8;
 
 /// What a provider needs besides its engine.
 #[derive(Clone)]
@@ -45,6 +52,10 @@ pub struct DockerProvider {
     /// The engine's `/info`, as it was when connecting.
     pub(crate) info: Arc<Value>,
     pub(crate) options: Options,
+    /// What is known of images, by their ids.
+    facts: Arc<Mutex<BTreeMap<String, ImageFacts>>>,
+    /// How many targets are read at the same time.
+    slots: Arc<Semaphore>,
 }
 
 impl DockerProvider {
@@ -72,7 +83,15 @@ impl DockerProvider {
             (None, Some(name)) => patchyard_types::printable(name, 100),
             (None, None) => said,
         };
-        Ok(Self { client, host, host_name, info: Arc::new(info), options })
+        Ok(Self {
+            client,
+            host,
+            host_name,
+            info: Arc::new(info),
+            options,
+            facts: Arc::default(),
+            slots: Arc::new(Semaphore::new(TARGETS_AT_ONCE)),
+        })
     }
 
     /// The connection to the engine.
@@ -85,4 +104,43 @@ impl DockerProvider {
     pub(crate) fn error(&self, error: ApiError) -> ProviderError {
         error.into_provider(&self.host_name)
     }
+
+    /// Waits for a place among those who ask the engine at the same time.
+    pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes the semaphore; without a permit the work would merely be less orderly.
+        self.slots.acquire().await.ok()
+    }
+
+    fn known<T>(&self, image: &str, read: impl Fn(&ImageFacts) -> Option<T>) -> Option<T> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).get(image).and_then(read)
+    }
+
+    fn remember(&self, image: &str, write: impl FnOnce(&mut ImageFacts)) {
+        write(self.facts.lock().unwrap_or_else(PoisonError::into_inner).entry(image.to_owned()).or_default());
+    }
+
+    pub(crate) fn known_os(&self, image: &str) -> Option<Option<OsRelease>> {
+        self.known(image, |facts| facts.os.clone())
+    }
+
+    pub(crate) fn remember_os(&self, image: &str, release: Option<OsRelease>) {
+        self.remember(image, |facts| facts.os = Some(release));
+    }
+
+    pub(crate) fn known_platform(&self, image: &str) -> Option<String> {
+        self.known(image, |facts| facts.platform.clone())
+    }
+
+    pub(crate) fn remember_platform(&self, image: &str, platform: String) {
+        self.remember(image, |facts| facts.platform = Some(platform));
+    }
+}
+
+/// What is known of an image: its content, and so this, never changes under one id.
+#[derive(Debug, Default)]
+struct ImageFacts {
+    /// Its OS release; `Some(None)` when it has none.
+    os: Option<Option<OsRelease>>,
+    /// `linux/amd64`.
+    platform: Option<String>,
 }

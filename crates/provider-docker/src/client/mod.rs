@@ -46,7 +46,7 @@ const OLDEST: ApiVersion = ApiVersion { major: 1, minor: 40 };
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The most an answer in JSON may take: a host with ten thousand containers stays below.
-const JSON_LIMIT: u64 = 64 * 1024 * 1024;
+const JSON_LIMIT: u64 = 32 * 1024 * 1024;
 /// The most an error message may take.
 const ERROR_LIMIT: u64 = 64 * 1024;
 
