@@ -8,7 +8,9 @@ pub mod names;
 mod observe;
 mod provider;
 mod read;
+mod spec;
 mod swap;
+mod unsaved;
 
 use std::path::PathBuf;
 use std::sync::Arc;
