@@ -10,6 +10,7 @@ mod provider;
 mod read;
 mod spec;
 mod swap;
+mod unsaved;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -56,7 +56,8 @@ impl std::str::FromStr for Budget {
 pub struct Timeouts {
     /// Any one step, the build and the pull among them.
     pub step: Millis,
-    /// From the start of a target until its checks are green for the first time.
+    /// From the start of a target until its checks are green for the first time. A container whose
+    /// own healthcheck may take longer gets that long.
     pub healthy: Millis,
     /// One look at one check.
     pub check: Millis,
@@ -93,7 +94,7 @@ impl Default for Settings {
             verify_for: Millis::from_secs(30),
             timeouts: Timeouts {
                 step: Millis::from_secs(20 * 60),
-                healthy: Millis::from_secs(5 * 60),
+                healthy: Millis::from_secs(60),
                 check: Millis::from_secs(10),
             },
             max_unavailable: Budget::Count(1),

@@ -1,6 +1,5 @@
 //! What is read of targets: who they are, what they have, what is pending. Nothing here changes one.
 
-mod changes;
 mod compose;
 mod discover;
 mod inventory;
@@ -16,7 +15,6 @@ use patchyard_types::{ImageUpdate, Inventory, PackageChange, PendingPatch, Targe
 
 use crate::DockerProvider;
 
-pub(crate) use changes::unsaved_paths;
 pub(crate) use discover::discover;
 pub(crate) use inventory::inventory;
 
@@ -42,4 +40,19 @@ pub(crate) async fn newer_image(
 
 pub(crate) async fn fetch(_: &DockerProvider, _: &Target, _: &[PackageChange]) -> Result<(), ProviderError> {
     missing()
+}
+
+pub(crate) async fn unsaved_paths(
+    docker: &DockerProvider,
+    target: &Target,
+) -> Result<Vec<String>, ProviderError> {
+    let _slot = docker.slot().await;
+    let read = async {
+        let container = docker.client.get(&["containers", &target.object, "json"]).json().await?;
+        crate::unsaved::paths(&docker.client, &container).await
+    };
+    read.await.map_err(|error| match error.is_not_found() {
+        true => ProviderError::Gone { object: target.name.clone() },
+        false => docker.error(error),
+    })
 }

@@ -16,6 +16,7 @@
 //! | numbers 0 in `Healthcheck` | mean "inherited" |
 //! | `OomKillDisable` false, `PidsLimit` 0 and -1, `MemorySwappiness` -1, `KernelMemory*` 0 | mean "not set"; engines and cgroup versions write either |
 //! | `NetworkMode: default` | means `bridge` |
+//! | the prefix `CAP_`, case and order of capabilities | engines write them in several ways |
 //! | `RestartPolicy` without a name | means `no` |
 //! | the name of an anonymous volume in `Binds` and `HostConfig.Mounts` | a replacement names it to get it back; which volume is where is compared in `Mounts` |
 //! | `Mounts[].Mode`, a volume's `Source` | the first changes when an anonymous volume is named, the second is a path of the engine's own |
@@ -24,6 +25,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::{insert, list, object};
 use crate::names::{LABEL_COMPOSE_IMAGE, OWN_LABELS};
 
 /// A container's settings from its inspect document, normalised by the list above: equal for equal
@@ -52,7 +54,8 @@ pub fn is_anonymous(volume: &str) -> bool {
     volume.len() == 64 && volume.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-fn config(config: &Value, short_id: &str) -> Value {
+/// `Config` by the list above.
+pub(super) fn config(config: &Value, short_id: &str) -> Value {
     let mut out = Map::new();
     for (key, value) in object(config) {
         let value = match key.as_str() {
@@ -76,7 +79,8 @@ fn is_own_label(name: &str) -> bool {
     name == LABEL_COMPOSE_IMAGE || OWN_LABELS.contains(&name)
 }
 
-fn host(host: &Value) -> Value {
+/// `HostConfig` by the list above.
+pub(super) fn host(host: &Value) -> Value {
     let mut out = Map::new();
     for (key, value) in object(host) {
         let value = match key.as_str() {
@@ -90,6 +94,7 @@ fn host(host: &Value) -> Value {
             "NetworkMode" if value.as_str() == Some("default") => json!("bridge"),
             "RestartPolicy" => restart_policy(value),
             "LogConfig" => compact(value),
+            "CapAdd" | "CapDrop" => sorted_texts(list(value).map(capability)),
             "PortBindings" => {
                 Value::Object(object(value).map(|(p, b)| (p.clone(), port_binding(b))).collect())
             }
@@ -119,6 +124,11 @@ fn host_mount(mount: &Value) -> Value {
     Value::Object(out)
 }
 
+fn capability(name: &Value) -> Value {
+    let name = name.as_str().unwrap_or_default().to_ascii_uppercase();
+    json!(name.strip_prefix("CAP_").unwrap_or(&name))
+}
+
 fn restart_policy(policy: &Value) -> Value {
     let name = policy["Name"].as_str().filter(|name| !name.is_empty()).unwrap_or("no");
     json!({ "Name": name, "MaximumRetryCount": policy["MaximumRetryCount"].as_i64().unwrap_or(0) })
@@ -132,7 +142,8 @@ fn port_binding(bindings: &Value) -> Value {
     }))
 }
 
-fn mounts(mounts: &Value) -> Value {
+/// `Mounts` by the list above.
+pub(super) fn mounts(mounts: &Value) -> Value {
     let of_interest = list(mounts).map(|mount| {
         let is_volume = mount["Type"].as_str() == Some("volume");
         let mut out = Map::new();
@@ -148,7 +159,8 @@ fn mounts(mounts: &Value) -> Value {
     sorted_by(of_interest, "Destination")
 }
 
-fn networks(networks: &Value, short_id: &str) -> Value {
+/// `NetworkSettings.Networks` by the list above.
+pub(super) fn networks(networks: &Value, short_id: &str) -> Value {
     let mut out = Map::new();
     for (name, endpoint) in object(networks) {
         let mut kept = Map::new();
@@ -164,21 +176,6 @@ fn networks(networks: &Value, short_id: &str) -> Value {
     Value::Object(out)
 }
 
-/// Puts a value in unless it says nothing. Only the value itself is looked at: within it an empty
-/// text can be a setting (a label without a value, a tmpfs without options).
-fn insert(out: &mut Map<String, Value>, key: &str, value: Value) {
-    let empty = match &value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
-    };
-    if !empty {
-        out.insert(key.to_owned(), value);
-    }
-}
-
 /// A structure with fixed fields, without those that say nothing.
 fn compact(value: &Value) -> Value {
     let mut out = Map::new();
@@ -188,16 +185,8 @@ fn compact(value: &Value) -> Value {
     Value::Object(out)
 }
 
-fn object(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    value.as_object().into_iter().flatten()
-}
-
 fn owned((key, value): (&String, &Value)) -> (String, Value) {
     (key.clone(), value.clone())
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
 }
 
 fn sorted(value: &Value) -> Value {
@@ -265,6 +254,11 @@ mod tests {
                 "restart policy",
                 host(json!({"RestartPolicy": {"Name": "", "MaximumRetryCount": 0}})),
                 host(json!({"RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}})),
+            ),
+            (
+                "capabilities",
+                host(json!({"CapAdd": ["NET_ADMIN", "sys_time"]})),
+                host(json!({"CapAdd": ["CAP_SYS_TIME", "CAP_NET_ADMIN"]})),
             ),
             (
                 "anonymous volume named",

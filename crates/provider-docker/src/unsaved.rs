@@ -20,15 +20,15 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use futures_util::StreamExt;
-use patchyard_contract::ProviderError;
-use patchyard_types::{Target, printable};
+use patchyard_types::printable;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::Value;
 
-use super::discover::PARALLEL;
-use crate::DockerProvider;
-use crate::client::ApiError;
+use crate::client::{ApiError, Client};
 
+/// How many paths are looked at at the same time.
+const PARALLEL: usize = 8;
 /// The most of an engine's answer that is read, in bytes: some 300,000 paths.
 const ANSWER_LIMIT: u64 = 32 * 1024 * 1024;
 /// How many paths are given out.
@@ -38,42 +38,54 @@ const CANDIDATES: usize = 2000;
 /// The answer where that was not enough: nobody knows, so it counts as a loss.
 const TOO_MANY: &str = "(more changed paths than can be looked at)";
 
-const IGNORED: [&str; 12] = [
+/// Folders whose contents are nobody's data. The user guide lists them too.
+const IGNORED: [&str; 15] = [
     "/tmp",
     "/var/tmp",
     "/run",
     "/var/run",
     "/dev",
     "/proc",
+    "/sys",
     "/var/cache",
     "/var/log",
     "/var/lib/dpkg",
     "/var/lib/apt",
     "/var/lib/rpm",
+    "/usr/lib/sysimage/rpm",
+    "/var/lib/dnf",
     "/lib/apk/db",
 ];
+/// Files that the engine writes itself.
 const ENGINES_OWN: [&str; 5] =
     ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"];
+/// Where Compose puts secrets after a container is created.
 const SECRETS: &str = "/run/secrets";
+/// What interactive tools remember, besides `.…_history`.
+const REMEMBERED: [&str; 2] = [".lesshst", ".viminfo"];
 
-pub(crate) async fn unsaved_paths(
-    docker: &DockerProvider,
-    target: &Target,
-) -> Result<Vec<String>, ProviderError> {
-    let _slot = docker.slot().await;
-    let places: Vec<&str> = target.mounts.iter().map(|mount| mount.destination.as_str()).collect();
-    match read(docker, &target.object, &places).await {
-        Ok(paths) => Ok(paths),
-        Err(error) if error.is_not_found() => Err(ProviderError::Gone { object: target.name.clone() }),
+/// Paths in a container's writable layer that recreation would lose, sorted, at most a hundred.
+/// `container` is its inspect document.
+///
+/// # Errors
+/// When the engine cannot be asked.
+pub(crate) async fn paths(client: &Client, container: &Value) -> Result<Vec<String>, ApiError> {
+    let id = container["Id"].as_str().ok_or_else(|| ApiError::protocol("a container without Id"))?;
+    let mounts = container["Mounts"].as_array().into_iter().flatten();
+    let tmpfs = container["HostConfig"]["Tmpfs"].as_object().into_iter().flatten();
+    let places: Vec<&str> = mounts
+        .filter_map(|mount| mount["Destination"].as_str())
+        .chain(tmpfs.map(|(place, _)| place.as_str()))
+        .collect();
+    match read(client, id, &places).await {
         Err(ApiError::TooLarge { .. }) => Ok(vec![TOO_MANY.to_owned()]),
-        Err(error) => Err(docker.error(error)),
+        paths => paths,
     }
 }
 
-async fn read(docker: &DockerProvider, container: &str, places: &[&str]) -> Result<Vec<String>, ApiError> {
-    let answer = docker
-        .client
-        .get(&["containers", container, "changes"])
+async fn read(client: &Client, id: &str, places: &[&str]) -> Result<Vec<String>, ApiError> {
+    let answer = client
+        .get(&["containers", id, "changes"])
         .timeout(std::time::Duration::from_secs(300))
         .bytes(ANSWER_LIMIT)
         .await?;
@@ -85,7 +97,7 @@ async fn read(docker: &DockerProvider, container: &str, places: &[&str]) -> Resu
         if deleted {
             return Ok(Some(path));
         }
-        match docker.client.stat(container, &path).await? {
+        match client.stat(id, &path).await? {
             Some(stat) if stat.holds_data() || stat.is_symlink() => Ok(Some(path)),
             _ => Ok(None),
         }
@@ -142,7 +154,8 @@ fn counts(path: &str, places: &[&str]) -> bool {
         return false;
     }
     // The engine makes the folders above a mount.
-    let above = |place: &&str| place.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    let above =
+        |place: &&str| place.strip_prefix(path).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'));
     if places.iter().any(above) {
         return false;
     }
