@@ -3,18 +3,20 @@
 //! `client` speaks the engine's API and knows no containers; `read` finds and reads targets; `swap` and
 //! its neighbours change them. [`DockerProvider`] joins them behind the provider's contract.
 
+mod ask;
 pub mod client;
 pub mod names;
 mod observe;
 mod provider;
 mod read;
+mod registry;
 mod spec;
 mod swap;
 mod unsaved;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use patchyard_contract::{PackageCache, ProviderError};
 use patchyard_types::{HostId, OsRelease};
@@ -26,6 +28,9 @@ use client::{ApiError, Client, Endpoint, EngineKind};
 /// How many targets are read at the same time: enough to keep an engine busy, not so many that it
 /// starves its own containers.
 const TARGETS_AT_ONCE: usize = 8;
+
+/// How many helpers work at the same time: each downloads and reads the lists of a distribution.
+const HELPERS_AT_ONCE: usize = 4;
 
 /// What a provider needs besides its engine.
 #[derive(Clone)]
@@ -57,6 +62,10 @@ pub struct DockerProvider {
     facts: Arc<Mutex<BTreeMap<String, ImageFacts>>>,
     /// How many targets are read at the same time.
     slots: Arc<Semaphore>,
+    /// How many helpers work at the same time.
+    helper_slots: Arc<Semaphore>,
+    /// Helpers that have not been removed yet.
+    pub(crate) helpers: Arc<Helpers>,
 }
 
 impl DockerProvider {
@@ -92,6 +101,8 @@ impl DockerProvider {
             options,
             facts: Arc::default(),
             slots: Arc::new(Semaphore::new(TARGETS_AT_ONCE)),
+            helper_slots: Arc::new(Semaphore::new(HELPERS_AT_ONCE)),
+            helpers: Arc::default(),
         })
     }
 
@@ -110,6 +121,20 @@ impl DockerProvider {
     pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
         // Nobody closes the semaphore; without a permit the work would merely be less orderly.
         self.slots.acquire().await.ok()
+    }
+
+    /// Waits for a place among the helpers.
+    pub(crate) async fn helper_slot(&self) -> Option<SemaphorePermit<'_>> {
+        self.helper_slots.acquire().await.ok()
+    }
+
+    /// Removes the helpers that are still there, and waits until they are gone. To be called before a
+    /// process ends whose work was dropped in the middle; helpers end by themselves otherwise, but
+    /// only after a while.
+    pub async fn settle(&self) {
+        for name in self.helpers.all() {
+            ask::remove(&self.client, &name, &self.helpers).await;
+        }
     }
 
     fn known<T>(&self, image: &str, read: impl Fn(&ImageFacts) -> Option<T>) -> Option<T> {
@@ -144,4 +169,30 @@ struct ImageFacts {
     os: Option<Option<OsRelease>>,
     /// `linux/amd64`.
     platform: Option<String>,
+}
+
+/// Names of helpers that have not been removed yet.
+#[derive(Debug, Default)]
+pub(crate) struct Helpers(Mutex<BTreeSet<String>>);
+
+impl Helpers {
+    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, name: &str) {
+        self.names().insert(name.to_owned());
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.names().contains(name)
+    }
+
+    pub(crate) fn forget(&self, name: &str) {
+        self.names().remove(name);
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.names().iter().cloned().collect()
+    }
 }

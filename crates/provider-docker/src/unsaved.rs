@@ -163,10 +163,9 @@ fn counts(path: &str, places: &[&str]) -> bool {
         return true;
     }
     let name = path.rsplit('/').next().unwrap_or_default();
-    let is_history = name.starts_with('.') && (name.ends_with("_history") || name == ".lesshst");
-    !(is_history
-        || path.split('/').any(|part| part == "__pycache__")
-        || IGNORED.iter().any(|folder| under(folder)))
+    let is_remembered = name.starts_with('.') && name.ends_with("_history") || REMEMBERED.contains(&name);
+    let is_compiled = path.split('/').any(|part| part == "__pycache__");
+    !(is_remembered || is_compiled || IGNORED.iter().any(|folder| under(folder)))
 }
 
 #[derive(Deserialize)]

@@ -25,11 +25,13 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::Value;
 
 pub use archive::PathStat;
-pub use body::{BodyReader, JsonLines, reader_body};
+pub use body::{BodyReader, JsonLines, limited, reader_body};
 pub use endpoint::{Address, Endpoint, EndpointError, Environment, SshAddress, TlsFiles, resolve};
 pub use error::ApiError;
 pub use exec::{Exec, ExecOutput};
 pub use tar::{Entry, EntryKind, TarReader, TarWriter};
+
+pub(crate) use context::read_json;
 
 use connect::{DialError, Dialer};
 

@@ -176,7 +176,7 @@ async fn apt_config(docker: &DockerProvider, container: &str) -> Result<Vec<(Str
 }
 
 /// Takes `user:password@` out of addresses: `http://user:password@host/` becomes `http://host/`.
-fn without_credentials(text: &[u8]) -> Vec<u8> {
+pub(crate) fn without_credentials(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.windows(3).position(|window| window == b"://") {

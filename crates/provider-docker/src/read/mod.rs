@@ -10,37 +10,13 @@ pub(crate) mod reference;
 mod refuse;
 mod target;
 
-use patchyard_contract::{Ask, ProviderError};
-use patchyard_types::{ImageUpdate, Inventory, PackageChange, PendingPatch, Target};
+use patchyard_contract::ProviderError;
+use patchyard_types::Target;
 
 use crate::DockerProvider;
 
 pub(crate) use discover::discover;
-pub(crate) use inventory::inventory;
-
-fn missing<T>() -> Result<T, ProviderError> {
-    Err(ProviderError::Local { reason: "not built in".to_owned() })
-}
-
-pub(crate) async fn pending(
-    _: &DockerProvider,
-    _: &Target,
-    _: &Inventory,
-    _: Ask,
-) -> Result<Vec<PendingPatch>, ProviderError> {
-    missing()
-}
-
-pub(crate) async fn newer_image(
-    _: &DockerProvider,
-    _: &Target,
-) -> Result<Option<ImageUpdate>, ProviderError> {
-    missing()
-}
-
-pub(crate) async fn fetch(_: &DockerProvider, _: &Target, _: &[PackageChange]) -> Result<(), ProviderError> {
-    missing()
-}
+pub(crate) use inventory::{inventory, without_credentials};
 
 pub(crate) async fn unsaved_paths(
     docker: &DockerProvider,
