@@ -36,11 +36,15 @@ need_packages() {
 install_packages() { # PACKAGE...
   need_root
   say "installing $*"
+  local log
+  log=$(mktemp)
   # Without lists apt knows no package; lists that are merely old are tried first.
-  if ! apt_quiet install --no-install-recommends -y "$@"; then
-    apt_quiet update
-    apt_quiet install --no-install-recommends -y "$@"
+  if ! apt_quiet install --no-install-recommends -y "$@" >"$log" 2>&1 &&
+    ! { apt_quiet update && apt_quiet install --no-install-recommends -y "$@"; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    die "cannot install $*; apt's log is $log"
   fi
+  rm -f "$log"
 }
 
 # Another apt may be at work on the same machine: wait for its lock instead of failing.
