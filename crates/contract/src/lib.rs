@@ -4,6 +4,7 @@
 //! an implementation. Every trait has one test suite (feature `suite`) that each implementation,
 //! simulated and real, passes.
 
+mod audit;
 mod cache;
 mod clock;
 mod provider;
@@ -11,7 +12,8 @@ mod store;
 #[cfg(feature = "suite")]
 pub mod suite;
 
+pub use audit::{AuditEntry, AuditHead, AuditReport, Auditor};
 pub use cache::{CacheError, PackageCache};
 pub use clock::Clock;
 pub use provider::{Ask, Call, ImageSource, Leftover, Note, Progress, Provider, ProviderError};
-pub use store::{Append, AuditHead, AuditReport, LockGuard, Store, StoreError};
+pub use store::{Append, LockGuard, Store, StoreError};

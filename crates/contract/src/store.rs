@@ -2,8 +2,10 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use patchyard_types::{Digest, Event, EventBody, Plan, PlanDigest, RolloutId, Stream};
+use patchyard_types::{Event, EventBody, Plan, PlanDigest, RolloutId, Stream};
 use thiserror::Error;
+
+use crate::{AuditHead, AuditReport};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, Error)]
@@ -73,24 +75,6 @@ pub struct Append {
     pub bodies: Vec<EventBody>,
 }
 
-/// The head of the hash chain: printed in reports, so that a truncated log is noticed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AuditHead {
-    /// How many entries there are.
-    pub entries: u64,
-    /// The chained hash of the last one.
-    pub hash: Digest,
-}
-
-/// What checking the hash chain found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditReport {
-    /// The head as it is now.
-    pub head: AuditHead,
-    /// The first thing that is wrong, in words; `None` when the chain holds.
-    pub broken: Option<String>,
-}
-
 /// A held lock; dropping it lets go. The kernel lets go of it too when the process dies.
 pub struct LockGuard(pub Box<dyn Send + Sync>);
 
@@ -133,6 +117,10 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Locked`] with what the holder wrote about itself.
     fn lock(&self, name: &str, about_me: &str) -> Result<LockGuard, StoreError>;
+
+    /// Whether the room set aside for a full disk has been spent: what has begun can still be written
+    /// to its end, and the engine starts nothing new.
+    fn is_low(&self) -> bool;
 
     /// The head of the hash chain.
     async fn audit_head(&self) -> Result<AuditHead, StoreError>;

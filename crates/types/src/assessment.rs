@@ -52,6 +52,9 @@ pub struct PendingPatch {
     pub size: u64,
     /// SHA-256 of the package file, from the signed index; `None` where the index has none.
     pub sha256: Option<Digest>,
+    /// Why it cannot be installed now, in the solver's words; empty when it can.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
 }
 
 /// Whether a pending patch can be installed now, and if not, why.

@@ -111,6 +111,9 @@ pub struct Observation {
     pub exit_code: Option<i64>,
     /// Its own healthcheck.
     pub health: Health,
+    /// The longest its own healthcheck may take to turn healthy, where it has one: start period +
+    /// (interval + timeout) × retries.
+    pub health_within: Option<Millis>,
     /// Sockets that wait for peers.
     pub listening: Option<BTreeSet<Socket>>,
     /// Names of running programs and how many of each.

@@ -118,8 +118,13 @@ pub struct TagMove {
     pub reference: String,
     /// The image id it must point at now, else it is left alone.
     pub from: String,
-    /// The patch set whose image it shall point at.
+    /// The patch set whose prepared image it shall point at.
     pub patch_set: PatchSetId,
+    /// The image id it shall point at instead: a manual rollback moves it back to the base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Indices of the actions whose runs must all have succeeded first.
+    pub after: Vec<usize>,
 }
 
 /// Something that a way back does not bring back, or that the patch itself loses.

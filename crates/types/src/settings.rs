@@ -56,7 +56,8 @@ impl std::str::FromStr for Budget {
 pub struct Timeouts {
     /// Any one step, the build and the pull among them.
     pub step: Millis,
-    /// From the start of a target until its checks are green for the first time.
+    /// From the start of a target until its checks are green for the first time. A container whose
+    /// own healthcheck may take longer gets that long.
     pub healthy: Millis,
     /// One look at one check.
     pub check: Millis,
@@ -75,6 +76,8 @@ pub struct Settings {
     pub max_unavailable: Budget,
     /// A rollout stops when more than this many runs failed.
     pub max_failures: Budget,
+    /// How many targets at most go at the same time, of all services together.
+    pub max_parallel: usize,
     /// May a patch remove packages?
     pub allow_remove: bool,
     /// The most a layer may add, in bytes of its packages' installed and downloaded files.
@@ -91,11 +94,13 @@ impl Default for Settings {
             verify_for: Millis::from_secs(30),
             timeouts: Timeouts {
                 step: Millis::from_secs(20 * 60),
-                healthy: Millis::from_secs(5 * 60),
+                healthy: Millis::from_secs(60),
                 check: Millis::from_secs(10),
             },
             max_unavailable: Budget::Count(1),
             max_failures: Budget::Count(3),
+            // Enough that verify_for does not add up one by one, few enough for a person to follow.
+            max_parallel: 4,
             allow_remove: false,
             // Half a gibibyte: ten times the largest security update of a Debian base image.
             max_layer: 512 * 1024 * 1024,

@@ -1,0 +1,67 @@
+//! The questions: programs and their arguments, never a shell line.
+
+use patchyard_types::{PendingPatch, PendingStatus};
+
+/// Environment of every question: the answers are read by a program, and nobody can be asked back.
+pub const ENVIRONMENT: [(&str, &str); 4] = [
+    ("LC_ALL", "C"),
+    ("LANGUAGE", "C"),
+    ("DEBIAN_FRONTEND", "noninteractive"),
+    ("APT_LISTCHANGES_FRONTEND", "none"),
+];
+
+/// Options of every simulation: no locks (nothing is changed), no note for people.
+const SIMULATE: [&str; 7] =
+    ["apt-get", "-q", "-s", "-o", "Debug::NoLocking=1", "-o", "APT::Get::Show-User-Simulation-Note=false"];
+
+/// What the solver would do now. New packages may come in; with `allow_remove` others may go.
+#[must_use]
+pub fn simulate(allow_remove: bool) -> Vec<String> {
+    let verb: &[&str] = if allow_remove { &["dist-upgrade"] } else { &["upgrade", "--with-new-pkgs"] };
+    SIMULATE.iter().chain(verb).map(|argument| (*argument).to_owned()).collect()
+}
+
+/// Everything with a newer version, phased updates that have not reached this machine among them.
+#[must_use]
+pub fn upgradable() -> Vec<String> {
+    ["apt", "-q", "list", "--upgradable", "-o", "APT::Get::Always-Include-Phased-Updates=true"]
+        .map(str::to_owned)
+        .into()
+}
+
+/// Where each of these patches comes from, how large it is and what its SHA-256 is. `None` when
+/// there is nothing to ask.
+#[must_use]
+pub fn offers(patches: &[PendingPatch]) -> Option<Vec<String>> {
+    let specs: Vec<_> =
+        patches.iter().filter(|patch| patch.status != PendingStatus::Removal).map(spec).collect();
+    if specs.is_empty() {
+        return None;
+    }
+    // apt prints the strongest hash an index has unless it is told which one.
+    let fixed = ["apt-get", "-q", "download", "--print-uris", "-o", "Acquire::ForceHash=SHA256"];
+    Some(fixed.map(str::to_owned).into_iter().chain(specs).collect())
+}
+
+/// Why the solver keeps these patches back: asked for by name it has to say. `None` when nothing is.
+#[must_use]
+pub fn why_kept_back(patches: &[PendingPatch]) -> Option<Vec<String>> {
+    let kept: Vec<_> =
+        patches.iter().filter(|patch| patch.status == PendingStatus::KeptBack).map(spec).collect();
+    if kept.is_empty() {
+        return None;
+    }
+    Some(SIMULATE.iter().chain(&["install"]).map(|a| (*a).to_owned()).chain(kept).collect())
+}
+
+/// Which packages came in as dependencies only: a builder restores these marks.
+#[must_use]
+pub fn automatic() -> Vec<String> {
+    ["apt-mark", "showauto"].map(str::to_owned).into()
+}
+
+/// `name:arch=version`. All three have been validated when they were read, so none can be taken
+/// for an option.
+fn spec(patch: &PendingPatch) -> String {
+    format!("{}:{}={}", patch.package, patch.arch, patch.candidate)
+}

@@ -1,0 +1,7 @@
+//! Debian and its children: the dpkg database, and what apt is asked and answers.
+
+pub mod apt;
+mod name;
+mod status;
+
+pub use status::{Layout, Status, StatusError, StatusReader, is_status_d_member, state_digest};

@@ -1,0 +1,11 @@
+//! Assessment: reads package databases and solvers' answers, and says what is missing on a target.
+//!
+//! Bytes in, values out: nothing here touches a file, a process, a clock or the network. All bytes
+//! come from targets and are hostile until proven otherwise: every reader has limits, validates
+//! names and versions against the packaging rules, and never panics.
+
+pub mod deb;
+mod os_release;
+pub mod version;
+
+pub use os_release::parse as parse_os_release;

@@ -1,0 +1,3 @@
+//! Version orders, one file for each package manager.
+
+pub mod dpkg;

@@ -1,0 +1,90 @@
+//! What is known about every step without looking at a run: its time, its undo, whom it blames.
+
+use patchyard_types::{Action, FailureKind, Method, Millis, Step, SwapStep};
+
+use super::swap;
+
+/// The rules of one step, together in one file a step.
+#[derive(Clone, Copy)]
+pub struct StepRules {
+    /// From here on the service may be disturbed: the run finishes or goes all the way back.
+    pub disturbs: bool,
+    /// May be dropped in the middle on pause and abort, because nothing but time is lost.
+    pub interruptible: bool,
+    /// How an unknown outcome is found out.
+    pub probing: Probing,
+    /// How it is taken back.
+    pub undo: Undo,
+    /// How often it is tried again after a failure, instead of turning the run around. Only for
+    /// steps behind the point of no return.
+    pub retries: u32,
+    /// Limit of doing it.
+    pub timeout: fn(&Action) -> Millis,
+    /// Limit of taking it back.
+    pub undo_timeout: fn(&Action) -> Millis,
+    /// Whether this kind of failure in this step speaks against the patch set.
+    pub blames_patch: fn(Method, FailureKind) -> bool,
+}
+
+/// How an unknown outcome is found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probing {
+    /// The provider asks the world.
+    AskTheWorld,
+    /// The step only looks: do it again.
+    Repeat,
+}
+
+/// How a step is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undo {
+    /// There is nothing to take back.
+    Nothing,
+    /// By an effect of the provider.
+    Effect,
+    /// By confirming that the target serves as before, if it was disturbed.
+    Confirm,
+    /// Not at all: behind the point of no return.
+    Never,
+}
+
+/// The rules of a step.
+#[must_use]
+pub const fn rules(step: Step) -> StepRules {
+    match step {
+        Step::Swap(step) => match step {
+            SwapStep::Prepare => swap::prepare::RULES,
+            SwapStep::Preflight => swap::preflight::RULES,
+            SwapStep::Create => swap::create::RULES,
+            SwapStep::Stop => swap::stop::RULES,
+            SwapStep::Hold => swap::hold::RULES,
+            SwapStep::Rename => swap::rename::RULES,
+            SwapStep::Start => swap::start::RULES,
+            SwapStep::Verify => swap::verify::RULES,
+            SwapStep::Snapshot => swap::snapshot::RULES,
+            SwapStep::Retire => swap::retire::RULES,
+        },
+    }
+}
+
+/// The steps of a method, in order.
+pub fn steps(method: Method) -> impl DoubleEndedIterator<Item = Step> {
+    match method {
+        Method::Layer | Method::Image | Method::Restore => SwapStep::ALL.into_iter().map(Step::Swap),
+    }
+}
+
+/// Blames nothing: a failure here says something about the host, not about the patch.
+pub(super) const fn blames_nothing(_: Method, _: FailureKind) -> bool {
+    false
+}
+
+/// Enough for one call to an engine that is alive, with the disk of a busy host.
+pub(super) const fn one_call(_: &Action) -> Millis {
+    Millis::from_secs(60)
+}
+
+/// The configured limit of a step.
+pub(super) const fn configured(action: &Action) -> Millis {
+    action.timeouts.step
+}

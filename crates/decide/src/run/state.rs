@@ -1,0 +1,233 @@
+//! A run's state: a fold of its events.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use patchyard_types::{
+    Direction, Event, EventBody, Failure, FailureKind, Method, PersonVerdict, Probe, Record, RunEnd,
+    RunEvent, Step, SwapStep, TargetId,
+};
+
+use super::{ATTEMPTS, Undo, rules, steps};
+
+/// Which way a run is going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Heading {
+    /// Towards the patch.
+    #[default]
+    Forward,
+    /// Back to what was before.
+    Back,
+}
+
+/// An intent whose outcome is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// The step.
+    pub step: Step,
+    /// Do or undo.
+    pub direction: Direction,
+    /// The probe's own word that it cannot tell.
+    pub cannot_tell: Option<String>,
+}
+
+/// Everything that is known about a run.
+#[derive(Debug, Clone, Default)]
+pub struct RunState {
+    /// Its target, once it has started.
+    pub target: Option<TargetId>,
+    /// Which way it is going.
+    pub heading: Heading,
+    /// What finished steps left.
+    pub records: BTreeMap<Step, Record>,
+    /// The step whose outcome is open.
+    pub open: Option<Open>,
+    /// What turned it around, or holds it up behind the point of no return.
+    pub failure: Option<(Step, Failure)>,
+    /// What went wrong on the way back, last.
+    pub undo_failure: Option<Failure>,
+    /// Why a person has to decide.
+    pub attention: Option<String>,
+    /// The rollout was aborted while it ran.
+    pub aborted: bool,
+    /// A person declared one of its steps done: the world is as they left it.
+    pub resolved_by_hand: bool,
+    /// How it ended, why, and whether its patch set was quarantined.
+    pub ended: Option<(RunEnd, Option<String>, bool)>,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When the service went down.
+    pub down_at: Option<Timestamp>,
+    /// When it was first seen good again, patched or back.
+    pub up_at: Option<Timestamp>,
+    /// Sequence number of the last event folded.
+    pub seq: u64,
+    begun: BTreeSet<Step>,
+    undone: BTreeSet<Step>,
+    attempts: BTreeMap<(Step, Direction), u32>,
+}
+
+impl RunState {
+    /// Folds the events of a run's stream.
+    pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut state = Self::default();
+        for event in events {
+            state.apply(event);
+        }
+        state
+    }
+
+    /// Takes one event in. Events of other streams do not belong here and change nothing.
+    pub fn apply(&mut self, event: &Event) {
+        let EventBody::Run(body) = &event.body else { return };
+        self.seq = event.seq;
+        match body {
+            RunEvent::Started { target } => {
+                self.target = Some(target.clone());
+                self.started_at = Some(event.at);
+            }
+            RunEvent::Intended { step, direction } => {
+                *self.attempts.entry((*step, *direction)).or_default() += 1;
+                if *direction == Direction::Do {
+                    self.begun.insert(*step);
+                }
+                if (*step, *direction) == (Step::Swap(SwapStep::Stop), Direction::Do) {
+                    self.down_at.get_or_insert(event.at);
+                }
+                self.open = Some(Open { step: *step, direction: *direction, cannot_tell: None });
+            }
+            RunEvent::Succeeded { step, direction, record } => {
+                self.succeeded(*step, *direction, record, event.at);
+            }
+            RunEvent::Failed { step, direction, failure } => self.failed(*step, *direction, failure),
+            // The outcome stays open; the intent says so already.
+            RunEvent::Lost { .. } => {}
+            RunEvent::Probed { step, direction, probe } => {
+                self.probed(*step, *direction, probe, event.at);
+            }
+            RunEvent::AbortRequested => {
+                self.aborted = true;
+                if !self.disturbed() && self.heading == Heading::Forward {
+                    self.turn_around();
+                }
+            }
+            RunEvent::AttentionNeeded { reason } => self.attention = Some(reason.clone()),
+            RunEvent::Resolved { verdict, .. } => self.resolved(*verdict, event.at),
+            RunEvent::Ended { end, reason, quarantined } => {
+                self.ended = Some((*end, reason.clone(), *quarantined));
+            }
+        }
+    }
+
+    /// Whether the service may have been disturbed by this run.
+    #[must_use]
+    pub fn disturbed(&self) -> bool {
+        self.begun.iter().any(|step| rules(*step).disturbs)
+    }
+
+    /// How often a step was begun in a direction.
+    #[must_use]
+    pub fn attempts(&self, step: Step, direction: Direction) -> u32 {
+        self.attempts.get(&(step, direction)).copied().unwrap_or(0)
+    }
+
+    /// The first step of the method that is not done.
+    #[must_use]
+    pub fn next_step(&self, method: Method) -> Option<Step> {
+        steps(method).find(|step| !self.records.contains_key(step))
+    }
+
+    /// The last step that was begun and is not taken back yet.
+    #[must_use]
+    pub fn next_undo(&self) -> Option<Step> {
+        self.begun.iter().rev().copied().find(|step| {
+            !self.undone.contains(step)
+                && match rules(*step).undo {
+                    Undo::Effect => true,
+                    Undo::Confirm => self.disturbed() && self.records.contains_key(step),
+                    Undo::Nothing | Undo::Never => false,
+                }
+        })
+    }
+
+    fn succeeded(&mut self, step: Step, direction: Direction, record: &Record, at: Timestamp) {
+        self.open = None;
+        match direction {
+            Direction::Do => {
+                if let Record::Verified { first_good } = record {
+                    self.up_at = Some(*first_good);
+                }
+                self.records.insert(step, record.clone());
+                if self.failure.as_ref().is_some_and(|(failed, _)| *failed == step) {
+                    self.failure = None;
+                }
+            }
+            Direction::Undo => {
+                if step == Step::Swap(SwapStep::Stop) {
+                    self.up_at = Some(at);
+                }
+                self.undone.insert(step);
+            }
+        }
+    }
+
+    fn failed(&mut self, step: Step, direction: Direction, failure: &Failure) {
+        self.open = None;
+        match direction {
+            Direction::Do => {
+                self.failure = Some((step, failure.clone()));
+                if rules(step).retries == 0 {
+                    self.turn_around();
+                } else if failure.kind == FailureKind::Timeout {
+                    // It is tried again, but never blindly: it may have taken place after all.
+                    self.open = Some(Open { step, direction, cannot_tell: None });
+                }
+            }
+            Direction::Undo => self.undo_failure = Some(failure.clone()),
+        }
+    }
+
+    fn probed(&mut self, step: Step, direction: Direction, probe: &Probe, at: Timestamp) {
+        match probe {
+            Probe::Done { record } => self.succeeded(step, direction, record, at),
+            Probe::Failed { failure } => self.failed(step, direction, failure),
+            Probe::NotDone if direction == Direction::Do && self.attempts(step, direction) >= ATTEMPTS => {
+                let message = format!("step '{step}' was lost {ATTEMPTS} times in a row");
+                self.failed(step, direction, &Failure::new(FailureKind::Host, message));
+            }
+            Probe::NotDone => self.open = None,
+            Probe::CannotTell { reason } => {
+                self.open = Some(Open { step, direction, cannot_tell: Some(reason.clone()) });
+            }
+        }
+    }
+
+    fn resolved(&mut self, verdict: PersonVerdict, at: Timestamp) {
+        self.attention = None;
+        // What the person was asked about: the open step, else what would come next.
+        let (step, direction) = match (&self.open, self.heading, &self.failure) {
+            (Some(open), _, _) => (Some(open.step), open.direction),
+            (None, Heading::Forward, Some((step, _))) => (Some(*step), Direction::Do),
+            (None, Heading::Forward, None) => (None, Direction::Do),
+            (None, Heading::Back, _) => (self.next_undo(), Direction::Undo),
+        };
+        self.open = None;
+        match (verdict, direction, step) {
+            (PersonVerdict::Done, _, Some(step)) => {
+                self.resolved_by_hand = true;
+                self.succeeded(step, direction, &Record::Nothing, at);
+            }
+            (PersonVerdict::Undo, Direction::Do, _) => self.turn_around(),
+            (PersonVerdict::Undo, Direction::Undo, Some(step)) => {
+                self.attempts.remove(&(step, Direction::Undo));
+            }
+            (_, _, None) => {}
+        }
+    }
+
+    fn turn_around(&mut self) {
+        self.heading = Heading::Back;
+        // An open forward step needs no probe: taking it back tolerates that it never took place.
+        self.open = None;
+    }
+}

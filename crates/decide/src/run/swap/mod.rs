@@ -1,0 +1,12 @@
+//! The steps of a container's swap, a file each.
+
+pub(super) mod create;
+pub(super) mod hold;
+pub(super) mod preflight;
+pub(super) mod prepare;
+pub(super) mod rename;
+pub(super) mod retire;
+pub(super) mod snapshot;
+pub(super) mod start;
+pub(super) mod stop;
+pub(super) mod verify;

@@ -1,0 +1,16 @@
+//! Stop: the old container, by its own stop signal and timeout. From here on the service is down.
+
+use crate::run::rules::{Probing, StepRules, Undo, blames_nothing, configured};
+
+pub(in crate::run) const RULES: StepRules = StepRules {
+    disturbs: true,
+    interruptible: false,
+    probing: Probing::AskTheWorld,
+    // Starts it again.
+    undo: Undo::Effect,
+    retries: 0,
+    // The container's own stop timeout may be long: a database flushes.
+    timeout: configured,
+    undo_timeout: configured,
+    blames_patch: blames_nothing,
+};

@@ -1,0 +1,258 @@
+//! A run's decisions, told as little stories.
+
+use jiff::Timestamp;
+use patchyard_types::{
+    Actor, Direction, Event, EventBody, Failure, FailureKind, Millis, PersonVerdict, Probe, Record,
+    RolloutId, RunEnd, RunEvent, RunId, Step, Stream, SwapStep,
+};
+
+use super::tests_support::action;
+use super::{Mode, RunCommand, RunState, decide};
+
+/// A run that is told what happens and asked what comes next.
+struct Story {
+    state: RunState,
+    seq: u64,
+}
+
+impl Story {
+    fn new() -> Self {
+        let mut story = Self { state: RunState::default(), seq: 0 };
+        story.tell(RunEvent::Started { target: action().target });
+        story
+    }
+
+    fn tell(&mut self, body: RunEvent) {
+        self.seq += 1;
+        let run = RunId { rollout: RolloutId(1), action: 0 };
+        let at = Timestamp::from_second(1_700_000_000 + i64::try_from(self.seq).unwrap()).unwrap();
+        self.state.apply(&Event { stream: Stream::Run(run), seq: self.seq, at, body: EventBody::Run(body) });
+    }
+
+    fn next(&self) -> RunCommand {
+        decide(&self.state, &action(), Mode::Go)
+    }
+
+    /// What it wants to perform now.
+    fn wants(&self) -> (SwapStep, Direction) {
+        match self.next() {
+            RunCommand::Perform { step: Step::Swap(step), direction, .. } => (step, direction),
+            other => panic!("expected a step, got {other:?}"),
+        }
+    }
+
+    fn intend(&mut self) -> (Step, Direction) {
+        let (step, direction) = self.wants();
+        let step = Step::Swap(step);
+        self.tell(RunEvent::Intended { step, direction });
+        (step, direction)
+    }
+
+    fn succeed(&mut self) {
+        let (step, direction) = self.intend();
+        self.tell(RunEvent::Succeeded { step, direction, record: Record::Nothing });
+    }
+
+    fn fail(&mut self, kind: FailureKind) {
+        let (step, direction) = self.intend();
+        self.tell(RunEvent::Failed { step, direction, failure: Failure::new(kind, "it broke") });
+    }
+
+    /// Does everything before `step`.
+    fn up_to(step: SwapStep) -> Self {
+        let mut story = Self::new();
+        while story.wants() != (step, Direction::Do) {
+            story.succeed();
+        }
+        story
+    }
+
+    /// Lets every undo succeed and returns them in order, with the end.
+    fn way_back(&mut self) -> (Vec<SwapStep>, RunCommand) {
+        let mut undone = Vec::new();
+        loop {
+            match self.next() {
+                RunCommand::Perform { step: Step::Swap(step), direction: Direction::Undo, .. } => {
+                    undone.push(step);
+                    self.succeed();
+                }
+                end => return (undone, end),
+            }
+        }
+    }
+}
+
+fn ended(command: &RunCommand) -> (RunEnd, bool) {
+    match command {
+        RunCommand::End { end, quarantine, .. } => (*end, *quarantine),
+        other => panic!("expected an end, got {other:?}"),
+    }
+}
+
+#[test]
+fn all_steps_in_order_then_success() {
+    let mut story = Story::new();
+    for step in SwapStep::ALL {
+        assert_eq!(story.wants(), (step, Direction::Do));
+        story.succeed();
+    }
+    assert_eq!(ended(&story.next()), (RunEnd::Succeeded, false));
+}
+
+#[test]
+fn a_failure_before_the_stop_changes_nothing_and_is_a_failure() {
+    let mut story = Story::up_to(SwapStep::Prepare);
+    story.fail(FailureKind::PackageManager);
+    let (undone, end) = story.way_back();
+    assert!(undone.is_empty());
+    assert_eq!(ended(&end), (RunEnd::Failed, true));
+}
+
+#[test]
+fn a_changed_target_is_skipped_and_nobody_is_blamed() {
+    let mut story = Story::up_to(SwapStep::Preflight);
+    story.fail(FailureKind::Precondition);
+    assert_eq!(ended(&story.way_back().1), (RunEnd::Skipped, false));
+}
+
+#[test]
+fn a_failed_check_goes_back_in_reverse_order_and_confirms_at_the_end() {
+    let mut story = Story::up_to(SwapStep::Verify);
+    story.fail(FailureKind::Check);
+    let (undone, end) = story.way_back();
+    use SwapStep::{Create, Hold, Preflight, Rename, Start, Stop};
+    assert_eq!(undone, [Start, Rename, Hold, Stop, Create, Preflight]);
+    assert_eq!(ended(&end), (RunEnd::RolledBack, true));
+}
+
+#[test]
+fn a_full_disk_goes_back_without_blaming_the_patch() {
+    for step in SwapStep::ALL.into_iter().filter(|s| *s != SwapStep::Retire) {
+        let mut story = Story::up_to(step);
+        story.fail(FailureKind::NoSpace);
+        let (end, quarantine) = ended(&story.way_back().1);
+        assert_ne!(end, RunEnd::Succeeded, "{step}");
+        assert!(!quarantine, "{step}");
+    }
+}
+
+#[test]
+fn the_failed_step_itself_is_taken_back_too() {
+    let mut story = Story::up_to(SwapStep::Stop);
+    story.fail(FailureKind::Timeout);
+    let (undone, end) = story.way_back();
+    assert_eq!(undone, [SwapStep::Stop, SwapStep::Create, SwapStep::Preflight]);
+    assert_eq!(ended(&end), (RunEnd::RolledBack, false));
+}
+
+#[test]
+fn an_unknown_outcome_is_probed_never_repeated_blindly() {
+    for step in SwapStep::ALL {
+        let mut story = Story::up_to(step);
+        let (step, direction) = story.intend();
+        assert_eq!(story.next(), RunCommand::Probe { step, direction });
+        story.tell(RunEvent::Probed { step, direction, probe: Probe::Done { record: Record::Nothing } });
+        assert_ne!(story.next(), RunCommand::Probe { step, direction });
+        match story.next() {
+            RunCommand::Perform { step: next, .. } => assert!(next > step),
+            RunCommand::End { .. } => assert_eq!(step, Step::Swap(SwapStep::Retire)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_the_probe_calls_not_done_is_done_again_but_not_for_ever() {
+    let mut story = Story::up_to(SwapStep::Create);
+    for _ in 0..super::ATTEMPTS {
+        let (step, direction) = story.intend();
+        story.tell(RunEvent::Probed { step, direction, probe: Probe::NotDone });
+    }
+    assert_eq!(story.wants(), (SwapStep::Create, Direction::Undo));
+    assert_eq!(ended(&story.way_back().1), (RunEnd::Failed, false));
+}
+
+#[test]
+fn when_the_probe_cannot_tell_a_person_decides() {
+    let lost = || {
+        let mut story = Story::up_to(SwapStep::Rename);
+        let (step, direction) = story.intend();
+        let probe = Probe::CannotTell { reason: "both are gone".into() };
+        story.tell(RunEvent::Probed { step, direction, probe });
+        let RunCommand::CallPerson { reason } = story.next() else { panic!() };
+        assert!(reason.contains("both are gone") && reason.contains("resolve"));
+        story.tell(RunEvent::AttentionNeeded { reason });
+        assert_eq!(story.next(), RunCommand::AwaitPerson);
+        story
+    };
+    let resolve = |mut story: Story, verdict| {
+        story.tell(RunEvent::Resolved { verdict, by: Actor("me".into()), reason: "looked".into() });
+        story
+    };
+    assert_eq!(resolve(lost(), PersonVerdict::Done).wants(), (SwapStep::Start, Direction::Do));
+    assert_eq!(resolve(lost(), PersonVerdict::Undo).wants(), (SwapStep::Rename, Direction::Undo));
+}
+
+#[test]
+fn an_undo_that_keeps_failing_calls_a_person_and_can_be_tried_again() {
+    let mut story = Story::up_to(SwapStep::Verify);
+    story.fail(FailureKind::Check);
+    for _ in 0..super::UNDO_ATTEMPTS {
+        story.fail(FailureKind::Host);
+    }
+    let RunCommand::CallPerson { reason } = story.next() else { panic!() };
+    story.tell(RunEvent::AttentionNeeded { reason });
+    story.tell(RunEvent::Resolved {
+        verdict: PersonVerdict::Undo,
+        by: Actor("me".into()),
+        reason: String::new(),
+    });
+    assert_eq!(story.wants(), (SwapStep::Start, Direction::Undo));
+    assert_eq!(ended(&story.way_back().1), (RunEnd::RolledBack, true));
+}
+
+#[test]
+fn an_old_container_that_cannot_be_removed_is_tried_again_then_a_person_is_called() {
+    let mut story = Story::up_to(SwapStep::Retire);
+    for _ in 0..4 {
+        story.fail(FailureKind::Host);
+    }
+    assert!(matches!(story.next(), RunCommand::CallPerson { .. }));
+}
+
+#[test]
+fn a_pause_holds_a_run_only_while_its_service_is_undisturbed() {
+    for step in SwapStep::ALL {
+        let story = Story::up_to(step);
+        let command = decide(&story.state, &action(), Mode::Pause);
+        let undisturbed = step <= SwapStep::Stop;
+        assert_eq!(command == RunCommand::Rest, undisturbed, "{step}");
+    }
+}
+
+#[test]
+fn an_abort_takes_an_undisturbed_run_back_and_lets_a_disturbed_one_finish() {
+    let mut early = Story::up_to(SwapStep::Stop);
+    early.tell(RunEvent::AbortRequested);
+    let (undone, end) = early.way_back();
+    assert_eq!(undone, [SwapStep::Create]);
+    assert_eq!(ended(&end), (RunEnd::Skipped, false));
+
+    let mut late = Story::up_to(SwapStep::Start);
+    late.tell(RunEvent::AbortRequested);
+    assert_eq!(late.wants(), (SwapStep::Start, Direction::Do));
+}
+
+#[test]
+fn a_pull_that_times_out_speaks_of_the_network_a_build_that_does_of_the_packages() {
+    use patchyard_types::Method;
+    let blames = super::rules(Step::Swap(SwapStep::Prepare)).blames_patch;
+    assert!(blames(Method::Layer, FailureKind::Timeout));
+    assert!(!blames(Method::Image, FailureKind::Timeout));
+}
+
+#[test]
+fn tries_wait_longer_each_time() {
+    let waits: Vec<Millis> = (0..6).map(super::backoff).collect();
+    assert_eq!(waits, [0, 1, 2, 4, 8, 8].map(Millis::from_secs));
+}

@@ -1,0 +1,30 @@
+//! Values the tests of this crate share.
+
+use patchyard_types::{Action, Digest, Expected, HostId, Method, Millis, Settings, TargetId};
+
+/// An action with the default settings.
+pub(crate) fn action() -> Action {
+    let defaults = Settings::default();
+    let host = HostId::new("host");
+    Action {
+        target: TargetId::new("sim", &host, "shop-1"),
+        name: "shop-1".into(),
+        service: "shop".into(),
+        host,
+        method: Method::Layer,
+        patch_set: Digest::of_bytes(b"patch set"),
+        expected: Expected {
+            object: "old".into(),
+            image: "image".into(),
+            config: Digest::of_bytes(b"config"),
+            reference: "shop:1".into(),
+            base: None,
+        },
+        checks: Vec::new(),
+        verify_for: Millis::from_secs(30),
+        timeouts: defaults.timeouts,
+        max_layer: defaults.max_layer,
+        max_unavailable: 1,
+        losses: Vec::new(),
+    }
+}

@@ -1,0 +1,43 @@
+//! Read models: folds of the store's events.
+
+use patchyard_contract::Store;
+use patchyard_decide::rollout::RolloutState;
+use patchyard_types::{
+    EventBody, LedgerEvent, Plan, Quarantine, QuarantineId, RolloutEvent, RolloutId, Stream,
+};
+
+use crate::EngineError;
+
+/// A rollout's plan and state.
+pub(crate) async fn rollout(
+    store: &dyn Store,
+    rollout: RolloutId,
+) -> Result<(Plan, RolloutState), EngineError> {
+    let events = store.read(Stream::Rollout(rollout), 0).await?;
+    let digest = events.iter().find_map(|event| match &event.body {
+        EventBody::Rollout(RolloutEvent::Started { plan, .. }) => Some(*plan),
+        _ => None,
+    });
+    let digest = digest.ok_or(EngineError::NoRollout { rollout })?;
+    let plan = store.load_plan(&digest).await?.ok_or(EngineError::NoPlan { rollout })?;
+    let state = RolloutState::fold(&plan, &events);
+    Ok((plan, state))
+}
+
+/// What is in quarantine now.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn quarantine(store: &dyn Store) -> Result<Vec<(QuarantineId, Quarantine)>, EngineError> {
+    let mut entries = Vec::new();
+    for event in store.read(Stream::Ledger, 0).await? {
+        match event.body {
+            EventBody::Ledger(LedgerEvent::Quarantined { quarantine }) => {
+                entries.push((QuarantineId(event.seq), quarantine));
+            }
+            EventBody::Ledger(LedgerEvent::Released { id, .. }) => entries.retain(|(entry, _)| *entry != id),
+            _ => {}
+        }
+    }
+    Ok(entries)
+}

@@ -1,0 +1,325 @@
+//! One target through its steps: intent, effect, outcome, until the decider says it is over.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use patchyard_contract::{Append, Call, ImageSource, LockGuard, Note, Progress, Provider, StoreError};
+use patchyard_decide::rollout::Wish;
+use patchyard_decide::run::{Mode, Probing, RunCommand, RunState, decide, rules};
+use patchyard_types::{
+    Action, Digest, Direction, EventBody, Failure, FailureKind, HostId, LedgerEvent, Method, Millis,
+    PatchSetId, Plan, Probe, Quarantine, Record, RolloutEvent, RunEnd, RunEvent, RunId, Step, StepError,
+    Stream, SwapStep,
+};
+use tokio::sync::watch;
+
+use crate::{Engine, EngineError, Watcher, look};
+
+/// How long a host may stay silent before the run is put down; `resume` takes it up again.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The longest pause between two tries to reach a silent host.
+const TRY_AGAIN: Duration = Duration::from_secs(8);
+
+/// How a run came out of this driver's hands.
+#[derive(Debug)]
+pub(crate) enum RunFinish {
+    /// It is over, or waits for a person.
+    Ended,
+    /// The rollout was paused before the service was disturbed.
+    Rested,
+    /// Its host does not answer, or another process holds the target: the rest waits for `resume`.
+    Suspended {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Images that this rollout has built, by patch set: where, and under which id.
+pub(crate) type Built = Arc<Mutex<BTreeMap<PatchSetId, (HostId, String)>>>;
+
+/// One run in a driver's hands.
+pub(crate) struct RunTask<'a> {
+    pub engine: &'a Engine,
+    pub plan: Arc<Plan>,
+    pub id: RunId,
+    pub wish: watch::Receiver<Wish>,
+    pub watcher: Arc<dyn Watcher>,
+    pub built: Built,
+}
+
+/// Passes a provider's remarks on with the run's name.
+struct Notes {
+    run: RunId,
+    watcher: Arc<dyn Watcher>,
+}
+
+impl Progress for Notes {
+    fn note(&self, note: Note) {
+        self.watcher.note(self.run, note);
+    }
+}
+
+impl RunTask<'_> {
+    pub(crate) async fn drive(mut self) -> Result<RunFinish, EngineError> {
+        let plan = Arc::clone(&self.plan);
+        let broken = |reason: &str| EngineError::BrokenPlan { reason: reason.to_owned() };
+        let action = plan.decisions.actions.get(self.id.action).ok_or_else(|| broken("no such action"))?;
+        let Some(provider) = self.engine.providers.get(&action.host).cloned() else {
+            return Err(EngineError::NoProvider { host: action.host.clone() });
+        };
+        let mut state = self.engine.run(self.id).await?;
+        let _target = match self.lock_target(action) {
+            Ok(guard) => guard,
+            Err(StoreError::Locked { holder, .. }) if state.open.is_none() && state.records.is_empty() => {
+                let failure = format!("another rollout is working on it: {holder}");
+                return self.end(&state, action, RunEnd::Skipped, Some(failure), false).await;
+            }
+            Err(StoreError::Locked { name, holder }) => {
+                return Ok(RunFinish::Suspended { reason: format!("{name} is in use by {holder}") });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(open) = state.open.clone().filter(|open| open.cannot_tell.is_none()) {
+            let reason = "the driver stopped in the middle of it".to_owned();
+            let lost = RunEvent::Lost { step: open.step, direction: open.direction, reason };
+            self.tell(&mut state, lost).await?;
+        }
+        loop {
+            let wish = *self.wish.borrow_and_update();
+            if wish == Wish::Abort && !state.aborted && state.ended.is_none() && state.attention.is_none() {
+                self.tell(&mut state, RunEvent::AbortRequested).await?;
+            }
+            let mode = if wish == Wish::Pause { Mode::Pause } else { Mode::Go };
+            match decide(&state, action, mode) {
+                RunCommand::Perform { step, direction, timeout, after } => {
+                    self.engine.clock.sleep(after.as_duration()).await;
+                    self.perform(&mut state, &*provider, step, direction, timeout).await?;
+                }
+                RunCommand::Probe { step, direction } => {
+                    if let Some(reason) = self.probe(&mut state, &*provider, step, direction).await? {
+                        return Ok(RunFinish::Suspended { reason });
+                    }
+                }
+                RunCommand::CallPerson { reason } => return self.call_person(reason).await,
+                RunCommand::End { end, reason, quarantine } => {
+                    return self.end(&state, action, end, reason, quarantine).await;
+                }
+                RunCommand::Rest => return Ok(RunFinish::Rested),
+                RunCommand::AwaitPerson | RunCommand::Over => return Ok(RunFinish::Ended),
+            }
+        }
+    }
+
+    /// Writes the intent, has the effect made, writes the outcome.
+    async fn perform(
+        &mut self,
+        state: &mut RunState,
+        provider: &dyn Provider,
+        step: Step,
+        direction: Direction,
+        timeout: Millis,
+    ) -> Result<(), EngineError> {
+        self.tell(state, RunEvent::Intended { step, direction }).await?;
+        let call = self.call(state, step, direction);
+        let outcome = self.within(timeout, step, direction, effect(self.engine, provider, &call)).await;
+        let body = match outcome {
+            Ok(record) => {
+                self.remember_image(&call, &record);
+                RunEvent::Succeeded { step, direction, record }
+            }
+            Err(StepError::Failed(failure)) => RunEvent::Failed { step, direction, failure },
+            Err(StepError::Unknown(reason)) => RunEvent::Lost { step, direction, reason },
+        };
+        self.tell(state, body).await
+    }
+
+    /// The effect within its time; dropped on pause and abort where nothing but time is lost.
+    async fn within(
+        &mut self,
+        timeout: Millis,
+        step: Step,
+        direction: Direction,
+        effect: impl Future<Output = Result<Record, StepError>>,
+    ) -> Result<Record, StepError> {
+        let effect = std::pin::pin!(effect);
+        let interruptible = rules(step).interruptible && direction == Direction::Do;
+        let limit = async {
+            tokio::select! {
+                biased;
+                () = asked_to_stop(&mut self.wish), if interruptible => {
+                    StepError::Unknown("interrupted on request".into())
+                }
+                () = self.engine.clock.sleep(timeout.as_duration()) => {
+                    let message = format!("step '{step}' did not end within {timeout}");
+                    StepError::Failed(Failure::new(FailureKind::Timeout, message))
+                }
+            }
+        };
+        match select(effect, std::pin::pin!(limit)).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right((error, _)) => Err(error),
+        }
+    }
+
+    /// Asks the world about an unknown outcome. Returns why the run is put down, if the host stays
+    /// silent.
+    async fn probe(
+        &self,
+        state: &mut RunState,
+        provider: &dyn Provider,
+        step: Step,
+        direction: Direction,
+    ) -> Result<Option<String>, EngineError> {
+        let call = self.call(state, step, direction);
+        let mut wait = Duration::from_millis(500);
+        let mut waited = Duration::ZERO;
+        let probe = loop {
+            if rules(step).probing == Probing::Repeat {
+                break Probe::NotDone;
+            }
+            match provider.probe(&call).await {
+                Ok(probe) => break probe,
+                Err(error) if waited >= PATIENCE => return Ok(Some(error.to_string())),
+                Err(_) => {
+                    self.engine.clock.sleep(wait).await;
+                    waited += wait;
+                    wait = (wait * 2).min(TRY_AGAIN);
+                }
+            }
+        };
+        if let Probe::Done { record } = &probe {
+            self.remember_image(&call, record);
+        }
+        self.tell(state, RunEvent::Probed { step, direction, probe }).await?;
+        Ok(None)
+    }
+
+    async fn call_person(&self, reason: String) -> Result<RunFinish, EngineError> {
+        let ended = RolloutEvent::RunEnded {
+            action: self.id.action,
+            end: RunEnd::NeedsAttention,
+            reason: Some(reason.clone()),
+            quarantined: false,
+        };
+        self.append(vec![self.to_run(RunEvent::AttentionNeeded { reason }), self.to_rollout(ended)]).await?;
+        Ok(RunFinish::Ended)
+    }
+
+    /// Writes the end of the run, its place in the rollout, and the quarantine, in one transaction.
+    async fn end(
+        &self,
+        state: &RunState,
+        action: &Action,
+        end: RunEnd,
+        reason: Option<String>,
+        quarantine: bool,
+    ) -> Result<RunFinish, EngineError> {
+        let entry = self.plan.patch_set(action).filter(|_| quarantine && action.method != Method::Restore);
+        let entry = entry.map(|set| Quarantine {
+            patch_set: action.patch_set,
+            versions: set.versions(),
+            service: action.service.clone(),
+            run: self.id,
+            at: self.engine.clock.now(),
+            reason: reason.clone().unwrap_or_default(),
+        });
+        let quarantined = entry.is_some();
+        let mut batch = vec![
+            self.to_run(RunEvent::Ended { end, reason: reason.clone(), quarantined }),
+            self.to_rollout(RolloutEvent::RunEnded { action: self.id.action, end, reason, quarantined }),
+        ];
+        if let Some(quarantine) = entry {
+            let body = EventBody::Ledger(LedgerEvent::Quarantined { quarantine });
+            batch.push(Append { stream: Stream::Ledger, expected: None, bodies: vec![body] });
+        }
+        debug_assert!(state.ended.is_none(), "a run ends once");
+        self.append(batch).await?;
+        Ok(RunFinish::Ended)
+    }
+
+    fn call(&self, state: &RunState, step: Step, direction: Direction) -> Call {
+        Call {
+            run: self.id,
+            step,
+            direction,
+            plan: Arc::clone(&self.plan),
+            records: state.records.clone(),
+            source: self.source(),
+            progress: Some(Arc::new(Notes { run: self.id, watcher: Arc::clone(&self.watcher) })),
+        }
+    }
+
+    /// The same patch set's image on another host, if it was built there.
+    fn source(&self) -> Option<ImageSource> {
+        let action = self.plan.decisions.actions.get(self.id.action)?;
+        let built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let (host, image) = built.get(&action.patch_set).filter(|(host, _)| *host != action.host)?;
+        let provider = self.engine.providers.get(host)?;
+        Some(ImageSource { provider: Arc::clone(provider), image: image.clone() })
+    }
+
+    fn remember_image(&self, call: &Call, record: &Record) {
+        if let (Step::Swap(SwapStep::Prepare), Record::Prepared { image, .. }, Ok((action, _))) =
+            (call.step, record, call.action())
+        {
+            let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+            built.entry(action.patch_set).or_insert_with(|| (action.host.clone(), image.clone()));
+        }
+    }
+
+    fn lock_target(&self, action: &Action) -> Result<LockGuard, StoreError> {
+        let name = format!("target-{}", Digest::of_bytes(action.target.as_str().as_bytes()).short(16));
+        self.engine.store.lock(&name, &format!("run {} on {}", self.id, action.name))
+    }
+
+    fn to_run(&self, body: RunEvent) -> Append {
+        Append { stream: Stream::Run(self.id), expected: None, bodies: vec![EventBody::Run(body)] }
+    }
+
+    fn to_rollout(&self, body: RolloutEvent) -> Append {
+        let stream = Stream::Rollout(self.id.rollout);
+        Append { stream, expected: None, bodies: vec![EventBody::Rollout(body)] }
+    }
+
+    /// Writes one event of this run and folds it.
+    async fn tell(&self, state: &mut RunState, body: RunEvent) -> Result<(), EngineError> {
+        // Only this task writes to its stream; the sequence number makes sure of it.
+        let append = Append { expected: Some(state.seq), ..self.to_run(body) };
+        for event in self.append(vec![append]).await? {
+            state.apply(&event);
+        }
+        Ok(())
+    }
+
+    async fn append(&self, batch: Vec<Append>) -> Result<Vec<patchyard_types::Event>, EngineError> {
+        let events = self.engine.store.append(self.engine.clock.now(), batch).await?;
+        for event in &events {
+            self.watcher.event(event);
+        }
+        Ok(events)
+    }
+}
+
+/// Makes an effect: the provider's, or the engine's own looking.
+async fn effect(engine: &Engine, provider: &dyn Provider, call: &Call) -> Result<Record, StepError> {
+    let clock = &*engine.clock;
+    match (call.step, call.direction) {
+        (Step::Swap(SwapStep::Verify), Direction::Do) => look::verify(provider, clock, call).await,
+        (Step::Swap(SwapStep::Preflight), Direction::Do) => {
+            provider.perform(call).await?;
+            look::baseline(provider, clock, call).await
+        }
+        (Step::Swap(SwapStep::Preflight), Direction::Undo) => look::confirm(provider, clock, call).await,
+        _ => provider.perform(call).await,
+    }
+}
+
+/// Returns once the rollout is to be paused or aborted.
+async fn asked_to_stop(wish: &mut watch::Receiver<Wish>) {
+    if wish.wait_for(|wish| *wish != Wish::Go).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,494 @@
+//! The provider of the simulated host: looks before it acts, as a real one does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use patchyard_contract::{Ask, Call, Clock, Leftover, Provider, ProviderError};
+use patchyard_types::{
+    Action, Arch, Direction, Failure, FailureKind, Health, HostId, HttpAnswer, Image, ImageUpdate,
+    InstalledPackage, Inventory, Millis, Observation, PackageChange, PackageManager, PendingPatch,
+    PendingStatus, Probe, Protocol, Record, RunId, Snapshot, SnapshotId, Socket, StartingState, Step,
+    StepError, Subject, SwapStep, TagMove, Target, TargetState,
+};
+
+use crate::fault::Fault;
+use crate::world::{Behaviour, Effect, SimObject, World};
+
+/// A provider over a simulated world. Several may share one world: a crashed controller and the
+/// one that resumes.
+pub struct SimProvider {
+    world: Arc<Mutex<World>>,
+    clock: Arc<dyn Clock>,
+    host: HostId,
+}
+
+impl SimProvider {
+    /// A provider over a world.
+    #[must_use]
+    pub fn new(world: Arc<Mutex<World>>, clock: Arc<dyn Clock>) -> Self {
+        let host = world.lock().unwrap_or_else(PoisonError::into_inner).host.clone();
+        Self { world, clock, host }
+    }
+
+    /// The world as it is now.
+    fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.tick(self.clock.now());
+        world
+    }
+
+    fn reach(&self) -> Result<MutexGuard<'_, World>, ProviderError> {
+        let world = self.world();
+        if world.silent_until.is_some_and(|until| self.clock.now() < until) {
+            let host = self.host.to_string();
+            return Err(ProviderError::Unreachable { host, reason: "it does not answer".into() });
+        }
+        Ok(world)
+    }
+}
+
+/// Names derived from run and target, so that a crashed controller finds them again.
+struct Names {
+    original: String,
+    replacement: String,
+    old_name: String,
+    new_name: String,
+    name: String,
+}
+
+impl Names {
+    fn of(run: RunId, action: &Action) -> Self {
+        let name = action.target.name().to_owned();
+        Self {
+            original: action.expected.object.clone(),
+            replacement: format!("{name}-{run}"),
+            old_name: format!("patchyard-{run}-old-{name}"),
+            new_name: format!("patchyard-{run}-new-{name}"),
+            name,
+        }
+    }
+}
+
+fn failed(kind: FailureKind, message: &str) -> StepError {
+    StepError::Failed(Failure::new(kind, message))
+}
+
+/// What a call comes to: effects still to be made, and what it leaves on record.
+struct Work {
+    effects: Vec<Effect>,
+    record: Record,
+}
+
+impl SimProvider {
+    /// Looks at the world and says what is left to do for a call.
+    fn work(world: &World, call: &Call, action: &Action, at: Timestamp) -> Result<Work, StepError> {
+        let names = Names::of(call.run, action);
+        let original = world.objects.get(&names.original);
+        let replacement = world.objects.get(&names.replacement);
+        let gone = || failed(FailureKind::Precondition, "its container was removed by somebody else");
+        let Step::Swap(step) = call.step;
+        let mut record = Record::Nothing;
+        let effects = match (step, call.direction) {
+            (SwapStep::Prepare, Direction::Do) => {
+                record = Record::Prepared { image: action.patch_set.short(12), size: 1 };
+                vec![Effect::Build { patch_set: action.patch_set }]
+            }
+            (SwapStep::Preflight, Direction::Do) => {
+                let original = original.ok_or_else(gone)?;
+                let as_planned = original.name == names.name
+                    && original.config == action.expected.config
+                    && original.started.is_some();
+                if !as_planned {
+                    return Err(failed(FailureKind::Precondition, "changed since it was planned"));
+                }
+                vec![]
+            }
+            (SwapStep::Create, Direction::Do) => {
+                let original = original.ok_or_else(gone)?;
+                let target = world.targets.get(&action.target);
+                record = Record::Created { object: names.replacement.clone() };
+                let value = Box::new(SimObject {
+                    name: names.new_name,
+                    image: action.patch_set.short(12),
+                    config: original.config,
+                    held: false,
+                    started: None,
+                    starts: 0,
+                    behaviour: target.map_or(Behaviour::Good, |target| target.patched),
+                    run: Some(call.run),
+                });
+                vec![Effect::Create { object: names.replacement, value }]
+            }
+            (SwapStep::Create, Direction::Undo) => vec![Effect::Remove { object: names.replacement }],
+            (SwapStep::Stop, Direction::Do) => {
+                let original = original.ok_or_else(gone)?;
+                if original.config != action.expected.config || original.started.is_none() {
+                    return Err(failed(FailureKind::Precondition, "changed since it was planned"));
+                }
+                vec![Effect::Stop { object: names.original }]
+            }
+            (SwapStep::Stop, Direction::Undo) => {
+                let original = original.ok_or_else(gone)?;
+                match original.started {
+                    Some(_) => vec![],
+                    None => vec![Effect::Start { object: names.original }],
+                }
+            }
+            (SwapStep::Hold, direction) => {
+                original.ok_or_else(gone)?;
+                record = Record::Held { policy: "always".into(), retries: 0 };
+                vec![Effect::Hold { object: names.original, held: direction == Direction::Do }]
+            }
+            (SwapStep::Rename, _) if Self::name_taken(world, &names) => {
+                return Err(failed(FailureKind::Host, "another container has its name"));
+            }
+            (SwapStep::Rename, Direction::Do) => vec![
+                Effect::Rename { object: names.original, to: names.old_name },
+                Effect::Rename { object: names.replacement, to: names.name },
+            ],
+            (SwapStep::Rename, Direction::Undo) => vec![
+                Effect::Rename { object: names.replacement, to: names.new_name },
+                Effect::Rename { object: names.original, to: names.name },
+            ],
+            (SwapStep::Start, Direction::Do) => {
+                replacement.ok_or_else(gone)?;
+                vec![Effect::Start { object: names.replacement }]
+            }
+            (SwapStep::Start, Direction::Undo) => vec![Effect::Stop { object: names.replacement }],
+            (SwapStep::Snapshot, Direction::Do) => {
+                original.ok_or_else(gone)?;
+                let snapshot = Box::new(snapshot(call.run, action, at));
+                record = Record::Snapshotted { snapshot: snapshot.clone() };
+                vec![Effect::Keep { snapshot }]
+            }
+            (SwapStep::Snapshot, Direction::Undo) => {
+                vec![Effect::Forget { snapshot: SnapshotId(call.run.to_string()) }]
+            }
+            (SwapStep::Retire, Direction::Do) => vec![Effect::Remove { object: names.original }],
+            (
+                SwapStep::Prepare | SwapStep::Preflight | SwapStep::Verify | SwapStep::Retire,
+                Direction::Undo,
+            )
+            | (SwapStep::Verify, Direction::Do) => {
+                return Err(StepError::Unknown(format!("never asked of a provider: {step}")));
+            }
+        };
+        Ok(Work { effects, record })
+    }
+
+    /// Whether somebody else's container bears the target's name.
+    fn name_taken(world: &World, names: &Names) -> bool {
+        world
+            .named(&names.name)
+            .is_some_and(|(handle, _)| *handle != names.original && *handle != names.replacement)
+    }
+
+    /// Whether what a call would do is already so.
+    fn already(world: &World, call: &Call, action: &Action) -> bool {
+        let names = Names::of(call.run, action);
+        let original = world.objects.get(&names.original);
+        let replacement = world.objects.get(&names.replacement);
+        let Step::Swap(step) = call.step;
+        let done = match step {
+            SwapStep::Prepare => world.images.contains(&action.patch_set),
+            SwapStep::Preflight | SwapStep::Verify => false,
+            SwapStep::Create => replacement.is_some(),
+            SwapStep::Stop => original.is_some_and(|o| o.started.is_none()),
+            SwapStep::Hold => original.is_some_and(|o| o.held),
+            SwapStep::Rename => {
+                original.is_some_and(|o| o.name == names.old_name)
+                    && replacement.is_some_and(|o| o.name == names.name)
+            }
+            // Undoing a start leaves it stopped although it has been started.
+            SwapStep::Start => match call.direction {
+                Direction::Do => replacement.is_some_and(|o| o.starts > 0),
+                Direction::Undo => replacement.is_some_and(|o| o.started.is_some()),
+            },
+            SwapStep::Snapshot => world.snapshots.contains_key(&SnapshotId(call.run.to_string())),
+            SwapStep::Retire => original.is_none(),
+        };
+        match (call.direction, step) {
+            (Direction::Do, _) => done,
+            // Half a rename back is no rename back.
+            (Direction::Undo, SwapStep::Rename) => original.is_some_and(|o| o.name == names.name),
+            (Direction::Undo, _) => !done,
+        }
+    }
+}
+
+fn snapshot(run: RunId, action: &Action, at: Timestamp) -> Snapshot {
+    Snapshot {
+        id: SnapshotId(run.to_string()),
+        target: action.target.clone(),
+        name: action.name.clone(),
+        service: action.service.clone(),
+        host: action.host.clone(),
+        run,
+        at,
+        image: action.expected.image.clone(),
+        base_image: action.expected.image.clone(),
+        reference: action.expected.reference.clone(),
+        own_layer: false,
+        tags: vec![],
+        size: 0,
+        lost: vec![],
+    }
+}
+
+#[async_trait]
+impl Provider for SimProvider {
+    fn kind(&self) -> &'static str {
+        "sim"
+    }
+
+    fn host(&self) -> &HostId {
+        &self.host
+    }
+
+    fn describe(&self) -> String {
+        format!("simulated host {}", self.host)
+    }
+
+    async fn discover(&self) -> Result<Vec<Target>, ProviderError> {
+        let world = self.reach()?;
+        let targets = world.targets.iter().filter_map(|(id, target)| {
+            let (object, value) = world.named(&target.name)?;
+            Some(Target {
+                id: id.clone(),
+                name: target.name.clone(),
+                provider: "sim".into(),
+                host: self.host.clone(),
+                host_name: self.host.to_string(),
+                service: target.service.clone(),
+                project: None,
+                environment: None,
+                labels: BTreeMap::new(),
+                object: object.clone(),
+                image: Image {
+                    reference: format!("{}:1", target.service),
+                    id: value.image.clone(),
+                    digest: None,
+                    base: None,
+                },
+                state: if value.started.is_some() { TargetState::Running } else { TargetState::Exited },
+                health: Health::None,
+                os: None,
+                mounts: vec![],
+                networks: vec![],
+                ports: vec![],
+                depends_on: vec![],
+                managers: vec![],
+                refusals: vec![],
+                config: value.config,
+            })
+        });
+        Ok(targets.collect())
+    }
+
+    async fn inventory(&self, target: &Target) -> Result<Inventory, ProviderError> {
+        let _world = self.reach()?;
+        let installed = InstalledPackage {
+            name: "web".into(),
+            arch: Arch("amd64".into()),
+            version: "1".into(),
+            source: None,
+            held: false,
+        };
+        Ok(Inventory {
+            os: None,
+            package_manager: Some(PackageManager::Apt),
+            packages: vec![installed],
+            starting: StartingState {
+                platform: "linux/amd64".into(),
+                image: target.image.id.clone(),
+                packages: None,
+            },
+        })
+    }
+
+    async fn pending(
+        &self,
+        target: &Target,
+        inventory: &Inventory,
+        _ask: Ask,
+    ) -> Result<Vec<PendingPatch>, ProviderError> {
+        let _world = self.reach()?;
+        if target.image.id != "image-1" {
+            return Ok(vec![]);
+        }
+        let pending = inventory.packages.iter().map(|installed| PendingPatch {
+            package: installed.name.clone(),
+            arch: installed.arch.clone(),
+            installed: Some(installed.version.clone()),
+            candidate: "2".into(),
+            security: true,
+            origin: "sim".into(),
+            status: PendingStatus::Available,
+            size: 1,
+            sha256: Some(patchyard_types::Digest::of_bytes(target.service.as_bytes())),
+            why: String::new(),
+        });
+        Ok(pending.collect())
+    }
+
+    async fn newer_image(&self, _target: &Target) -> Result<Option<ImageUpdate>, ProviderError> {
+        Ok(None)
+    }
+
+    async fn unsaved_paths(&self, _target: &Target) -> Result<Vec<String>, ProviderError> {
+        Ok(vec![])
+    }
+
+    async fn fetch(&self, _target: &Target, _packages: &[PackageChange]) -> Result<(), ProviderError> {
+        self.reach().map(|_| ())
+    }
+
+    async fn perform(&self, call: &Call) -> Result<Record, StepError> {
+        let (action, _) = call.action()?;
+        let now = self.clock.now();
+        let (fault, takes, work) = {
+            let mut world = self.reach().map_err(|error| StepError::Unknown(error.to_string()))?;
+            let world = &mut *world;
+            let fault = world.faults.draw(&mut world.rng, call.run.action, call.step, call.direction);
+            let takes = world.rng.u64(20..2000);
+            if let Some(Fault::Fails(kind)) = fault {
+                return Err(failed(kind, "a fault of the simulation"));
+            }
+            let work = Self::work(world, call, action, now)?;
+            let already = Self::already(world, call, action);
+            let effectful = !matches!(call.step, Step::Swap(SwapStep::Prepare | SwapStep::Preflight));
+            if already && effectful && call.direction == Direction::Do {
+                let violation = format!("{} of {} was done blindly a second time", call.step, call.run);
+                world.violations.push(violation);
+            }
+            let does = !matches!(fault, Some(Fault::Hangs | Fault::LostBefore)) && !already;
+            if does {
+                world.applied.insert((call.run, call.step));
+                let at = now.checked_add(SignedDuration::from_millis(takes as i64 / 2)).unwrap_or(now);
+                for effect in work.effects {
+                    world.schedule(at, effect);
+                }
+            }
+            (fault, takes, work.record)
+        };
+        match fault {
+            Some(Fault::Hangs | Fault::HangsAndDoes) => {
+                self.clock.sleep(Duration::from_secs(10_000)).await;
+            }
+            _ => self.clock.sleep(Duration::from_millis(takes)).await,
+        }
+        drop(self.world());
+        match fault {
+            Some(Fault::LostBefore | Fault::LostAfter) => Err(StepError::Unknown("connection lost".into())),
+            _ => Ok(work),
+        }
+    }
+
+    async fn probe(&self, call: &Call) -> Result<Probe, ProviderError> {
+        self.clock.sleep(Duration::from_millis(20)).await;
+        let world = self.reach()?;
+        let Ok((action, _)) = call.action() else {
+            return Ok(Probe::CannotTell { reason: "the plan has no such action".into() });
+        };
+        if !Self::already(&world, call, action) {
+            return Ok(Probe::NotDone);
+        }
+        // Everything a record of the simulation holds derives from the call.
+        Ok(match Self::work(&world, call, action, self.clock.now()) {
+            Ok(work) => Probe::Done { record: work.record },
+            Err(StepError::Failed(failure)) if call.direction == Direction::Do => {
+                // The stop has been made: that the target is stopped now is no change by others.
+                match call.step {
+                    Step::Swap(SwapStep::Stop) => Probe::Done { record: Record::Nothing },
+                    _ => Probe::Failed { failure },
+                }
+            }
+            Err(_) => Probe::Done { record: Record::Nothing },
+        })
+    }
+
+    async fn observe(&self, call: &Call, subject: Subject) -> Result<Observation, ProviderError> {
+        self.clock.sleep(Duration::from_millis(5)).await;
+        let world = self.reach()?;
+        let Ok((action, _)) = call.action() else {
+            return Err(ProviderError::Gone { object: call.run.to_string() });
+        };
+        let names = Names::of(call.run, action);
+        let handle = match subject {
+            Subject::Original => names.original,
+            Subject::Replacement => names.replacement,
+        };
+        let now = self.clock.now();
+        let object = world.objects.get(&handle).ok_or(ProviderError::Gone { object: handle })?;
+        Ok(observation(object, now))
+    }
+
+    async fn move_tag(&self, tag: &TagMove, image: &str) -> Result<Option<String>, ProviderError> {
+        self.reach()?.tags.insert(tag.reference.clone(), image.to_owned());
+        Ok(None)
+    }
+
+    async fn export_image(&self, _image: &str, _to: &Path) -> Result<(), ProviderError> {
+        Err(ProviderError::NoAnswer { reason: "a simulated image has no bytes".into(), hint: String::new() })
+    }
+
+    async fn remove_snapshot(&self, snapshot: &Snapshot) -> Result<(), ProviderError> {
+        self.reach()?.snapshots.remove(&snapshot.id);
+        Ok(())
+    }
+
+    async fn leftovers(
+        &self,
+        unfinished: &[RunId],
+        _kept: &[Snapshot],
+    ) -> Result<Vec<Leftover>, ProviderError> {
+        let world = self.reach()?;
+        let ours = world.objects.iter().filter(|(_, object)| object.name.starts_with("patchyard-"));
+        let left = ours.filter(|(_, object)| object.run.is_none_or(|run| !unfinished.contains(&run)));
+        Ok(left
+            .map(|(id, object)| Leftover {
+                kind: "container".into(),
+                name: id.clone(),
+                run: object.run,
+                size: 0,
+            })
+            .collect())
+    }
+
+    async fn collect(&self, leftover: &Leftover) -> Result<(), ProviderError> {
+        self.reach()?.objects.remove(&leftover.name);
+        Ok(())
+    }
+}
+
+fn observation(object: &SimObject, now: Timestamp) -> Observation {
+    let alive = object.alive(now);
+    let state = match (alive, object.started) {
+        (true, _) => TargetState::Running,
+        (false, Some(_)) => TargetState::Restarting,
+        (false, None) => TargetState::Exited,
+    };
+    let port = if object.behaviour == Behaviour::OtherPort { 8081 } else { 8080 };
+    let status = if object.behaviour == Behaviour::Http500 { 500 } else { 200 };
+    let serving = BTreeSet::from([Socket { protocol: Protocol::Tcp, port, loopback: false }]);
+    Observation {
+        at: now,
+        state,
+        started_at: object.starts.to_string(),
+        restarts: 0,
+        exit_code: (!alive).then_some(1),
+        health: match object.behaviour {
+            Behaviour::HealthHangs => Health::Starting,
+            _ => Health::None,
+        },
+        health_within: None,
+        listening: Some(if alive { serving } else { BTreeSet::new() }),
+        processes: Some(BTreeMap::from([("web".to_owned(), 1)])),
+        http: BTreeMap::from([(8080, HttpAnswer::Status { status, took: Millis(5) })]),
+        checks: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,306 @@
+//! The simulated world: targets, their containers, images, snapshots, and effects on their way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use patchyard_types::{Digest, HostId, PatchSetId, RunId, Snapshot, SnapshotId, Step, TargetId};
+
+use crate::fault::Faults;
+
+/// How a version of a service behaves once started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Serves.
+    Good,
+    /// Exits at once.
+    CrashesAtStart,
+    /// Exits after so many seconds.
+    CrashesAfter(i64),
+    /// Listens somewhere else.
+    OtherPort,
+    /// Answers HTTP 500.
+    Http500,
+    /// Its healthcheck never answers.
+    HealthHangs,
+}
+
+/// One simulated container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SimObject {
+    /// Its present name.
+    pub name: String,
+    /// The image it was created from.
+    pub image: String,
+    /// Digest of its configuration.
+    pub config: Digest,
+    /// Restart policy is `no` instead of `always`.
+    pub held: bool,
+    /// When it was last started; `None` when it is stopped.
+    pub started: Option<Timestamp>,
+    /// How often it was started.
+    pub starts: u64,
+    /// How it behaves.
+    pub behaviour: Behaviour,
+    /// The run that created it.
+    pub run: Option<RunId>,
+}
+
+impl SimObject {
+    /// Whether it serves at a time.
+    #[must_use]
+    pub fn alive(&self, now: Timestamp) -> bool {
+        self.started.is_some_and(|started| match self.behaviour {
+            Behaviour::CrashesAtStart => false,
+            Behaviour::CrashesAfter(seconds) => {
+                now.duration_since(started) < SignedDuration::from_secs(seconds)
+            }
+            _ => true,
+        })
+    }
+}
+
+/// One simulated target.
+#[derive(Debug, Clone)]
+pub struct SimTarget {
+    /// Its name: the name its container has to have.
+    pub name: String,
+    /// Its service.
+    pub service: String,
+    /// How its patched version behaves.
+    pub patched: Behaviour,
+    /// Somebody else has laid hands on it.
+    pub interfered: bool,
+}
+
+/// What somebody else does to a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interference {
+    /// Removes its container.
+    Remove,
+    /// Recreates it.
+    Recreate,
+    /// Stops it.
+    Stop,
+    /// Changes its configuration.
+    Reconfigure,
+}
+
+/// A change on its way: the host makes it at its time, whether anybody still waits for it or not.
+#[derive(Debug, Clone)]
+pub(crate) enum Effect {
+    Build { patch_set: PatchSetId },
+    Create { object: String, value: Box<SimObject> },
+    Stop { object: String },
+    Hold { object: String, held: bool },
+    Rename { object: String, to: String },
+    Start { object: String },
+    Remove { object: String },
+    Keep { snapshot: Box<Snapshot> },
+    Forget { snapshot: SnapshotId },
+    Interfere { target: TargetId, how: Interference },
+}
+
+/// The simulated world.
+pub struct World {
+    /// Everything random.
+    pub rng: fastrand::Rng,
+    /// How much goes wrong.
+    pub faults: Faults,
+    /// The one host.
+    pub host: HostId,
+    /// Its targets.
+    pub targets: BTreeMap<TargetId, SimTarget>,
+    /// Its containers, by handle.
+    pub objects: BTreeMap<String, SimObject>,
+    /// Patch sets whose image has been built.
+    pub images: BTreeSet<PatchSetId>,
+    /// Snapshots that are kept.
+    pub snapshots: BTreeMap<SnapshotId, Snapshot>,
+    /// Where tags point.
+    pub tags: BTreeMap<String, String>,
+    /// Rules that were broken, in words.
+    pub violations: Vec<String>,
+    /// How many of a service's targets may be down at the same time.
+    pub budget: BTreeMap<String, usize>,
+    /// The host does not answer before this time.
+    pub silent_until: Option<Timestamp>,
+    pub(crate) applied: BTreeSet<(RunId, Step)>,
+    due: Vec<(Timestamp, Effect)>,
+    now: Timestamp,
+}
+
+impl World {
+    /// An empty world.
+    #[must_use]
+    pub fn new(seed: u64, host: HostId) -> Self {
+        Self {
+            rng: fastrand::Rng::with_seed(seed),
+            faults: Faults::default(),
+            host,
+            targets: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            images: BTreeSet::new(),
+            snapshots: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            violations: Vec::new(),
+            budget: BTreeMap::new(),
+            silent_until: None,
+            applied: BTreeSet::new(),
+            due: Vec::new(),
+            now: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// Adds a target that serves version one since before the simulation.
+    pub fn add(&mut self, service: &str, name: &str, patched: Behaviour, now: Timestamp) -> TargetId {
+        let id = TargetId::new("sim", &self.host, name);
+        let target = SimTarget { name: name.into(), service: service.into(), patched, interfered: false };
+        let object = SimObject {
+            name: name.into(),
+            image: "image-1".into(),
+            config: Digest::of_bytes(name.as_bytes()),
+            held: false,
+            started: Some(now),
+            starts: 1,
+            behaviour: Behaviour::Good,
+            run: None,
+        };
+        self.objects.insert(format!("{name}-first"), object);
+        self.targets.insert(id.clone(), target);
+        id
+    }
+
+    /// Somebody else does something to a target at a time.
+    pub fn interfere(&mut self, target: &TargetId, how: Interference, at: Timestamp) {
+        self.schedule(at, Effect::Interfere { target: target.clone(), how });
+    }
+
+    /// The container that bears a target's name now.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<(&String, &SimObject)> {
+        self.objects.iter().find(|(_, object)| object.name == name)
+    }
+
+    /// Lets time pass: what was due happens, in order.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.now = now;
+        self.due.sort_by_key(|(at, _)| *at);
+        let later = self.due.partition_point(|(at, _)| *at <= now);
+        let due: Vec<_> = self.due.drain(..later).collect();
+        for (at, effect) in due {
+            self.now = at;
+            self.apply(effect);
+        }
+        self.now = now;
+    }
+
+    pub(crate) fn schedule(&mut self, at: Timestamp, effect: Effect) {
+        self.due.push((at, effect));
+    }
+
+    fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Build { patch_set } => {
+                self.images.insert(patch_set);
+            }
+            Effect::Create { object, value } => {
+                if self.objects.insert(object.clone(), *value).is_some() {
+                    self.violations.push(format!("{object} was created twice"));
+                }
+            }
+            Effect::Stop { object } => {
+                self.change(&object, |o| o.started = None);
+                self.check_budget();
+            }
+            Effect::Hold { object, held } => self.change(&object, |o| o.held = held),
+            Effect::Rename { object, to } => {
+                if !self.objects.iter().any(|(id, o)| o.name == to && *id != object) {
+                    self.change(&object, |o| o.name = to);
+                } else if !self.targets.values().any(|target| target.name == to && target.interfered) {
+                    self.violations.push(format!("two containers would be named {to}"));
+                }
+            }
+            Effect::Start { object } => {
+                let now = self.now;
+                self.change(&object, |o| {
+                    o.started = Some(now);
+                    o.starts += 1;
+                });
+                self.check_one_at_a_time(&object);
+            }
+            Effect::Remove { object } => {
+                self.objects.remove(&object);
+                self.check_budget();
+            }
+            Effect::Keep { snapshot } => {
+                self.snapshots.insert(snapshot.id.clone(), *snapshot);
+            }
+            Effect::Forget { snapshot } => {
+                self.snapshots.remove(&snapshot);
+            }
+            Effect::Interfere { target, how } => self.apply_interference(&target, how),
+        }
+    }
+
+    fn change(&mut self, object: &str, change: impl FnOnce(&mut SimObject)) {
+        if let Some(object) = self.objects.get_mut(object) {
+            change(object);
+        }
+    }
+
+    fn apply_interference(&mut self, target: &TargetId, how: Interference) {
+        let Some(hit) = self.targets.get_mut(target) else { return };
+        hit.interfered = true;
+        let name = hit.name.clone();
+        let Some((id, object)) = self.named(&name).map(|(id, o)| (id.clone(), o.clone())) else { return };
+        match how {
+            Interference::Remove => {
+                self.objects.remove(&id);
+            }
+            Interference::Recreate => {
+                self.objects.remove(&id);
+                self.objects.insert(format!("{id}+"), SimObject { run: None, ..object });
+            }
+            Interference::Stop => self.change(&id, |o| o.started = None),
+            Interference::Reconfigure => {
+                self.change(&id, |o| o.config = Digest::of_bytes(b"changed by hand"));
+            }
+        }
+    }
+
+    /// No service may have more targets down than its budget says.
+    fn check_budget(&mut self) {
+        let mut down: BTreeMap<&str, usize> = BTreeMap::new();
+        for target in self.targets.values().filter(|target| !target.interfered) {
+            let serves = self.objects.values().any(|o| o.started.is_some() && self.is_of(o, &target.name));
+            *down.entry(&target.service).or_default() += usize::from(!serves);
+        }
+        let over = down.into_iter().find(|(service, n)| *n > self.budget.get(*service).copied().unwrap_or(1));
+        if let Some((service, n)) = over {
+            let message = format!("{n} targets of {service} were down at the same time");
+            self.violations.push(message);
+        }
+    }
+
+    /// Two containers of one target must never run beside each other: two databases on one volume.
+    fn check_one_at_a_time(&mut self, started: &str) {
+        let Some(me) = self.objects.get(started) else { return };
+        let Some(target) = self.targets.values().find(|target| self.is_of(me, &target.name)) else { return };
+        let running =
+            self.objects.values().filter(|o| self.is_of(o, &target.name) && o.started.is_some()).count();
+        if running > 1 && !target.interfered {
+            let message = format!("two containers of {} ran at the same time", target.name);
+            self.violations.push(message);
+        }
+    }
+
+    /// Whether a container belongs to a target: it bears its name or one derived from it.
+    #[must_use]
+    pub fn is_of(&self, object: &SimObject, target: &str) -> bool {
+        object.name == target
+            || object
+                .name
+                .strip_prefix("patchyard-")
+                .is_some_and(|rest| rest.ends_with(&format!("-{target}")))
+    }
+}

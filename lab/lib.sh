@@ -1,0 +1,126 @@
+# shellcheck shell=bash
+# What the lab's scripts share: where things lie, messages, packages, locks, processes, the docker client.
+#
+# Sourced, never run. The caller has already said `set -euo pipefail`.
+
+# shellcheck disable=SC2034  # read by the scripts that source this file
+LAB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# Big or slow to make, and worth keeping: base images, packages, data of private engines.
+LAB_CACHE=${PATCHYARD_LAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/patchyard-lab}
+# Sockets, pids and logs. A short path, because a socket's path may have at most 107 bytes.
+# shellcheck disable=SC2034
+LAB_RUN=${PATCHYARD_LAB_RUN:-/run/patchyard-lab}
+# shellcheck disable=SC2034  # read by the scripts that source this file
+LAB_PREFIX=patchyard-lab
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+die() {
+  say "$*"
+  exit 1
+}
+
+# Prints the comment at the head of the calling script: one text serves reader and --help.
+usage() { awk 'NR > 1 && !/^#/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; }
+
+need_root() { [ "$(id -u)" = 0 ] || die "must run as root"; }
+
+# need_packages COMMAND=PACKAGE...: installs, in one go, the packages whose command is missing.
+need_packages() {
+  local pair missing=()
+  for pair in "$@"; do
+    command -v "${pair%%=*}" >/dev/null 2>&1 || missing+=("${pair#*=}")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  need_root
+  say "installing ${missing[*]}"
+  # Without lists apt knows no package; lists that are merely old are tried first.
+  if ! apt_quiet install --no-install-recommends -y "${missing[@]}"; then
+    apt_quiet update
+    apt_quiet install --no-install-recommends -y "${missing[@]}"
+  fi
+}
+
+# Another apt may be at work on the same machine: wait for its lock instead of failing.
+apt_quiet() {
+  DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2
+}
+
+# Debian's own client comes first: a much newer one refuses some flags on an older engine.
+if [ -x /usr/bin/docker ]; then LAB_DOCKER=/usr/bin/docker; else LAB_DOCKER=docker; fi
+docker() { "$LAB_DOCKER" "$@"; }
+
+engine_answers() { # [DOCKER_HOST]
+  DOCKER_HOST=${1:-${DOCKER_HOST:-unix:///var/run/docker.sock}} \
+    timeout 5 "$LAB_DOCKER" version --format '{{.Server.Version}}' >/dev/null 2>&1
+}
+
+# One short hash over files (content, not name) and words: the key of what is cached.
+key_of() { # FILE|WORD...
+  local thing
+  for thing in "$@"; do
+    if [ -f "$thing" ]; then sha256sum <"$thing"; else printf '%s\n' "$thing"; fi
+  done | sha256sum | cut -c1-12
+}
+
+# Holds a lock until the script ends: two tests may prepare the same thing at once. A process that is left behind must not
+# inherit the lock: `background` sees to that.
+lab_lock() { # NAME
+  mkdir -p "$LAB_CACHE/lock"
+  exec 9>"$LAB_CACHE/lock/$1"
+  flock -w 1800 9 || die "another lab script holds $LAB_CACHE/lock/$1"
+}
+
+# background PIDFILE LOGFILE COMMAND...: starts a process that outlives the script. Its start time is kept beside its pid, so that
+# a pid that has been given to another process is never signalled.
+background() {
+  local pidfile=$1 log=$2
+  shift 2
+  setsid "$@" >>"$log" 2>&1 </dev/null 9>&- &
+  local pid=$!
+  disown "$pid"
+  printf '%s %s\n' "$pid" "$(start_time "$pid")" >"$pidfile"
+}
+
+# Field 22 of /proc/PID/stat; the name in field 2 may hold spaces.
+start_time() {
+  local stat
+  stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+  stat=${stat##*) }
+  # shellcheck disable=SC2086  # splitting into fields is the point
+  set -- $stat
+  printf '%s' "${20}"
+}
+
+# Prints the pid if the process that wrote PIDFILE still lives; a zombie does not count.
+running_pid() { # PIDFILE
+  local pid started
+  read -r pid started 2>/dev/null <"$1" || return 1
+  [ "$(start_time "$pid")" = "$started" ] || return 1
+  ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null || return 1
+  printf '%s\n' "$pid"
+}
+
+# stop_process PIDFILE SECONDS: TERM, and KILL when that did not help.
+stop_process() {
+  local pid i
+  pid=$(running_pid "$1") || { rm -f "$1" && return 0; }
+  kill -TERM "$pid"
+  for ((i = 0; i < $2 * 10; i++)); do
+    running_pid "$1" >/dev/null || { rm -f "$1" && return 0; }
+    sleep 0.1
+  done
+  say "pid $pid ignored SIGTERM for $2 s: killing it"
+  kill -KILL "$pid" 2>/dev/null || true
+  rm -f "$1"
+}
+
+# wait_for SECONDS COMMAND...: until the command succeeds.
+wait_for() {
+  local i seconds=$1
+  shift
+  for ((i = 0; i < seconds * 10; i++)); do
+    "$@" >/dev/null 2>&1 && return 0
+    sleep 0.1
+  done
+  return 1
+}

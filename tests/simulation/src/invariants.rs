@@ -1,0 +1,94 @@
+//! What must hold at the end of every rollout, whatever went wrong.
+
+use patchyard_provider_sim::{Behaviour, World};
+use patchyard_types::{RunEnd, SnapshotId};
+
+use crate::scenario::{Outcome, Scenario};
+
+/// Everything that does not hold, in words; empty when all is well.
+#[must_use]
+pub fn broken(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
+    let world = scenario.world();
+    let mut broken = world.violations.clone();
+    if outcome.rollout.ended.is_none() {
+        broken.push("the rollout has not ended".into());
+    }
+    if outcome.rollout.acknowledged != outcome.rollout.requests && outcome.rollout.ended.is_none() {
+        broken.push("a request was not acknowledged".into());
+    }
+    for (action, planned) in scenario.plan.decisions.actions.iter().enumerate() {
+        let Some(target) = world.targets.get(&planned.target) else { continue };
+        let Some(end) = outcome.rollout.runs[action].end() else {
+            broken.push(format!("{} has no defined end", target.name));
+            continue;
+        };
+        if end == RunEnd::Succeeded && target.patched != Behaviour::Good {
+            broken
+                .push(format!("{} counts as patched with a bad version ({:?})", target.name, target.patched));
+        }
+        // Who else laid hands on it has made his own state; a person decides about attention.
+        if target.interfered || end == RunEnd::NeedsAttention || outcome.resolved_done(action) {
+            continue;
+        }
+        let complaints = state_of(&world, outcome, action, &target.name, &planned.expected.object, end);
+        broken.extend(complaints.into_iter().map(|c| format!("{} ({end:?}): {c}", target.name)));
+    }
+    broken
+}
+
+/// Complaints about one target's containers and snapshots.
+fn state_of(
+    world: &World,
+    outcome: &Outcome,
+    action: usize,
+    name: &str,
+    original: &str,
+    end: RunEnd,
+) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let mine: Vec<_> = world.objects.iter().filter(|(_, object)| world.is_of(object, name)).collect();
+    let [(handle, object)] = mine[..] else {
+        return vec![format!("{} containers instead of one", mine.len())];
+    };
+    if object.name != name {
+        complaints.push(format!("its container is named {}", object.name));
+    }
+    if object.started.is_none() {
+        complaints.push("it is stopped".into());
+    }
+    if object.held {
+        complaints.push("its restart policy was not restored".into());
+    }
+    let run = outcome.snapshot_of(action);
+    let kept = world.snapshots.contains_key(&run);
+    match end {
+        RunEnd::Succeeded => {
+            if handle == original {
+                complaints.push("it was not patched".into());
+            }
+            if !kept {
+                complaints.push("it has no snapshot".into());
+            }
+        }
+        RunEnd::RolledBack | RunEnd::Failed | RunEnd::Skipped | RunEnd::NeedsAttention => {
+            if handle != original || object.image != "image-1" {
+                complaints.push("it is not what it was before".into());
+            }
+            if kept {
+                complaints.push("a snapshot of an undone run was left".into());
+            }
+        }
+    }
+    complaints
+}
+
+impl Outcome {
+    fn snapshot_of(&self, action: usize) -> SnapshotId {
+        SnapshotId(format!("R1.{}", action + 1))
+    }
+
+    /// Whether a person said of one of its steps that it is done: then the world is as they left it.
+    fn resolved_done(&self, action: usize) -> bool {
+        self.runs[action].resolved_by_hand
+    }
+}

@@ -1,0 +1,7 @@
+//! A yard on which whole rollouts are simulated: the real engine and deciders, a simulated host, a
+//! controller that dies at a chosen event and comes back.
+
+pub mod crash;
+pub mod invariants;
+pub mod plan;
+pub mod scenario;

@@ -1,0 +1,240 @@
+//! A scenario: a world, a plan, what goes wrong, and the controllers that come and go.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use patchyard_contract::{Clock, Note, Provider, Store};
+use patchyard_decide::rollout::RolloutState;
+use patchyard_decide::run::RunState;
+use patchyard_engine::{DriveEnd, Engine, Stop, Watcher};
+use patchyard_provider_sim::{Behaviour, Interference, SimClock, SimProvider, World};
+use patchyard_store_memory::MemoryStore;
+use patchyard_types::{
+    Actor, Budget, Event, HostId, PersonVerdict, Plan, Request, RolloutEnd, RolloutId, RunEnd, RunId,
+    TargetId,
+};
+use tokio::sync::Notify;
+
+use crate::crash::{CrashAt, CrashingStore};
+use crate::plan::plan;
+
+/// Looks on and says nothing.
+pub struct Quiet;
+
+impl Watcher for Quiet {
+    fn event(&self, _: &Event) {}
+    fn note(&self, _: RunId, _: Note) {}
+}
+
+/// A world with a plan for it.
+pub struct Scenario {
+    /// The simulated clock.
+    pub clock: Arc<SimClock>,
+    /// The world.
+    pub world: Arc<Mutex<World>>,
+    /// The store that survives every controller.
+    pub store: MemoryStore,
+    /// The plan.
+    pub plan: Plan,
+    /// What everything began as.
+    pub targets: Vec<TargetId>,
+}
+
+/// What is asked of the rollout from outside, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask {
+    /// So long after the beginning.
+    pub after: Duration,
+    /// What.
+    pub request: Request,
+}
+
+/// What is known at the end.
+pub struct Outcome {
+    /// The rollout's state.
+    pub rollout: RolloutState,
+    /// Every run's state.
+    pub runs: Vec<RunState>,
+    /// Number of controllers that were needed.
+    pub controllers: usize,
+    /// Number of events written.
+    pub events: usize,
+}
+
+impl Scenario {
+    /// A world with these targets: `(service, name, how the patched version behaves)`. Must be called
+    /// in a runtime whose time is paused.
+    #[must_use]
+    pub fn new(seed: u64, targets: &[(String, String, Behaviour)], max_failures: Budget) -> Self {
+        let clock = Arc::new(SimClock::new());
+        let mut world = World::new(seed, HostId::new("sim-host"));
+        let ids: Vec<TargetId> = targets
+            .iter()
+            .map(|(service, name, behaviour)| world.add(service, name, *behaviour, clock.now()))
+            .collect();
+        let plan = plan(&world, &ids, max_failures);
+        Self { clock, world: Arc::new(Mutex::new(world)), store: MemoryStore::new(), plan, targets: ids }
+    }
+
+    /// A random world, drawn from a seed, with random faults.
+    #[must_use]
+    pub fn random(rng: &mut fastrand::Rng) -> Self {
+        let mut targets = Vec::new();
+        for service in 0..rng.usize(1..=3) {
+            let behaviour = match rng.u32(0..10) {
+                0 => Behaviour::CrashesAtStart,
+                1 => Behaviour::CrashesAfter(rng.i64(1..=25)),
+                2 => Behaviour::OtherPort,
+                3 => Behaviour::Http500,
+                4 => Behaviour::HealthHangs,
+                _ => Behaviour::Good,
+            };
+            for number in 0..rng.usize(1..=3) {
+                targets.push((format!("s{service}"), format!("s{service}-{number}"), behaviour));
+            }
+        }
+        let scenario = Self::new(rng.u64(..), &targets, Budget::Count(rng.u32(0..4)));
+        {
+            let mut world = scenario.world();
+            if rng.u32(0..10) >= 4 {
+                world.faults.doing = rng.u32(0..120);
+                world.faults.undoing = rng.u32(0..80);
+            }
+            for target in &scenario.targets {
+                if rng.u32(0..12) == 0 {
+                    let how = *rng
+                        .choice(&[
+                            Interference::Remove,
+                            Interference::Recreate,
+                            Interference::Stop,
+                            Interference::Reconfigure,
+                        ])
+                        .unwrap_or(&Interference::Stop);
+                    let at = SignedDuration::from_secs(rng.i64(0..150));
+                    let at = scenario.clock.now().checked_add(at).unwrap_or(scenario.clock.now());
+                    world.interfere(target, how, at);
+                }
+            }
+            if rng.u32(0..15) == 0 {
+                let until = SignedDuration::from_secs(rng.i64(1..400));
+                world.silent_until = scenario.clock.now().checked_add(until).ok();
+            }
+        }
+        scenario
+    }
+
+    /// The world.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn engine(&self, crash: Option<CrashAt>, died: Arc<Notify>) -> Engine {
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let provider: Arc<dyn Provider> = Arc::new(SimProvider::new(Arc::clone(&self.world), clock.clone()));
+        let store: Arc<dyn Store> = Arc::new(CrashingStore::new(self.store.clone(), crash, died));
+        Engine::new(store, vec![provider], clock, "simulation".into())
+    }
+
+    /// Runs the rollout to its end: the first controllers die at `crashes`, the last one lives; what
+    /// is paused is resumed, what needs attention is decided as `person` says.
+    ///
+    /// # Panics
+    /// When the rollout does not come to an end: a bug.
+    pub async fn run(&self, crashes: &[CrashAt], asks: &[Ask], person: Option<PersonVerdict>) -> Outcome {
+        let me = Actor("test".into());
+        let immortal = self.engine(None, Arc::default());
+        let rollout = match immortal.begin(&self.plan, me.clone()).await {
+            Ok(rollout) => rollout,
+            Err(error) => panic!("cannot begin: {error}"),
+        };
+        let mut crashes = crashes.iter();
+        let asking = async {
+            let mut before = Duration::ZERO;
+            for ask in asks {
+                self.clock.sleep(ask.after.saturating_sub(before)).await;
+                before = ask.after;
+                // It may have ended meanwhile.
+                let _ = immortal.request(rollout, ask.request, me.clone(), "a test").await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let driving = async {
+            let mut controllers = 0;
+            let mut decisions = 0;
+            loop {
+                controllers += 1;
+                assert!(controllers < 200, "the rollout does not come to an end");
+                let died = Arc::new(Notify::new());
+                let mortal = self.engine(crashes.next().copied(), Arc::clone(&died));
+                let end = tokio::select! {
+                    end = mortal.drive(rollout, Arc::new(Quiet), Stop::never()) => Some(end),
+                    () = died.notified() => None,
+                };
+                match end {
+                    // It died. What was on its way at the host arrives before the next one comes.
+                    None => self.clock.sleep(Duration::from_secs(5)).await,
+                    Some(Ok(DriveEnd::Ended(RolloutEnd::NeedsAttention))) if decisions < 8 => {
+                        decisions += 1;
+                        let Some(verdict) = person else { return controllers };
+                        self.decide(&immortal, rollout, verdict).await;
+                    }
+                    Some(Ok(DriveEnd::Ended(_))) => return controllers,
+                    Some(Ok(DriveEnd::Paused)) => {
+                        self.clock.sleep(Duration::from_secs(60)).await;
+                        let _ = immortal.request(rollout, Request::Resume, me.clone(), "a test").await;
+                    }
+                    Some(Ok(DriveEnd::Interrupted { .. })) => {
+                        self.clock.sleep(Duration::from_secs(200)).await;
+                    }
+                    Some(Err(error)) => panic!("the driver failed: {error}"),
+                }
+            }
+        };
+        let controllers = tokio::select! {
+            controllers = driving => controllers,
+            () = asking => unreachable!("it waits for ever"),
+        };
+        self.clock.sleep(Duration::from_secs(30)).await;
+        self.world().tick(self.clock.now());
+        self.outcome(&immortal, rollout, controllers).await
+    }
+
+    async fn decide(&self, engine: &Engine, rollout: RolloutId, verdict: PersonVerdict) {
+        for action in 0..self.plan.decisions.actions.len() {
+            let run = RunId { rollout, action };
+            // Runs that do not wait for a person refuse; that is fine here.
+            let _ = engine.resolve(run, verdict, Actor("test".into()), "a test").await;
+        }
+    }
+
+    async fn outcome(&self, engine: &Engine, rollout: RolloutId, controllers: usize) -> Outcome {
+        let state = match engine.rollout(rollout).await {
+            Ok((_, state)) => state,
+            Err(error) => panic!("the rollout cannot be read: {error}"),
+        };
+        let mut runs = Vec::new();
+        for action in 0..self.plan.decisions.actions.len() {
+            match engine.run(RunId { rollout, action }).await {
+                Ok(run) => runs.push(run),
+                Err(error) => panic!("a run cannot be read: {error}"),
+            }
+        }
+        let events = state.seq + runs.iter().map(|run| run.seq).sum::<u64>();
+        Outcome { rollout: state, runs, controllers, events: usize::try_from(events).unwrap_or(usize::MAX) }
+    }
+}
+
+impl Outcome {
+    /// How an action's run ended.
+    ///
+    /// # Panics
+    /// When it did not: a bug.
+    #[must_use]
+    pub fn end(&self, action: usize) -> RunEnd {
+        match self.rollout.runs.get(action).and_then(patchyard_decide::rollout::RunSlot::end) {
+            Some(end) => end,
+            None => panic!("run {action} has no end: {:?}", self.rollout.runs.get(action)),
+        }
+    }
+}
