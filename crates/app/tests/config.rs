@@ -27,7 +27,7 @@ fn the_example_shows_the_defaults_as_they_are() {
         example.registries["registry.example.org:5000"].password_file.as_deref(),
         Some(Path::new("registry.password"))
     );
-    assert_eq!(example.lines["defaults.timeouts.step"], 29);
+    assert_eq!(example.lines["defaults.timeouts.step"], 31);
 }
 
 #[test]
@@ -77,6 +77,14 @@ const SLIPS: &[(&str, &str)] = &[
     (
         "version: 1\ndefaults:\n  method: rebuild\n",
         "patchyard.yaml:3:11: method 'rebuild' is not known: write layer or image",
+    ),
+    (
+        "version: 1\ndefaults:\n  tag: stay\n",
+        "patchyard.yaml:3:8: tag 'stay' is not known: write move or keep",
+    ),
+    (
+        "version: 1\ndefaults:\n  max_parallel: 0\n",
+        "patchyard.yaml:3:17: max_parallel: at least 1, or nothing would ever start",
     ),
     (
         "version: 1\ndefaults:\n  labels: [verify_for]\n",

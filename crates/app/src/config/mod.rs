@@ -35,6 +35,8 @@ pub struct Config {
     pub defaults: Settings,
     /// How long snapshots are kept.
     pub retention: Retention,
+    /// Tags stay where they are instead of following their patched image.
+    pub keep_tags: bool,
     /// Which container labels may override the defaults.
     pub labels: LabelRights,
     /// Named checks and the targets they are asked of.

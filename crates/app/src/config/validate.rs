@@ -23,10 +23,28 @@ pub fn validate(path: &Path, file: raw::File) -> Result<Config, ConfigError> {
         .into_iter()
         .map(|(name, registry)| reader.registry(name, registry))
         .collect::<Result<_, _>>()?;
-    let (defaults, retention, labels) = reader.defaults(defaults)?;
+    let Defaults { settings, retention, keep_tags, labels } = reader.defaults(defaults)?;
     let checks = reader.checks(checks)?;
     let lines = reader.lines;
-    Ok(Config { file: Some(path.to_owned()), hosts, defaults, retention, labels, checks, registries, lines })
+    Ok(Config {
+        file: Some(path.to_owned()),
+        hosts,
+        defaults: settings,
+        retention,
+        keep_tags,
+        labels,
+        checks,
+        registries,
+        lines,
+    })
+}
+
+/// The `defaults` section, validated.
+struct Defaults {
+    settings: Settings,
+    retention: Retention,
+    keep_tags: bool,
+    labels: LabelRights,
 }
 
 struct Reader<'a> {
@@ -129,14 +147,16 @@ impl Reader<'_> {
         Ok((name, registry))
     }
 
-    fn defaults(&mut self, raw: raw::Defaults) -> Result<(Settings, Retention, LabelRights), ConfigError> {
+    fn defaults(&mut self, raw: raw::Defaults) -> Result<Defaults, ConfigError> {
         let raw::Defaults {
             method,
             verify_for,
             max_unavailable,
             max_failures,
+            max_parallel,
             allow_remove,
             max_layer,
+            tag,
             timeouts,
             retention,
             labels,
@@ -154,6 +174,13 @@ impl Reader<'_> {
         }
         self.set("defaults.max_unavailable", &mut settings.max_unavailable, max_unavailable)?;
         self.set("defaults.max_failures", &mut settings.max_failures, max_failures)?;
+        if let Some(count) = max_parallel {
+            if count.value == 0 {
+                return Err(self.error(&count, "max_parallel: at least 1, or nothing would ever start"));
+            }
+            settings.max_parallel = count.value as usize;
+            self.remember("defaults.max_parallel", &count);
+        }
         if let Some(flag) = allow_remove {
             settings.allow_remove = flag.value;
             self.remember("defaults.allow_remove", &flag);
@@ -173,6 +200,10 @@ impl Reader<'_> {
             self.set("defaults.timeouts.healthy", &mut settings.timeouts.healthy, healthy)?;
             self.set("defaults.timeouts.check", &mut settings.timeouts.check, check)?;
         }
+        let keep_tags = match tag {
+            Some(text) => self.keep_tags(&text)?,
+            None => false,
+        };
         let mut kept = Retention::default();
         if let Some(raw::Retention { keep_for, keep_last }) = retention {
             self.set("defaults.retention.keep_for", &mut kept.keep_for, keep_for)?;
@@ -181,7 +212,19 @@ impl Reader<'_> {
                 self.remember("defaults.retention.keep_last", &count);
             }
         }
-        Ok((settings, kept, self.labels(labels)?))
+        Ok(Defaults { settings, retention: kept, keep_tags, labels: self.labels(labels)? })
+    }
+
+    fn keep_tags(&mut self, text: &Spanned<String>) -> Result<bool, ConfigError> {
+        self.remember("defaults.tag", text);
+        match text.value.as_str() {
+            "move" => Ok(false),
+            "keep" => Ok(true),
+            other => {
+                let shown = printable(other, 40);
+                Err(self.error(text, format!("tag '{shown}' is not known: write move or keep")))
+            }
+        }
     }
 
     fn method(&self, text: &Spanned<String>) -> Result<Method, ConfigError> {
