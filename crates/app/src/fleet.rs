@@ -8,6 +8,7 @@ use patchyard_contract::{Provider, ProviderError};
 use patchyard_types::{HostId, Target};
 
 use crate::select::Selection;
+use crate::settings::rename_services;
 use crate::{Context, Error};
 
 /// A host that answered.
@@ -113,6 +114,7 @@ pub async fn discover(context: &Context) -> Result<Fleet, Error> {
         Some(first) if fleet.hosts.is_empty() => return Err(first.error.clone().into()),
         _ => {}
     }
+    rename_services(&context.config, &mut fleet.targets);
     fleet.targets.sort_by(|a, b| (&a.host_name, &a.name, &a.id).cmp(&(&b.host_name, &b.name, &b.id)));
     Ok(fleet)
 }

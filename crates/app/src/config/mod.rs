@@ -12,6 +12,7 @@ use patchyard_types::{Check, Millis, Settings};
 
 pub use error::ConfigError;
 pub use find::{Places, find};
+pub(crate) use validate::{default_name, is_http_path};
 
 use crate::select::Selector;
 
