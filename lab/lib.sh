@@ -54,6 +54,15 @@ engine_answers() { # [DOCKER_HOST]
     timeout 5 "$LAB_DOCKER" version --format '{{.Server.Version}}' >/dev/null 2>&1
 }
 
+# supersede TAG COMMAND...: the command gives TAG to a new image; the old one goes, unless a container or another tag holds it.
+supersede() {
+  local old new
+  old=$(docker image inspect --format '{{.Id}}' "$1" 2>/dev/null || true)
+  "${@:2}"
+  new=$(docker image inspect --format '{{.Id}}' "$1")
+  if [ -n "$old" ] && [ "$old" != "$new" ]; then docker rmi "$old" >/dev/null 2>&1 || true; fi
+}
+
 # One short hash over files (content, not name) and words: the key of what is cached.
 key_of() { # FILE|WORD...
   local thing
@@ -61,6 +70,9 @@ key_of() { # FILE|WORD...
     if [ -f "$thing" ]; then sha256sum <"$thing"; else printf '%s\n' "$thing"; fi
   done | sha256sum | cut -c1-12
 }
+
+# forget DIR PATTERN: what was cached under a key that nobody has asked for in a week; another checkout may still want a younger one.
+forget() { find "$1" -mindepth 1 -maxdepth 1 -name "$2" -mtime +7 -exec rm -rf {} +; }
 
 # Holds a lock until the script ends: two tests may prepare the same thing at once. A process that is left behind must not
 # inherit the lock: `background` sees to that.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use patchyard_types::{
     Action, Assessment, Change, Expected, Health, LeftOutReason, Method, NotAssessed, PackageChange,
-    PatchSet, PendingPatch, PendingStatus, StartingState, Target, TargetState, printable,
+    PatchSet, PatchSetId, PendingPatch, PendingStatus, Settings, StartingState, Target, TargetState,
+    printable,
 };
 
 use crate::request::{Candidate, PlanRequest};
@@ -27,8 +28,22 @@ pub enum Judgement {
     LeftOut(LeftOutReason, String),
 }
 
+/// Ids of the patch sets met so far: thousands of targets share a few sets, and hashing one for each
+/// target would cost more than all the rest of planning.
+#[derive(Default)]
+pub struct SetIds(BTreeMap<PatchSet, PatchSetId>);
+
+impl SetIds {
+    pub fn of(&mut self, set: &PatchSet) -> PatchSetId {
+        match self.0.get(set) {
+            Some(id) => *id,
+            None => *self.0.entry(set.clone()).or_insert_with(|| set.id()),
+        }
+    }
+}
+
 /// Judges one candidate. The first reason found is the one that is told, the most fundamental first.
-pub fn judge(candidate: &Candidate, request: &PlanRequest) -> Judgement {
+pub fn judge(candidate: &Candidate, request: &PlanRequest, ids: &mut SetIds) -> Judgement {
     use Judgement::{LeftOut, UpToDate};
     let target = &candidate.target;
     if candidate.excluded {
@@ -64,7 +79,7 @@ pub fn judge(candidate: &Candidate, request: &PlanRequest) -> Judgement {
     if let Some(entry) = quarantine::suspect(&request.quarantine, &target.service, &set) {
         return LeftOut(LeftOutReason::Quarantined, quarantine::explain(entry, &set));
     }
-    let action = action(candidate, &set);
+    let action = action(candidate, &set, ids.of(&set));
     Judgement::Patch { action: Box::new(action), set: Box::new(set), note }
 }
 
@@ -281,13 +296,13 @@ fn check(change: &Change, max_layer: u64) -> Result<(), Judgement> {
     Ok(())
 }
 
-fn action(candidate: &Candidate, set: &PatchSet) -> Action {
+fn action(candidate: &Candidate, set: &PatchSet, id: PatchSetId) -> Action {
     let method = match set.change {
         Change::Packages(_) => Method::Layer,
         Change::Image { .. } => Method::Image,
         Change::Snapshot { .. } => Method::Restore,
     };
-    let mut action = skeleton(&candidate.target, &candidate.settings, method, set);
+    let mut action = skeleton(&candidate.target, &candidate.settings, method, id);
     // Only a layer is built on something; a new image stands on its own.
     if method == Method::Image {
         action.expected.base = None;
@@ -296,12 +311,7 @@ fn action(candidate: &Candidate, set: &PatchSet) -> Action {
 }
 
 /// An action with everything but its budget, which depends on the whole service.
-pub fn skeleton(
-    target: &Target,
-    settings: &patchyard_types::Settings,
-    method: Method,
-    set: &PatchSet,
-) -> Action {
+pub fn skeleton(target: &Target, settings: &Settings, method: Method, patch_set: PatchSetId) -> Action {
     let mut checks = settings.checks.clone();
     checks.sort_unstable();
     Action {
@@ -310,7 +320,7 @@ pub fn skeleton(
         service: target.service.clone(),
         host: target.host.clone(),
         method,
-        patch_set: set.id(),
+        patch_set,
         expected: Expected {
             object: target.object.clone(),
             image: target.image.id.clone(),

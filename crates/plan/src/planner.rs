@@ -33,12 +33,14 @@ pub fn plan(request: &PlanRequest) -> Planned {
     candidates.sort_by(|a, b| by_name(&a.target, &b.target));
     let twins = twins(candidates.iter().map(|c| &c.target.id));
 
+    let mut ids = judge::SetIds::default();
     let mut drafts = Vec::new();
     let mut left_out = Vec::new();
     let (mut up_to_date, mut filtered_out, mut later) = (Vec::new(), Vec::new(), BTreeMap::new());
     for candidate in &candidates {
         let target = &candidate.target;
-        let judgement = if twins.contains(&target.id) { twin() } else { judge::judge(candidate, request) };
+        let judgement =
+            if twins.contains(&target.id) { twin() } else { judge::judge(candidate, request, &mut ids) };
         match judgement {
             Judgement::Patch { action, set, note } => {
                 if let Some(note) = note {

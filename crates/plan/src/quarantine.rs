@@ -14,9 +14,14 @@ pub fn suspect<'a>(
 ) -> Option<&'a (QuarantineId, Quarantine)> {
     let versions = set.versions();
     let has = |version: &String| versions.contains(version);
-    quarantine.iter().filter(|(_, entry)| !entry.versions.is_empty()).find(|(_, entry)| {
-        if entry.service == service { entry.versions.iter().any(has) } else { entry.versions.iter().all(has) }
-    })
+    let counts = |(_, entry): &&(QuarantineId, Quarantine)| {
+        if entry.service == service {
+            entry.versions.iter().any(has)
+        } else {
+            !entry.versions.is_empty() && entry.versions.iter().all(has)
+        }
+    };
+    quarantine.iter().filter(counts).min_by_key(|(id, _)| *id)
 }
 
 /// The entry in words, with the command that releases it.

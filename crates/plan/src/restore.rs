@@ -53,7 +53,7 @@ pub fn restore(request: &RestoreRequest) -> Planned {
                 },
                 change: Change::Snapshot { snapshot: snapshot.id.clone() },
             };
-            let mut action = judge::skeleton(target, settings, Method::Restore, &set);
+            let mut action = judge::skeleton(target, settings, Method::Restore, set.id());
             action.expected.base = None;
             drafts.push(Draft { target, settings, action, set });
         }

@@ -126,7 +126,7 @@ impl SimProvider {
             (SwapStep::Create, Direction::Undo) => vec![Effect::Remove { object: names.replacement }],
             (SwapStep::Stop, Direction::Do) => {
                 let original = original.ok_or_else(gone)?;
-                if original.config != action.expected.config || original.started.is_none() {
+                if original.config != action.expected.config {
                     return Err(failed(FailureKind::Precondition, "changed since it was planned"));
                 }
                 vec![Effect::Stop { object: names.original }]
@@ -361,7 +361,9 @@ impl Provider for SimProvider {
             let work = Self::work(world, call, action, now)?;
             let already = Self::already(world, call, action);
             let effectful = !matches!(call.step, Step::Swap(SwapStep::Prepare | SwapStep::Preflight));
-            if already && effectful && call.direction == Direction::Do {
+            // What somebody else has done already is not done a second time.
+            let others = world.targets.get(&action.target).is_some_and(|target| target.interfered);
+            if already && effectful && !others && call.direction == Direction::Do {
                 let violation = format!("{} of {} was done blindly a second time", call.step, call.run);
                 world.violations.push(violation);
             }
@@ -397,16 +399,15 @@ impl Provider for SimProvider {
         if !Self::already(&world, call, action) {
             return Ok(Probe::NotDone);
         }
-        // Everything a record of the simulation holds derives from the call.
+        if let (Step::Swap(SwapStep::Snapshot), Direction::Do, Some(kept)) =
+            (call.step, call.direction, world.snapshots.get(&SnapshotId(call.run.to_string())))
+        {
+            return Ok(Probe::Done { record: Record::Snapshotted { snapshot: Box::new(kept.clone()) } });
+        }
+        // Everything else a record of the simulation holds derives from the call.
         Ok(match Self::work(&world, call, action, self.clock.now()) {
             Ok(work) => Probe::Done { record: work.record },
-            Err(StepError::Failed(failure)) if call.direction == Direction::Do => {
-                // The stop has been made: that the target is stopped now is no change by others.
-                match call.step {
-                    Step::Swap(SwapStep::Stop) => Probe::Done { record: Record::Nothing },
-                    _ => Probe::Failed { failure },
-                }
-            }
+            Err(StepError::Failed(failure)) if call.direction == Direction::Do => Probe::Failed { failure },
             Err(_) => Probe::Done { record: Record::Nothing },
         })
     }

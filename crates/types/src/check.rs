@@ -119,6 +119,7 @@ pub struct Observation {
     /// Names of running programs and how many of each.
     pub processes: Option<BTreeMap<String, u32>>,
     /// What each published TCP port answers, by its port inside the target.
+    #[serde(with = "by_port")]
     pub http: BTreeMap<u16, HttpAnswer>,
     /// Answers to the named checks, by name.
     pub checks: BTreeMap<String, CheckAnswer>,
@@ -141,7 +142,48 @@ pub struct Baseline {
     /// Programs that ran in both samples.
     pub processes: BTreeSet<String>,
     /// Published ports with the same class of answer in both samples; the slower of both times.
+    #[serde(with = "by_port")]
     pub http: BTreeMap<u16, HttpAnswer>,
     /// Whether it had a healthcheck.
     pub healthcheck: bool,
+}
+
+/// A map by port. JSON's keys are text, and inside of a tagged enum serde no longer turns them back
+/// into numbers by itself: a baseline in an event could be written but not read.
+mod by_port {
+    use std::collections::BTreeMap;
+
+    use serde::de::{Deserialize, Deserializer, Error as _};
+    use serde::{Serialize as _, Serializer};
+
+    use super::HttpAnswer;
+
+    pub fn serialize<S: Serializer>(map: &BTreeMap<u16, HttpAnswer>, to: S) -> Result<S::Ok, S::Error> {
+        map.iter().map(|(port, answer)| (port.to_string(), answer)).collect::<BTreeMap<_, _>>().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<u16, HttpAnswer>, D::Error> {
+        BTreeMap::<String, HttpAnswer>::deserialize(from)?
+            .into_iter()
+            .map(|(port, answer)| Ok((port.parse().map_err(D::Error::custom)?, answer)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_baseline_on_record_is_read_back() {
+        let baseline = Baseline {
+            listening: BTreeSet::new(),
+            processes: BTreeSet::new(),
+            http: BTreeMap::from([(25, HttpAnswer::NotHttp), (8080, HttpAnswer::Silent)]),
+            healthcheck: false,
+        };
+        let record = crate::Record::Preflighted { baseline };
+        let text = crate::canonical_json(&record);
+        assert_eq!(serde_json::from_str::<crate::Record>(&text).unwrap(), record, "{text}");
+    }
 }

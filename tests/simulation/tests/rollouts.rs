@@ -1,5 +1,7 @@
 //! Ten thousand random rollouts, and the stories worth telling one by one.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::time::Duration;
 
 use patchyard_provider_sim::{Behaviour, Fault, FaultAt};

@@ -1,0 +1,222 @@
+//! What every provider does: the steps of a run, one by one, back and forth, on a real target.
+//!
+//! A [`Yard`] lends a fresh target and a good plan for it. Each function below is one behaviour;
+//! an implementation calls each in a test of its own, on a yard of its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use patchyard_types::{
+    Direction, FailureKind, Plan, Probe, Record, RolloutId, RunId, Step, StepError, Subject, SwapStep,
+    TargetState,
+};
+
+use crate::{Ask, Call, Provider};
+
+/// A place with one healthy target and a good patch for it.
+#[async_trait]
+pub trait Yard: Send + Sync {
+    /// The provider.
+    fn provider(&self) -> Arc<dyn Provider>;
+
+    /// A plan whose first action patches the target.
+    fn plan(&self) -> Arc<Plan>;
+
+    /// What serves under the target's name now: its handle and its version.
+    async fn serving(&self) -> Option<String>;
+
+    /// Everything of the target on the host that a run could leave behind: containers and snapshots,
+    /// no images, in a stable order and with the state of each.
+    async fn objects(&self) -> Vec<String>;
+
+    /// Somebody else changes the target's configuration by recreating it.
+    async fn meddle(&self);
+}
+
+/// The steps that are effects of a provider.
+fn effects() -> impl DoubleEndedIterator<Item = SwapStep> {
+    SwapStep::ALL.into_iter().filter(|step| !matches!(step, SwapStep::Verify))
+}
+
+/// Steps that the world can be asked about; preflight only looks.
+fn can_be_probed(step: SwapStep) -> bool {
+    step != SwapStep::Preflight
+}
+
+/// A run that is driven by hand.
+struct Hand<'a> {
+    yard: &'a dyn Yard,
+    records: BTreeMap<Step, Record>,
+}
+
+impl<'a> Hand<'a> {
+    fn new(yard: &'a dyn Yard) -> Self {
+        Self { yard, records: BTreeMap::new() }
+    }
+
+    fn call(&self, step: SwapStep, direction: Direction) -> Call {
+        Call {
+            run: RunId { rollout: RolloutId(1), action: 0 },
+            step: Step::Swap(step),
+            direction,
+            plan: self.yard.plan(),
+            records: self.records.clone(),
+            source: None,
+            progress: None,
+        }
+    }
+
+    async fn try_to(&mut self, step: SwapStep, direction: Direction) -> Result<(), StepError> {
+        let record = self.yard.provider().perform(&self.call(step, direction)).await?;
+        if direction == Direction::Do {
+            self.records.insert(Step::Swap(step), record);
+        }
+        Ok(())
+    }
+
+    async fn doing(&mut self, step: SwapStep) {
+        let outcome = self.try_to(step, Direction::Do).await;
+        assert!(outcome.is_ok(), "do {step}: {outcome:?}");
+    }
+
+    async fn undoing(&mut self, step: SwapStep) {
+        let outcome = self.try_to(step, Direction::Undo).await;
+        assert!(outcome.is_ok(), "undo {step}: {outcome:?}");
+    }
+
+    async fn probing(&self, step: SwapStep, direction: Direction) -> Probe {
+        match self.yard.provider().probe(&self.call(step, direction)).await {
+            Ok(probe) => probe,
+            Err(error) => panic!("probe {step}: {error}"),
+        }
+    }
+}
+
+/// Which steps have an undo that is an effect.
+fn can_be_undone(step: SwapStep) -> bool {
+    use SwapStep::{Create, Hold, Rename, Snapshot, Start, Stop};
+    matches!(step, Create | Stop | Hold | Rename | Start | Snapshot)
+}
+
+/// Doing every step patches the target, and every probe tells not done from done.
+pub async fn every_step_in_order_patches_and_the_probe_knows(yard: &dyn Yard) {
+    let before = yard.serving().await;
+    assert!(before.is_some(), "the target serves before");
+    let mut hand = Hand::new(yard);
+    for step in effects() {
+        if can_be_probed(step) {
+            let probe = hand.probing(step, Direction::Do).await;
+            // An image that another run has built already is there.
+            assert!(probe == Probe::NotDone || step == SwapStep::Prepare, "before {step}: {probe:?}");
+        }
+        hand.doing(step).await;
+        if can_be_probed(step) {
+            let probe = hand.probing(step, Direction::Do).await;
+            let Probe::Done { record } = probe else { panic!("after {step}: {probe:?}") };
+            let recorded = &hand.records[&Step::Swap(step)];
+            assert_eq!(&record, recorded, "the probe of {step} knows what the step left on record");
+        }
+    }
+    let after = yard.serving().await;
+    assert!(after.is_some() && after != before, "{before:?} became {after:?}");
+}
+
+/// From wherever a run turns around, the way back leads to what was before, with nothing left.
+pub async fn from_every_step_the_way_back_restores_what_was(yard: &dyn Yard) {
+    let (serving, objects) = (yard.serving().await, yard.objects().await);
+    let before_retire: Vec<SwapStep> = effects().filter(|step| *step != SwapStep::Retire).collect();
+    for reached in 1..=before_retire.len() {
+        let mut hand = Hand::new(yard);
+        for step in &before_retire[..reached] {
+            hand.doing(*step).await;
+        }
+        for step in before_retire[..reached].iter().rev().filter(|step| can_be_undone(**step)) {
+            hand.undoing(*step).await;
+            assert!(matches!(hand.probing(*step, Direction::Undo).await, Probe::Done { .. }), "undo {step}");
+        }
+        let turned = before_retire[reached - 1];
+        assert_eq!(yard.serving().await, serving, "back from {turned}");
+        assert_eq!(yard.objects().await, objects, "back from {turned}");
+    }
+}
+
+/// Taking back twice, or taking back what was never done, is no mistake.
+pub async fn undo_tolerates_that_there_is_nothing_to_undo(yard: &dyn Yard) {
+    let (serving, objects) = (yard.serving().await, yard.objects().await);
+    let mut hand = Hand::new(yard);
+    for step in [SwapStep::Prepare, SwapStep::Preflight, SwapStep::Create, SwapStep::Stop] {
+        hand.doing(step).await;
+    }
+    // Neither hold nor rename nor start nor snapshot has taken place.
+    for step in effects().rev().filter(|step| can_be_undone(*step)) {
+        hand.undoing(step).await;
+        hand.undoing(step).await;
+    }
+    assert_eq!(yard.serving().await, serving);
+    assert_eq!(yard.objects().await, objects);
+}
+
+/// Doing a step again after it was done changes nothing more: it looks before it acts.
+pub async fn every_step_looks_before_it_acts(yard: &dyn Yard) {
+    let mut hand = Hand::new(yard);
+    // A stop finds its target stopped and a preflight finds it changed by then: they are not repeatable.
+    let repeatable = |step| !matches!(step, SwapStep::Preflight);
+    for step in effects() {
+        hand.doing(step).await;
+        if repeatable(step) {
+            let objects = yard.objects().await;
+            hand.doing(step).await;
+            assert_eq!(yard.objects().await, objects, "{step} a second time");
+        }
+    }
+}
+
+/// A target that somebody changed after planning is refused before anything is done to it.
+pub async fn a_target_changed_since_planning_is_refused(yard: &dyn Yard) {
+    yard.meddle().await;
+    let (serving, objects) = (yard.serving().await, yard.objects().await);
+    let mut hand = Hand::new(yard);
+    hand.doing(SwapStep::Prepare).await;
+    match hand.try_to(SwapStep::Preflight, Direction::Do).await {
+        Err(StepError::Failed(failure)) => assert_eq!(failure.kind, FailureKind::Precondition, "{failure}"),
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+    assert_eq!(yard.serving().await, serving);
+    assert_eq!(yard.objects().await, objects);
+}
+
+/// Discovery, inventory and asking what is pending leave the host as it was.
+pub async fn reading_changes_nothing(yard: &dyn Yard) {
+    let (serving, objects) = (yard.serving().await, yard.objects().await);
+    let provider = yard.provider();
+    let wanted = yard.plan().decisions.actions[0].target.clone();
+    let first = provider.discover().await.unwrap_or_else(|error| panic!("{error}"));
+    let target = first.iter().find(|target| target.id == wanted);
+    let target = target.unwrap_or_else(|| panic!("{wanted} is not among the targets"));
+    let inventory = provider.inventory(target).await.unwrap_or_else(|error| panic!("{error}"));
+    let pending = provider.pending(target, &inventory, Ask::default()).await;
+    assert!(pending.is_ok_and(|pending| !pending.is_empty()), "a patch is pending");
+    let again = provider.discover().await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(first.iter().find(|t| t.id == wanted), again.iter().find(|t| t.id == wanted));
+    assert_eq!(yard.serving().await, serving);
+    assert_eq!(yard.objects().await, objects);
+}
+
+/// Both subjects can be looked at: the original serves before, the replacement after.
+pub async fn original_and_replacement_are_seen_apart(yard: &dyn Yard) {
+    let mut hand = Hand::new(yard);
+    let look = async |hand: &Hand<'_>, subject| {
+        let call = hand.call(SwapStep::Verify, Direction::Do);
+        yard.provider().observe(&call, subject).await
+    };
+    let original = look(&hand, Subject::Original).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(original.state, TargetState::Running);
+    for step in effects().take_while(|step| *step != SwapStep::Snapshot) {
+        hand.doing(step).await;
+    }
+    let original = look(&hand, Subject::Original).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(original.state, TargetState::Exited);
+    let replacement = look(&hand, Subject::Replacement).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(replacement.state, TargetState::Running);
+}

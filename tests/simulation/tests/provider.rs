@@ -1,0 +1,86 @@
+//! The simulated provider passes the suite of every provider.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use patchyard_contract::suite::provider::{self, Yard};
+use patchyard_contract::{Clock, Provider};
+use patchyard_provider_sim::{Behaviour, Interference, SimClock, SimProvider, World};
+use patchyard_simulation_tests::plan::plan;
+use patchyard_types::{Budget, HostId, Plan, TargetId};
+
+/// A simulated host with one target.
+struct SimYard {
+    clock: Arc<SimClock>,
+    world: Arc<Mutex<World>>,
+    plan: Arc<Plan>,
+    target: TargetId,
+}
+
+impl SimYard {
+    fn new() -> Self {
+        let clock = Arc::new(SimClock::new());
+        let mut world = World::new(1, HostId::new("sim-host"));
+        let target = world.add("shop", "shop-1", Behaviour::Good, clock.now());
+        // Repeating steps on purpose is no violation here.
+        let plan = Arc::new(plan(&world, std::slice::from_ref(&target), Budget::Count(0)));
+        Self { clock, world: Arc::new(Mutex::new(world)), plan, target }
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.tick(self.clock.now());
+        look(&mut world)
+    }
+}
+
+#[async_trait]
+impl Yard for SimYard {
+    fn provider(&self) -> Arc<dyn Provider> {
+        Arc::new(SimProvider::new(Arc::clone(&self.world), self.clock.clone()))
+    }
+
+    fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan)
+    }
+
+    async fn serving(&self) -> Option<String> {
+        let now = self.clock.now();
+        self.look(|world| {
+            let (handle, object) = world.named("shop-1")?;
+            object.alive(now).then(|| format!("{handle} {}", object.image))
+        })
+    }
+
+    async fn objects(&self) -> Vec<String> {
+        self.look(|world| {
+            let objects = world.objects.iter().map(|(handle, object)| {
+                format!("{handle} {} held={} up={}", object.name, object.held, object.started.is_some())
+            });
+            objects.chain(world.snapshots.keys().map(ToString::to_string)).collect()
+        })
+    }
+
+    async fn meddle(&self) {
+        self.look(|world| world.interfere(&self.target, Interference::Recreate, self.clock.now()));
+    }
+}
+
+macro_rules! behaviours {
+    ($($behaviour:ident),* $(,)?) => {$(
+        #[tokio::test(start_paused = true)]
+        async fn $behaviour() {
+            provider::$behaviour(&SimYard::new()).await;
+        }
+    )*};
+}
+
+behaviours!(
+    every_step_in_order_patches_and_the_probe_knows,
+    from_every_step_the_way_back_restores_what_was,
+    undo_tolerates_that_there_is_nothing_to_undo,
+    every_step_looks_before_it_acts,
+    a_target_changed_since_planning_is_refused,
+    reading_changes_nothing,
+    original_and_replacement_are_seen_apart,
+);
