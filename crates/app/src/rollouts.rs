@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use patchyard_contract::{Store, StoreError};
-use patchyard_decide::rollout::RolloutState;
+use patchyard_decide::rollout::{RolloutState, RunSlot};
 use patchyard_decide::run::RunState;
 use patchyard_types::{
     Action, Event, EventBody, LedgerEvent, Method, PackageChange, Plan, Record, RolloutEnd, RolloutEvent,
@@ -84,6 +84,16 @@ impl Rollout {
         Ok(Self { id, plan, state, phase })
     }
 
+    /// Whether it has begun with an action and has not ended it, or waits for a person there.
+    #[must_use]
+    pub fn is_in_hand(&self, action: usize) -> bool {
+        match self.state.runs.get(action) {
+            None | Some(RunSlot::Waiting) => false,
+            Some(RunSlot::Running) => true,
+            Some(RunSlot::Ended { end, .. }) => *end == RunEnd::NeedsAttention,
+        }
+    }
+
     /// Its actions with the names of their runs.
     pub fn runs(&self) -> impl Iterator<Item = (RunId, &Action)> {
         let run = |(action, planned)| (RunId { rollout: self.id, action }, planned);
@@ -161,6 +171,16 @@ fn open_phase(store: &dyn Store, id: RolloutId, events: &[Event]) -> Result<Opti
         None if paused => Some(Phase::Paused),
         None => Some(Phase::Interrupted),
     })
+}
+
+/// The command that goes on with a rollout, or shows it.
+#[must_use]
+pub fn what_next(id: RolloutId, phase: Phase) -> String {
+    match phase {
+        Phase::Paused | Phase::Interrupted => format!("patchyard resume {id}"),
+        Phase::NeedsAttention | Phase::Running => format!("patchyard status {id}"),
+        Phase::Ended(_) => format!("patchyard log {id}"),
+    }
 }
 
 /// The rollout that is meant when none is named: the only one that fits.
@@ -245,8 +265,7 @@ pub async fn last_successes(
     for id in store.rollouts().await?.into_iter().rev() {
         let Ok(rollout) = Rollout::read(store, id).await else { continue };
         for (run, action) in rollout.runs() {
-            let succeeded =
-                rollout.state.runs.get(run.action).and_then(patchyard_decide::rollout::RunSlot::end);
+            let succeeded = rollout.state.runs.get(run.action).and_then(RunSlot::end);
             if succeeded != Some(RunEnd::Succeeded) || found.contains_key(&action.target) {
                 continue;
             }
