@@ -1,0 +1,198 @@
+//! Containers on a Docker engine: how they are found, read, patched, swapped and swapped back.
+//!
+//! `client` speaks the engine's API and knows no containers; `read` finds and reads targets; `swap` and
+//! its neighbours change them. [`DockerProvider`] joins them behind the provider's contract.
+
+mod ask;
+pub mod client;
+pub mod names;
+mod observe;
+mod provider;
+mod read;
+mod registry;
+mod spec;
+mod swap;
+mod unsaved;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use patchyard_contract::{PackageCache, ProviderError};
+use patchyard_types::{HostId, OsRelease};
+use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use client::{ApiError, Client, Endpoint, EngineKind};
+
+/// How many targets are read at the same time: enough to keep an engine busy, not so many that it
+/// starves its own containers.
+const TARGETS_AT_ONCE: usize = 8;
+
+/// How many helpers work at the same time: each downloads and reads the lists of a distribution.
+const HELPERS_AT_ONCE: usize = 4;
+
+/// What a provider needs besides its engine.
+#[derive(Clone)]
+pub struct Options {
+    /// Id of this controller; the first eight characters are part of every object's name.
+    pub controller: String,
+    /// Key of the digests of configurations: environment values must not be guessable from them.
+    pub key: [u8; 32],
+    /// Where the bytes of packages are kept.
+    pub cache: Arc<dyn PackageCache>,
+    /// The controller's state directory, for create requests of snapshots.
+    pub state_dir: PathBuf,
+    /// The host's name in the configuration, where it has one; Podman's engine has no stable id of
+    /// its own and needs it.
+    pub name: Option<String>,
+}
+
+/// The containers of one engine.
+#[derive(Clone)]
+pub struct DockerProvider {
+    pub(crate) client: Client,
+    pub(crate) host: HostId,
+    /// The host as people know it: its configured name, else what the engine calls it.
+    pub(crate) host_name: String,
+    /// The engine's `/info`, as it was when connecting.
+    pub(crate) info: Arc<Value>,
+    pub(crate) options: Options,
+    /// What is known of images, by their ids.
+    facts: Arc<Mutex<BTreeMap<String, ImageFacts>>>,
+    /// How many targets are read at the same time.
+    slots: Arc<Semaphore>,
+    /// How many helpers work at the same time.
+    helper_slots: Arc<Semaphore>,
+    /// Helpers that have not been removed yet.
+    pub(crate) helpers: Arc<Helpers>,
+}
+
+impl DockerProvider {
+    /// Connects to an engine.
+    ///
+    /// # Errors
+    /// When it cannot be reached, does not let us in, or is too old.
+    pub async fn connect(endpoint: Endpoint, options: Options) -> Result<Self, ProviderError> {
+        let said = options.name.clone().unwrap_or_else(|| endpoint.address.to_string());
+        let reach = async {
+            let client = Client::connect(endpoint).await?;
+            let info = client.get(&["info"]).json().await?;
+            Ok((client, info))
+        };
+        let (client, info) = reach.await.map_err(|error: ApiError| error.into_provider(&said))?;
+        let text = |key: &str| info[key].as_str().filter(|text| !text.is_empty());
+        let host = match (client.kind(), text("ID"), &options.name) {
+            (EngineKind::Docker, Some(id), _) => HostId::new(patchyard_types::printable(id, 100)),
+            // Podman makes up a new id at every call.
+            (_, _, Some(name)) => HostId::new(name.clone()),
+            (_, _, None) => HostId::new(text("Name").unwrap_or("podman")),
+        };
+        let host_name = match (&options.name, text("Name")) {
+            (Some(name), _) => name.clone(),
+            (None, Some(name)) => patchyard_types::printable(name, 100),
+            (None, None) => said,
+        };
+        Ok(Self {
+            client,
+            host,
+            host_name,
+            info: Arc::new(info),
+            options,
+            facts: Arc::default(),
+            slots: Arc::new(Semaphore::new(TARGETS_AT_ONCE)),
+            helper_slots: Arc::new(Semaphore::new(HELPERS_AT_ONCE)),
+            helpers: Arc::default(),
+        })
+    }
+
+    /// The connection to the engine.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// An engine's error in the contract's words.
+    pub(crate) fn error(&self, error: ApiError) -> ProviderError {
+        error.into_provider(&self.host_name)
+    }
+
+    /// Waits for a place among those who ask the engine at the same time.
+    pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes the semaphore; without a permit the work would merely be less orderly.
+        self.slots.acquire().await.ok()
+    }
+
+    /// Waits for a place among the helpers.
+    pub(crate) async fn helper_slot(&self) -> Option<SemaphorePermit<'_>> {
+        self.helper_slots.acquire().await.ok()
+    }
+
+    /// Removes the helpers that are still there, and waits until they are gone. To be called before a
+    /// process ends whose work was dropped in the middle; helpers end by themselves otherwise, but
+    /// only after a while.
+    pub async fn settle(&self) {
+        for name in self.helpers.all() {
+            ask::remove(&self.client, &name, &self.helpers).await;
+        }
+    }
+
+    fn known<T>(&self, image: &str, read: impl Fn(&ImageFacts) -> Option<T>) -> Option<T> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).get(image).and_then(read)
+    }
+
+    fn remember(&self, image: &str, write: impl FnOnce(&mut ImageFacts)) {
+        write(self.facts.lock().unwrap_or_else(PoisonError::into_inner).entry(image.to_owned()).or_default());
+    }
+
+    pub(crate) fn known_os(&self, image: &str) -> Option<Option<OsRelease>> {
+        self.known(image, |facts| facts.os.clone())
+    }
+
+    pub(crate) fn remember_os(&self, image: &str, release: Option<OsRelease>) {
+        self.remember(image, |facts| facts.os = Some(release));
+    }
+
+    pub(crate) fn known_platform(&self, image: &str) -> Option<String> {
+        self.known(image, |facts| facts.platform.clone())
+    }
+
+    pub(crate) fn remember_platform(&self, image: &str, platform: String) {
+        self.remember(image, |facts| facts.platform = Some(platform));
+    }
+}
+
+/// What is known of an image: its content, and so this, never changes under one id.
+#[derive(Debug, Default)]
+struct ImageFacts {
+    /// Its OS release; `Some(None)` when it has none.
+    os: Option<Option<OsRelease>>,
+    /// `linux/amd64`.
+    platform: Option<String>,
+}
+
+/// Names of helpers that have not been removed yet.
+#[derive(Debug, Default)]
+pub(crate) struct Helpers(Mutex<BTreeSet<String>>);
+
+impl Helpers {
+    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, name: &str) {
+        self.names().insert(name.to_owned());
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.names().contains(name)
+    }
+
+    pub(crate) fn forget(&self, name: &str) {
+        self.names().remove(name);
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.names().iter().cloned().collect()
+    }
+}

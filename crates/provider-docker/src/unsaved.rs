@@ -1,0 +1,253 @@
+//! What a container has written outside of its volumes: recreation would lose it.
+//!
+//! Not counted, because it is made anew or belongs to somebody else:
+//!
+//! | what | why |
+//! |---|---|
+//! | mounts and what is under them | not part of the writable layer; the engine lists their places |
+//! | `/tmp`, `/var/tmp`, `/run`, `/var/run`, `/dev/shm` | for the moment, by their standard (FHS) |
+//! | `/var/cache`, `/var/log` | may be deleted at any time, by their standard; logs are a stated loss |
+//! | `/var/lib/dpkg`, `/var/lib/apt`, `/var/lib/rpm`, `/lib/apk/db` | the package manager's own files: the patch writes them |
+//! | `__pycache__` and what is in it | compiled again when it is missing |
+//! | `.bash_history` and its like | of a person who looked around |
+//! | `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`, `/etc/mtab` | written by the engine |
+//! | directories, sockets, pipes, devices | hold no data; what is in a directory counts on its own |
+//!
+//! `/run/secrets` counts all the same: Compose puts secrets there after a container is created, and
+//! nobody would put them there again.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use futures_util::StreamExt;
+use patchyard_types::printable;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::Value;
+
+use crate::client::{ApiError, Client};
+
+/// How many paths are looked at at the same time.
+const PARALLEL: usize = 8;
+/// The most of an engine's answer that is read, in bytes: some 300,000 paths.
+const ANSWER_LIMIT: u64 = 32 * 1024 * 1024;
+/// How many paths are given out.
+const PATHS: usize = 100;
+/// How many candidates are looked at.
+const CANDIDATES: usize = 2000;
+/// The answer where that was not enough: nobody knows, so it counts as a loss.
+const TOO_MANY: &str = "(more changed paths than can be looked at)";
+
+/// Folders whose contents are nobody's data. The user guide lists them too.
+const IGNORED: [&str; 15] = [
+    "/tmp",
+    "/var/tmp",
+    "/run",
+    "/var/run",
+    "/dev",
+    "/proc",
+    "/sys",
+    "/var/cache",
+    "/var/log",
+    "/var/lib/dpkg",
+    "/var/lib/apt",
+    "/var/lib/rpm",
+    "/usr/lib/sysimage/rpm",
+    "/var/lib/dnf",
+    "/lib/apk/db",
+];
+/// Files that the engine writes itself.
+const ENGINES_OWN: [&str; 5] =
+    ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"];
+/// Where Compose puts secrets after a container is created.
+const SECRETS: &str = "/run/secrets";
+/// What interactive tools remember, besides `.…_history`.
+const REMEMBERED: [&str; 2] = [".lesshst", ".viminfo"];
+
+/// Paths in a container's writable layer that recreation would lose, sorted, at most a hundred.
+/// `container` is its inspect document.
+///
+/// # Errors
+/// When the engine cannot be asked.
+pub(crate) async fn paths(client: &Client, container: &Value) -> Result<Vec<String>, ApiError> {
+    let id = container["Id"].as_str().ok_or_else(|| ApiError::protocol("a container without Id"))?;
+    let mounts = container["Mounts"].as_array().into_iter().flatten();
+    let tmpfs = container["HostConfig"]["Tmpfs"].as_object().into_iter().flatten();
+    let places: Vec<&str> = mounts
+        .filter_map(|mount| mount["Destination"].as_str())
+        .chain(tmpfs.map(|(place, _)| place.as_str()))
+        .collect();
+    match read(client, id, &places).await {
+        Err(ApiError::TooLarge { .. }) => Ok(vec![TOO_MANY.to_owned()]),
+        paths => paths,
+    }
+}
+
+async fn read(client: &Client, id: &str, places: &[&str]) -> Result<Vec<String>, ApiError> {
+    let answer = client
+        .get(&["containers", id, "changes"])
+        .timeout(std::time::Duration::from_secs(300))
+        .bytes(ANSWER_LIMIT)
+        .await?;
+    let found = candidates(&answer, places)?;
+    drop(answer);
+    let too_many = found.len() > CANDIDATES;
+    // Directories and sockets are told apart by a look at each; what is deleted cannot be looked at.
+    let looked = futures_util::stream::iter(found).take(CANDIDATES).map(|(path, deleted)| async move {
+        if deleted {
+            return Ok(Some(path));
+        }
+        match client.stat(id, &path).await? {
+            Some(stat) if stat.holds_data() || stat.is_symlink() => Ok(Some(path)),
+            _ => Ok(None),
+        }
+    });
+    let mut looked = std::pin::pin!(looked.buffered(PARALLEL));
+    let mut unsaved = Vec::new();
+    while let Some(path) = looked.next().await {
+        unsaved.extend(path?.map(|path: String| printable(&path, 300)));
+        if unsaved.len() == PATHS {
+            break;
+        }
+    }
+    if too_many && unsaved.is_empty() {
+        unsaved.push(TOO_MANY.to_owned());
+    }
+    Ok(unsaved)
+}
+
+/// Paths that may hold data, with whether they are deletions: sorted, and without the directories that
+/// are only listed for what is in them.
+fn candidates(answer: &[u8], places: &[&str]) -> Result<Vec<(String, bool)>, ApiError> {
+    let mut found = BTreeSet::new();
+    if answer.trim_ascii() == b"null" {
+        return Ok(Vec::new());
+    }
+    let mut json = serde_json::Deserializer::from_slice(answer);
+    json.deserialize_seq(Changes(|change: Change| {
+        if counts(&change.path, places) {
+            found.insert((change.path, change.kind == 2));
+        }
+    }))
+    .map_err(|error| ApiError::protocol(format!("changes: {error}")))?;
+    let sorted: Vec<(String, bool)> = found.into_iter().collect();
+    let has_content = |index: usize, path: &str| {
+        sorted
+            .get(index + 1)
+            .is_some_and(|(next, _)| next.starts_with(path) && next[path.len()..].starts_with('/'))
+    };
+    Ok(sorted
+        .iter()
+        .enumerate()
+        .filter(|(index, (path, deleted))| *deleted || !has_content(*index, path))
+        .map(|(_, change)| change.clone())
+        .collect())
+}
+
+/// Whether a change of this path would be a loss.
+fn counts(path: &str, places: &[&str]) -> bool {
+    let under = |folder: &str| {
+        path.strip_prefix(folder.trim_end_matches('/'))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if places.iter().any(|place| under(place)) || ENGINES_OWN.contains(&path) {
+        return false;
+    }
+    // The engine makes the folders above a mount.
+    let above =
+        |place: &&str| place.strip_prefix(path).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'));
+    if places.iter().any(above) {
+        return false;
+    }
+    if under(SECRETS) {
+        return true;
+    }
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let is_remembered = name.starts_with('.') && name.ends_with("_history") || REMEMBERED.contains(&name);
+    let is_compiled = path.split('/').any(|part| part == "__pycache__");
+    !(is_remembered || is_compiled || IGNORED.iter().any(|folder| under(folder)))
+}
+
+#[derive(Deserialize)]
+struct Change {
+    #[serde(rename = "Path")]
+    path: String,
+    /// 0 changed, 1 added, 2 deleted.
+    #[serde(rename = "Kind")]
+    kind: u8,
+}
+
+/// Hands out one element of a list after the other, so that a long one is never in memory as values.
+struct Changes<F>(F);
+
+impl<'de, F: FnMut(Change)> Visitor<'de> for Changes<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of changes")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        while let Some(change) = list.next_element()? {
+            (self.0)(change);
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn paths(changes: &[(&str, u8)], places: &[&str]) -> Vec<String> {
+        let list: Vec<_> = changes.iter().map(|(path, kind)| json!({"Path": path, "Kind": kind})).collect();
+        let found = candidates(json!(list).to_string().as_bytes(), places).unwrap();
+        found.into_iter().map(|(path, _)| path).collect()
+    }
+
+    #[test]
+    fn what_is_made_anew_does_not_count() {
+        let ignored = [
+            ("/tmp", 0),
+            ("/tmp/x", 1),
+            ("/run/app.pid", 1),
+            ("/var/log/app.log", 1),
+            ("/var/cache/x", 1),
+            ("/etc/hosts", 0),
+            ("/app/__pycache__/a.pyc", 1),
+            ("/root/.bash_history", 1),
+            ("/var/lib/dpkg/status", 0),
+            ("/data/db", 1),
+            ("/srv", 1),
+            ("/srv/www", 1),
+        ];
+        assert_eq!(paths(&ignored, &["/data", "/srv/www"]), [""; 0]);
+    }
+
+    #[test]
+    fn everything_else_does() {
+        let counted = [
+            ("/etc", 0),
+            ("/etc/app.conf", 0),
+            ("/srv/x", 1),
+            ("/tmpfile", 1),
+            ("/run/secrets/key", 1),
+            ("/usr/bin/tool", 2),
+            ("/database", 1),
+        ];
+        assert_eq!(
+            paths(&counted, &["/data", "/srv/www"]),
+            ["/database", "/etc/app.conf", "/run/secrets/key", "/srv/x", "/tmpfile", "/usr/bin/tool"]
+        );
+        assert_eq!(paths(&[("/run/secrets/key", 1)], &["/run/secrets/key"]), [""; 0]);
+    }
+
+    #[test]
+    fn nothing_changed_is_said_in_two_ways() {
+        assert_eq!(candidates(b"null\n", &[]).unwrap(), []);
+        assert_eq!(candidates(b"[]", &[]).unwrap(), []);
+    }
+}
