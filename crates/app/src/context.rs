@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use patchyard_cache::FileCache;
 use patchyard_contract::{Clock, Provider, ProviderError, Store};
 use patchyard_engine::Engine;
 use patchyard_types::Actor;
@@ -49,6 +50,8 @@ pub struct Context {
     pub state: StateDir,
     /// The event log.
     pub store: Arc<dyn Store>,
+    /// The package cache.
+    pub cache: Arc<FileCache>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The name of this controller.

@@ -23,10 +23,7 @@ fn the_example_shows_the_defaults_as_they_are() {
     assert_eq!(example.hosts.len(), 3);
     assert_eq!(example.checks.len(), 3);
     assert_eq!(example.checks[1].check.name, "tcp :5432");
-    assert_eq!(
-        example.registries["registry.example.org:5000"].password_file.as_deref(),
-        Some(Path::new("registry.password"))
-    );
+    assert_eq!(example.registries["registry.example.org:5000"].password_file, Path::new("registry.password"));
     assert_eq!(example.lines["defaults.timeouts.step"], 31);
 }
 
@@ -109,7 +106,7 @@ const SLIPS: &[(&str, &str)] = &[
     ),
     (
         "version: 1\nregistries:\n  r.example.org: {username: me}\n",
-        "patchyard.yaml:3:18: username and password_file go together",
+        "patchyard.yaml:3:19: the key 'password_file' is missing here",
     ),
     ("version: 1\nversion: 1\n", "patchyard.yaml:2:1: duplicate mapping key: version"),
     ("version: 1\n---\nversion: 1\n", "patchyard.yaml:3:1: a second document ('---') is not allowed"),

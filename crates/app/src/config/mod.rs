@@ -42,7 +42,7 @@ pub struct Config {
     pub labels: LabelRights,
     /// Named checks and the targets they are asked of.
     pub checks: Vec<SelectedCheck>,
-    /// Registries that need something said about them, by `host` or `host:port`.
+    /// Registries with credentials of their own, by `host` or `host:port`.
     pub registries: BTreeMap<String, Registry>,
     /// Where each setting was made: its path in the file and the line.
     pub lines: BTreeMap<String, u64>,
@@ -109,17 +109,13 @@ pub struct SelectedCheck {
     pub check: Check,
 }
 
-/// What has to be said about a registry.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Credentials for a registry; without them Docker's own configuration is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registry {
-    /// User name; without one the Docker client's own credentials are used.
-    pub username: Option<String>,
+    /// User name.
+    pub username: String,
     /// The file that holds the password: secrets never stand in the configuration itself.
-    pub password_file: Option<PathBuf>,
-    /// Certificates that are trusted for it.
-    pub ca: Option<PathBuf>,
-    /// Talk to it without TLS.
-    pub plain_http: bool,
+    pub password_file: PathBuf,
 }
 
 /// Reads the configuration at `path`.

@@ -94,10 +94,8 @@ pub struct Tcp {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Registry {
-    pub username: Option<Spanned<String>>,
-    pub password_file: Option<Spanned<String>>,
-    pub ca: Option<Spanned<String>>,
-    pub plain_http: Option<Spanned<bool>>,
+    pub username: Spanned<String>,
+    pub password_file: Spanned<String>,
 }
 
 /// Every key there is and the section it belongs to, for "did you mean" across sections.

@@ -134,16 +134,11 @@ impl Reader<'_> {
             let message = format!("registry '{}': write its host or host:port", printable(&name, 60));
             return Err(self.error(&registry, message));
         }
-        if registry.value.username.is_some() != registry.value.password_file.is_some() {
-            return Err(self.error(&registry, "username and password_file go together"));
+        let raw::Registry { username, password_file } = registry.value;
+        if username.value.is_empty() || username.value.contains(':') {
+            return Err(self.error(&username, "a user name must not be empty or hold a colon"));
         }
-        let raw::Registry { username, password_file, ca, plain_http } = registry.value;
-        let registry = Registry {
-            username: username.map(|name| name.value),
-            password_file: password_file.map(|file| self.file(file)).transpose()?,
-            ca: ca.map(|file| self.file(file)).transpose()?,
-            plain_http: plain_http.is_some_and(|flag| flag.value),
-        };
+        let registry = Registry { username: username.value, password_file: self.file(password_file)? };
         Ok((name, registry))
     }
 
