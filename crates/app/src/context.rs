@@ -40,6 +40,10 @@ pub trait Reach: Send + Sync {
     /// # Errors
     /// When a name or an address makes no sense; a silent host is no error here.
     async fn reach(&self) -> Result<Vec<Reached>, Error>;
+
+    /// Waits until helpers of work that was dropped in the middle are gone. To be called before the
+    /// process ends.
+    async fn settle(&self);
 }
 
 /// What every use case works with.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use patchyard_contract::{PackageCache, Provider};
+use patchyard_contract::{PackageCache, Provider, ProviderError};
 use patchyard_provider_docker::client::{Address, Endpoint, Environment, TlsFiles, resolve};
 use patchyard_provider_docker::{DockerProvider, Options};
 use patchyard_types::printable;
@@ -32,6 +32,7 @@ pub struct Ours {
 pub struct Engines {
     endpoints: Vec<(Option<String>, Endpoint)>,
     ours: Ours,
+    reached: Mutex<Vec<DockerProvider>>,
 }
 
 impl Engines {
@@ -47,7 +48,7 @@ impl Engines {
         ours: Ours,
     ) -> Result<Self, Error> {
         let endpoints = meant(config, asked, environment)?;
-        Ok(Self { endpoints, ours })
+        Ok(Self { endpoints, ours, reached: Mutex::default() })
     }
 }
 
@@ -108,10 +109,21 @@ impl Reach for Engines {
             let Ours { controller, key, cache, state_dir } = self.ours.clone();
             let options = Options { controller, key, cache, state_dir, name: name.clone() };
             let said = name.clone().unwrap_or_else(|| endpoint.address.to_string());
-            let provider = DockerProvider::connect(endpoint.clone(), options).await;
-            Reached { name: said, provider: provider.map(|docker| Arc::new(docker) as Arc<dyn Provider>) }
+            (said, DockerProvider::connect(endpoint.clone(), options).await)
         });
-        Ok(join_all(connecting).await)
+        let connected = join_all(connecting).await;
+        let mut known = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(connected.iter().filter_map(|(_, docker)| docker.as_ref().ok().cloned()));
+        let reached = |(name, docker): (String, Result<DockerProvider, ProviderError>)| Reached {
+            name,
+            provider: docker.map(|docker| Arc::new(docker) as Arc<dyn Provider>),
+        };
+        Ok(connected.into_iter().map(reached).collect())
+    }
+
+    async fn settle(&self) {
+        let reached = std::mem::take(&mut *self.reached.lock().unwrap_or_else(PoisonError::into_inner));
+        join_all(reached.iter().map(DockerProvider::settle)).await;
     }
 }
 

@@ -2,9 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 use patchyard_decide::rollout::{RunSlot, TagState};
+use patchyard_decide::run::RunState;
 use patchyard_types::{
-    Actor, LeftOut, Method, Millis, PlanDigest, Record, RolloutId, RunEnd, RunId, Snapshot, Step, SwapStep,
-    TargetId,
+    Action, Actor, LeftOut, Method, Millis, PatchSet, Plan, PlanDigest, Record, RolloutId, RunEnd, RunId,
+    Snapshot, Step, SwapStep, TargetId,
 };
 
 use crate::rollouts::{self, Phase, Rollout};
@@ -37,6 +38,7 @@ pub struct RolloutReport {
 }
 
 /// One target's part of it.
+#[derive(Debug, Clone)]
 pub struct RunReport {
     /// The run.
     pub run: RunId,
@@ -75,30 +77,8 @@ pub async fn report(context: &Context, id: RolloutId) -> Result<RolloutReport, E
     let mut runs = Vec::new();
     for (run, action) in rollout.runs() {
         let state = rollouts::run(&*context.store, run).await?;
-        let slot = rollout.state.runs.get(run.action);
-        let (end, reason, quarantined) = match slot {
-            Some(RunSlot::Ended { end, reason, quarantined }) => (Some(*end), reason.clone(), *quarantined),
-            Some(RunSlot::Waiting | RunSlot::Running) | None => (None, None, false),
-        };
-        let snapshot = match state.records.get(&Step::Swap(SwapStep::Snapshot)) {
-            Some(Record::Snapshotted { snapshot }) => Some((**snapshot).clone()),
-            _ => None,
-        };
-        runs.push(RunReport {
-            run,
-            target: action.target.clone(),
-            name: action.name.clone(),
-            service: action.service.clone(),
-            method: action.method,
-            end,
-            begun: !matches!(slot, None | Some(RunSlot::Waiting)),
-            reason,
-            quarantined,
-            versions: rollout.plan.patch_set(action).map(|set| set.versions()).unwrap_or_default(),
-            gap: gap(state.down_at, state.up_at),
-            verify_for: action.verify_for,
-            snapshot,
-        });
+        let slot = rollout.state.runs.get(run.action).unwrap_or(&RunSlot::Waiting);
+        runs.push(run_report(run, action, &rollout.plan, &state, slot));
     }
     let tags = rollout.plan.decisions.tags.iter().zip(&rollout.state.tags);
     let tags_left = tags.filter_map(|(tag, state)| match state {
@@ -118,6 +98,39 @@ pub async fn report(context: &Context, id: RolloutId) -> Result<RolloutReport, E
         tags_left: tags_left.collect(),
         left_out: rollout.plan.about.left_out.clone(),
     })
+}
+
+/// One run's report from its state and its place in the rollout.
+pub(crate) fn run_report(
+    run: RunId,
+    action: &Action,
+    plan: &Plan,
+    state: &RunState,
+    slot: &RunSlot,
+) -> RunReport {
+    let (end, reason, quarantined) = match slot {
+        RunSlot::Ended { end, reason, quarantined } => (Some(*end), reason.clone(), *quarantined),
+        RunSlot::Waiting | RunSlot::Running => (None, None, false),
+    };
+    let snapshot = match state.records.get(&Step::Swap(SwapStep::Snapshot)) {
+        Some(Record::Snapshotted { snapshot }) => Some((**snapshot).clone()),
+        _ => None,
+    };
+    RunReport {
+        run,
+        target: action.target.clone(),
+        name: action.name.clone(),
+        service: action.service.clone(),
+        method: action.method,
+        end,
+        begun: *slot != RunSlot::Waiting,
+        reason,
+        quarantined,
+        versions: plan.patch_set(action).map(PatchSet::versions).unwrap_or_default(),
+        gap: gap(state.down_at, state.up_at),
+        verify_for: action.verify_for,
+        snapshot,
+    }
 }
 
 fn gap(down: Option<Timestamp>, up: Option<Timestamp>) -> Option<Millis> {
