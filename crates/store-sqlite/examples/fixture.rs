@@ -1,5 +1,6 @@
 //! Writes this version's fixture: a database with something of everything, and what is in it as
-//! JSON. Run once a release: `cargo run -p patchyard-store-sqlite --example fixture`.
+//! JSON: `cargo run -p patchyard-store-sqlite --example fixture`. Until a version is released its
+//! two files may be removed and written anew; from then on they never change.
 
 use std::error::Error;
 use std::path::Path;
@@ -17,7 +18,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let name = fixtures.join(format!("v{}", env!("CARGO_PKG_VERSION")));
     let (database, json) = (name.with_added_extension("db"), name.with_added_extension("json"));
     if database.exists() {
-        return Err(format!("{} is there already, and fixtures never change", database.display()).into());
+        return Err(
+            format!("{} is there already, and a released fixture never changes", database.display()).into()
+        );
     }
     let dir = tempfile::tempdir()?;
     let contents = tokio::runtime::Runtime::new()?.block_on(write(dir.path()))?;

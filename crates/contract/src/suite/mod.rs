@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap here is a failed test")]
 
+pub mod cache;
 pub mod provider;
 pub mod sample;
 pub mod store;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use patchyard_contract::{Store as _, StoreError};
 use patchyard_store_sqlite::SqliteStore;
-use patchyard_types::{Event, Plan, RolloutEvent, RunId, Stream};
+use patchyard_types::{Event, Plan, PlanDigest, RolloutEvent, RunId, Stream};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -14,7 +14,8 @@ pub struct Contents {
     /// The head of the hash chain, as it is printed.
     pub head: String,
     pub events: Vec<Event>,
-    pub plans: Vec<Plan>,
+    /// By their digest.
+    pub plans: BTreeMap<PlanDigest, Plan>,
     pub answers: BTreeMap<String, (Timestamp, String)>,
 }
 
@@ -32,9 +33,9 @@ impl Contents {
             }
             events.extend(of_rollout);
         }
-        let mut plans = Vec::new();
+        let mut plans = BTreeMap::new();
         for digest in store.find_plans("").await? {
-            plans.extend(store.load_plan(&digest).await?);
+            plans.extend(store.load_plan(&digest).await?.map(|plan| (digest, plan)));
         }
         let mut answers = BTreeMap::new();
         for key in keys {

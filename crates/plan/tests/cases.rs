@@ -1,0 +1,500 @@
+//! One case for each decision of the planner, told as small stories.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use common::{candidate, image_id, patch, request, target};
+use jiff::Timestamp;
+use patchyard_plan::lint::Severity;
+use patchyard_plan::{
+    Candidate, Filter, PlanRequest, Planned, Restoration, RestoreRequest, TagPolicy, Timing, lint, plan,
+    restore,
+};
+use patchyard_types::{
+    Arch, Assessment, Budget, Change, Digest, Health, HostId, ImageUpdate, LeftOutReason, Manager, Method,
+    Millis, Mount, MountKind, NotAssessed, PackageChange, PendingPatch, PendingStatus, Plan, Quarantine,
+    QuarantineId, RolloutId, RunId, Settings, Snapshot, SnapshotId, TargetState,
+};
+
+fn ssl() -> PendingPatch {
+    patch("libssl3", "3.0.22")
+}
+
+fn shop(number: usize) -> Candidate {
+    candidate(target("web01", "shop", number, "nginx"), vec![ssl()])
+}
+
+fn names(plan: &Plan) -> Vec<&str> {
+    plan.decisions.actions.iter().map(|a| a.name.as_str()).collect()
+}
+
+fn waves(plan: &Plan) -> Vec<Vec<&str>> {
+    let name = |index: &usize| plan.decisions.actions[*index].name.as_str();
+    plan.decisions.waves.iter().map(|wave| wave.0.iter().map(name).collect()).collect()
+}
+
+fn packages(planned: &Planned) -> Vec<String> {
+    let [action] = &planned.plan.decisions.actions[..] else { panic!("{planned:#?}") };
+    planned.plan.patch_set(action).unwrap().versions()
+}
+
+/// The reason and the words for the only target, which is left out.
+fn left_out(candidate: Candidate) -> (LeftOutReason, String) {
+    left_out_of(&request(vec![candidate]))
+}
+
+fn left_out_of(request: &PlanRequest) -> (LeftOutReason, String) {
+    let planned = plan(request);
+    let [left_out] = &planned.plan.about.left_out[..] else { panic!("{planned:#?}") };
+    assert!(planned.plan.decisions.actions.is_empty());
+    (left_out.reason, left_out.detail.clone())
+}
+
+#[test]
+fn one_at_a_time_per_service_by_their_natural_names() {
+    let planned = plan(&request(vec![shop(10), shop(2), shop(1)]));
+    assert_eq!(waves(&planned.plan), [["shop-1"], ["shop-2"], ["shop-10"]]);
+    let [set] = planned.plan.decisions.patch_sets.values().collect::<Vec<_>>()[..] else { panic!() };
+    assert_eq!(set.versions(), ["libssl3=3.0.22"]);
+}
+
+#[test]
+fn after_the_first_attempt_services_go_side_by_side() {
+    let candidates = ["blog", "shop", "wiki"]
+        .iter()
+        .flat_map(|service| (1..=2).map(|n| candidate(target("web01", service, n, "nginx"), vec![ssl()])))
+        .collect();
+    let planned = plan(&request(candidates));
+    assert_eq!(
+        waves(&planned.plan),
+        [vec!["blog-1"], vec!["blog-2", "shop-1", "wiki-1"], vec!["shop-2", "wiki-2"]]
+    );
+}
+
+#[test]
+fn a_larger_budget_counts_the_whole_service_and_the_most_careful_target() {
+    let with = |budget: Budget, careful: Budget| {
+        let mut candidates: Vec<_> = (1..=9).map(shop).collect();
+        candidates.iter_mut().for_each(|c| c.settings.max_unavailable = budget);
+        candidates[4].settings.max_unavailable = careful;
+        let mut request = request(candidates);
+        // Not selected, but part of the service: twelve in all.
+        request.others = (10..=12).map(|n| target("web01", "shop", n, "other")).collect();
+        let sizes: Vec<_> = plan(&request).plan.decisions.waves.iter().map(|w| w.0.len()).collect();
+        sizes
+    };
+    assert_eq!(with(Budget::Percent(25), Budget::Percent(25)), [1, 3, 3, 2]);
+    assert_eq!(with(Budget::Percent(25), Budget::Count(2)), [1, 2, 2, 2, 2]);
+}
+
+#[test]
+fn what_is_left_out_says_why_and_what_to_do() {
+    let mut one = shop(1);
+    one.excluded = true;
+    assert_eq!(left_out(one).0, LeftOutReason::Excluded);
+
+    let mut one = shop(1);
+    let reason = NotAssessed {
+        at: Timestamp::UNIX_EPOCH,
+        reason: "no package manager".into(),
+        hint: "try --method image".into(),
+    };
+    one.assessment = Assessment::NotAssessed(reason);
+    assert_eq!(left_out(one), (LeftOutReason::NotAssessed, "no package manager: try --method image".into()));
+
+    let mut one = shop(1);
+    one.starting = None;
+    assert_eq!(left_out(one).0, LeftOutReason::NotAssessed);
+
+    for (state, health) in [
+        (TargetState::Exited, Health::None),
+        (TargetState::Paused, Health::None),
+        (TargetState::Restarting, Health::None),
+        (TargetState::Running, Health::Unhealthy),
+    ] {
+        let mut one = shop(1);
+        (one.target.state, one.target.health) = (state, health);
+        assert_eq!(left_out(one).0, LeftOutReason::Unhealthy, "{state:?} {health:?}");
+    }
+
+    let mut one = shop(1);
+    one.unsaved_paths = ["/d", "/c", "/b\x1b[2J", "/a"].map(str::to_owned).to_vec();
+    let (reason, detail) = left_out(one);
+    assert_eq!(reason, LeftOutReason::WritableLayer);
+    assert!(detail.contains("/a, /b\\u{1b}[2J, /c and 1 more"), "{detail}");
+
+    let mut one = shop(1);
+    one.settings.max_layer = 999;
+    assert_eq!(left_out(one).0, LeftOutReason::TooLarge);
+
+    let unpinned = PendingPatch { sha256: None, ..ssl() };
+    let (reason, detail) = left_out(candidate(target("web01", "shop", 1, "nginx"), vec![unpinned]));
+    assert_eq!(reason, LeftOutReason::Unsolvable);
+    assert!(detail.contains("SHA-256") && detail.contains("libssl3"), "{detail}");
+
+    let twin = request(vec![shop(1), Candidate { excluded: true, ..shop(1) }]);
+    let planned = plan(&twin);
+    assert!(planned.plan.decisions.actions.is_empty());
+    assert!(planned.plan.about.left_out.iter().all(|l| l.reason == LeftOutReason::Refused));
+    assert_eq!(planned.plan.about.left_out.len(), 2);
+}
+
+#[test]
+fn nonsense_from_a_target_never_reaches_a_plan() {
+    for nonsense in [
+        PendingPatch { package: "$(reboot)".into(), ..ssl() },
+        PendingPatch { candidate: "-oDpkg::Pre-Invoke=x".into(), ..ssl() },
+        PendingPatch { arch: Arch("amd64 x".into()), ..ssl() },
+        PendingPatch { installed: Some("3.0.22".into()), ..ssl() },
+        PendingPatch { candidate: "9.9".into(), ..ssl() },
+    ] {
+        let pending = vec![ssl(), nonsense.clone()];
+        let (reason, _) = left_out(candidate(target("web01", "shop", 1, "nginx"), pending));
+        assert_eq!(reason, LeftOutReason::NotAssessed, "{nonsense:?}");
+    }
+}
+
+#[test]
+fn the_solvers_words_reach_the_person() {
+    let kept = PendingPatch {
+        status: PendingStatus::KeptBack,
+        why: "shop : Depends: no-such-lib but it is not installable".into(),
+        ..patch("shop", "2.0")
+    };
+    let held = PendingPatch { status: PendingStatus::Held, ..patch("bash", "5.3") };
+    let all = vec![kept.clone(), held];
+    let (reason, detail) = left_out(candidate(target("web01", "shop", 1, "nginx"), all));
+    assert_eq!(reason, LeftOutReason::Unsolvable);
+    assert!(detail.contains("on hold: bash") && detail.contains("no-such-lib"), "{detail}");
+
+    // What can be installed is, and the rest is said.
+    let planned = plan(&request(vec![candidate(target("web01", "shop", 1, "nginx"), vec![ssl(), kept])]));
+    assert_eq!(packages(&planned), ["libssl3=3.0.22"]);
+    assert!(
+        planned.plan.about.notes[0].contains("left pending: kept back: shop"),
+        "{:?}",
+        planned.plan.about
+    );
+}
+
+#[test]
+fn a_removal_needs_permission() {
+    let removal = PendingPatch {
+        status: PendingStatus::Removal,
+        candidate: String::new(),
+        sha256: None,
+        ..patch("rival", "")
+    };
+    let mut one = candidate(target("web01", "shop", 1, "nginx"), vec![ssl(), removal]);
+    let (reason, detail) = left_out(one.clone());
+    assert_eq!(reason, LeftOutReason::Unsolvable);
+    assert!(detail.contains("rival") && detail.contains("--allow-remove"), "{detail}");
+    one.settings.allow_remove = true;
+    let planned = plan(&request(vec![one]));
+    assert_eq!(packages(&planned), ["libssl3=3.0.22", "rival=removed"]);
+    assert_eq!(lint(&planned.plan), vec![]);
+}
+
+#[test]
+fn a_filter_takes_what_it_names_and_what_comes_in_with_it() {
+    let bugfix = PendingPatch { security: false, ..patch("tzdata", "2026f") };
+    let new = PendingPatch { installed: None, security: false, ..patch("linux-image-6.1.0-56", "6.1.192") };
+    let one = candidate(target("web01", "shop", 1, "nginx"), vec![ssl(), bugfix.clone(), new]);
+    let with = |filter: Filter| plan(&PlanRequest { filter, ..request(vec![one.clone()]) });
+
+    assert_eq!(packages(&with(Filter::default())).len(), 3);
+    let security = with(Filter { security_only: true, ..Filter::default() });
+    assert_eq!(packages(&security), ["libssl3=3.0.22", "linux-image-6.1.0-56=6.1.192"]);
+    let named = with(Filter { packages: vec!["tz*".into()], ..Filter::default() });
+    assert_eq!(packages(&named), ["linux-image-6.1.0-56=6.1.192", "tzdata=2026f"]);
+    let nothing = with(Filter { packages: vec!["bash".into()], ..Filter::default() });
+    assert_eq!(nothing.filtered_out, ["shop-1"]);
+    assert!(nothing.plan.about.up_to_date.is_empty(), "pending is not up to date");
+
+    // Wanted, but not to be had, is not the same as not wanted.
+    let kept = PendingPatch { status: PendingStatus::KeptBack, ..ssl() };
+    let only = PlanRequest {
+        filter: Filter { security_only: true, ..Filter::default() },
+        ..request(vec![candidate(target("web01", "shop", 1, "nginx"), vec![kept, bugfix])])
+    };
+    assert_eq!(left_out_of(&only).0, LeftOutReason::Unsolvable);
+}
+
+#[test]
+fn quarantine_is_stricter_where_it_happened() {
+    let entry = Quarantine {
+        patch_set: Digest::of_bytes(b"x"),
+        versions: vec!["libssl3=3.0.22".into(), "postfix=3.7.11".into()],
+        service: "mail".into(),
+        run: RunId { rollout: RolloutId(4), action: 1 },
+        at: Timestamp::UNIX_EPOCH,
+        reason: ":25 stopped listening".into(),
+    };
+    let with = |service: &str, pending: Vec<PendingPatch>| {
+        let mut request = request(vec![candidate(target("web01", service, 1, "debian"), pending)]);
+        request.quarantine = vec![(QuarantineId(3), entry.clone())];
+        request
+    };
+    let postfix = || patch("postfix", "3.7.11");
+    // Where it failed one suspect is enough; elsewhere only the whole set is kept out.
+    let (reason, detail) = left_out_of(&with("mail", vec![ssl()]));
+    assert_eq!(reason, LeftOutReason::Quarantined);
+    assert!(detail.contains("quarantine release Q3") && detail.contains(":25 stopped"), "{detail}");
+    assert_eq!(plan(&with("shop", vec![ssl()])).plan.decisions.actions.len(), 1);
+    assert_eq!(left_out_of(&with("shop", vec![ssl(), postfix()])).0, LeftOutReason::Quarantined);
+    // A later version is another version.
+    assert_eq!(plan(&with("mail", vec![patch("postfix", "3.7.12")])).plan.decisions.actions.len(), 1);
+}
+
+#[test]
+fn a_second_patch_starts_from_the_base_and_carries_the_first_one_over() {
+    let carried = |name: &str, to: &str| PackageChange {
+        name: name.into(),
+        arch: Arch("amd64".into()),
+        from: Some("0.9".into()),
+        to: Some(to.into()),
+        sha256: Some(Digest::of_bytes(to.as_bytes())),
+        security: true,
+        size: 1,
+    };
+    let mut one = shop(1);
+    one.target.image.base = Some(image_id("base"));
+    assert_eq!(left_out(one.clone()).0, LeftOutReason::NotAssessed, "what it would lose is not known");
+
+    one.carried = Some(vec![carried("libssl3", "3.0.21"), carried("zlib1g", "1.2")]);
+    let planned = plan(&request(vec![one]));
+    assert_eq!(packages(&planned), ["libssl3=3.0.22", "zlib1g=1.2"]);
+    let action = &planned.plan.decisions.actions[0];
+    let Change::Packages(all) = &planned.plan.patch_set(action).unwrap().change else { panic!() };
+    assert_eq!(all[0].from.as_deref(), Some("0.9"), "the version in the base");
+    assert_eq!(action.expected.base, Some(image_id("base")));
+    assert_eq!(lint(&planned.plan), vec![]);
+}
+
+#[test]
+fn method_image_follows_the_registry_and_not_the_packages() {
+    let update = ImageUpdate { reference: "nginx:1".into(), from: None, to: image_id("newer") };
+    let image = |answer: Result<Option<ImageUpdate>, NotAssessed>| {
+        let mut one = shop(1);
+        one.settings.method = Method::Image;
+        one.assessment = Assessment::NotAssessed(NotAssessed {
+            at: Timestamp::UNIX_EPOCH,
+            reason: "no package manager".into(),
+            hint: String::new(),
+        });
+        one.image_update = answer;
+        one
+    };
+    let planned = plan(&request(vec![image(Ok(Some(update.clone())))]));
+    assert_eq!(packages(&planned), [format!("nginx:1@{}", image_id("newer"))]);
+    assert_eq!(planned.plan.decisions.actions[0].method, Method::Image);
+    assert_eq!(lint(&planned.plan), vec![]);
+
+    assert_eq!(plan(&request(vec![image(Ok(None))])).plan.about.up_to_date, ["shop-1"]);
+    let silent = NotAssessed {
+        at: Timestamp::UNIX_EPOCH,
+        reason: "the registry does not answer".into(),
+        hint: String::new(),
+    };
+    assert_eq!(left_out(image(Err(silent))).0, LeftOutReason::NotAssessed, "unknown is not up to date");
+    let bad = ImageUpdate { to: "latest; rm".into(), ..update };
+    assert_eq!(left_out(image(Ok(Some(bad)))).0, LeftOutReason::NotAssessed);
+}
+
+#[test]
+fn a_tag_moves_only_with_everybody_who_runs_its_image() {
+    let all = request(vec![shop(1), shop(2)]);
+    let planned = plan(&all);
+    let [tag] = &planned.plan.decisions.tags[..] else { panic!("{planned:#?}") };
+    assert_eq!((tag.reference.as_str(), &tag.from), ("nginx:1", &image_id("nginx")));
+    assert_eq!((&tag.after[..], &tag.image), (&[0, 1][..], &None));
+
+    let tags = |request: &PlanRequest| plan(request).plan.decisions.tags.len();
+    assert_eq!(tags(&PlanRequest { tags: TagPolicy::Keep, ..all.clone() }), 0);
+    // Left out, not selected, or patched otherwise: the tag stays, and the plan says so.
+    let mut some = all.clone();
+    some.candidates[1].excluded = true;
+    assert_eq!(tags(&some), 0);
+    assert!(plan(&some).plan.about.notes.iter().any(|note| note.contains("nginx:1 stays")));
+    let others = vec![target("web01", "else", 1, "nginx")];
+    assert_eq!(tags(&PlanRequest { others, ..all.clone() }), 0);
+    let mut differ = all.clone();
+    differ.candidates[1].starting.as_mut().unwrap().packages = None;
+    assert_eq!(tags(&differ), 0);
+    // Another host has a tag of its own.
+    let mut elsewhere = all.clone();
+    elsewhere.candidates[1].target.host = HostId::new("web02");
+    assert_eq!(tags(&elsewhere), 2);
+    // A digest names one image for ever.
+    let mut pinned = all;
+    for one in &mut pinned.candidates {
+        one.target.image.reference = format!("nginx@{}", image_id("nginx"));
+    }
+    let planned = plan(&pinned);
+    assert!(planned.plan.decisions.tags.is_empty());
+    assert!(planned.plan.about.notes.iter().any(|note| note.contains("cannot move")));
+}
+
+#[test]
+fn losses_checks_estimates_and_others_who_act_are_stated() {
+    let mut one = shop(1);
+    one.target.mounts = vec![
+        Mount {
+            kind: MountKind::Volume,
+            source: "data".into(),
+            destination: "/var/lib/db".into(),
+            writable: true,
+        },
+        Mount {
+            kind: MountKind::Bind,
+            source: "/etc/ro".into(),
+            destination: "/etc/ro".into(),
+            writable: false,
+        },
+    ];
+    one.target.managers = vec![Manager::Watchtower("tower".into()), Manager::Compose("demo".into())];
+    let mut request = request(vec![one, shop(2)]);
+    request.timings.insert(
+        Method::Layer,
+        Timing { prepare: Millis::from_secs(10), swap: Millis::from_secs(2), gap: Millis(900) },
+    );
+    let plan = plan(&request).plan;
+    let losses: Vec<_> = plan.decisions.actions[0].losses.iter().map(|loss| loss.kind.as_str()).collect();
+    assert_eq!(losses, ["logs", "volume"]);
+    assert_eq!(plan.about.notes, ["Watchtower (tower) acts on shop-1 too"]);
+    // One build, then two swaps one after the other, 30 s of checks each.
+    let estimate = plan.about.estimate;
+    assert_eq!(
+        (estimate.builds, estimate.total, estimate.longest_gap),
+        (1, Millis::from_secs(74), Millis(900))
+    );
+}
+
+fn snapshot(of: &Candidate, number: usize) -> Snapshot {
+    let target = &of.target;
+    Snapshot {
+        id: SnapshotId(format!("R12.{number}")),
+        target: target.id.clone(),
+        name: target.name.clone(),
+        service: target.service.clone(),
+        host: target.host.clone(),
+        run: RunId { rollout: RolloutId(12), action: number - 1 },
+        at: Timestamp::UNIX_EPOCH,
+        image: image_id("before"),
+        base_image: image_id("before"),
+        reference: target.image.reference.clone(),
+        own_layer: false,
+        tags: Vec::new(),
+        size: 0,
+        lost: Vec::new(),
+    }
+}
+
+fn rollback(of: &[Candidate]) -> RestoreRequest {
+    RestoreRequest {
+        restorations: (1..)
+            .zip(of)
+            .map(|(n, c)| Restoration { snapshot: snapshot(c, n), settings: Settings::default() })
+            .collect(),
+        targets: of.iter().map(|c| c.target.clone()).collect(),
+        undoes: Some(RolloutId(12)),
+        tags: TagPolicy::Move,
+        timings: [].into(),
+        author: "somebody".into(),
+        at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+#[test]
+fn a_rollback_is_a_plan_with_the_same_budgets() {
+    let mut all = [shop(2), shop(1), candidate(target("web01", "db", 1, "postgres"), vec![])];
+    // Being ill is a reason to go back, not to stay.
+    all[0].target.health = Health::Unhealthy;
+    let mut request = rollback(&all);
+    let planned = restore(&request);
+    let plan = &planned.plan;
+    assert_eq!(waves(plan), [vec!["db-1", "shop-1"], vec!["shop-2"]]);
+    assert_eq!(plan.about.undoes, Some(RolloutId(12)));
+    assert!(plan.decisions.actions.iter().all(|a| a.method == Method::Restore));
+    assert_eq!(lint(plan), vec![]);
+    // Both tags go back to the base, each after all of its own.
+    let tags: Vec<_> = plan.decisions.tags.iter().map(|t| (t.reference.as_str(), t.after.clone())).collect();
+    assert_eq!(tags, [("nginx:1", vec![1, 2]), ("postgres:1", vec![0])]);
+    assert!(plan.decisions.tags.iter().all(|t| t.image == Some(image_id("before"))));
+
+    request.restorations.reverse();
+    request.targets.reverse();
+    assert_eq!(restore(&request).plan.digest(), plan.digest());
+}
+
+#[test]
+fn a_rollback_of_some_leaves_the_tag_and_says_what_it_cannot_do() {
+    let all = [shop(1), shop(2)];
+    let mut some = rollback(&all);
+    some.restorations.pop();
+    assert!(restore(&some).plan.decisions.tags.is_empty(), "somebody still runs what the tag names");
+
+    let mut gone = rollback(&all);
+    gone.targets.pop();
+    gone.targets[0].image.id = image_id("before");
+    let planned = restore(&gone);
+    assert!(planned.plan.decisions.actions.is_empty());
+    assert_eq!(planned.plan.about.up_to_date, ["shop-1"]);
+    assert!(planned.plan.about.left_out[0].detail.contains("does not exist any more"));
+}
+
+#[test]
+fn the_linter_finds_what_is_wrong() {
+    type Damage = (&'static str, fn(&mut Plan));
+    let damages: [Damage; 21] = [
+        ("format 9", |p| p.decisions.version = 9),
+        ("which does not exist", |p| p.decisions.waves[0].0.push(99)),
+        ("is in 2 waves", |p| p.decisions.waves[1].0.push(0)),
+        ("is in 0 waves", |p| drop(p.decisions.waves.pop())),
+        ("is empty", |p| p.decisions.waves.push(patchyard_types::Wave(vec![]))),
+        ("at once", |p| {
+            let last = p.decisions.waves.pop().unwrap();
+            p.decisions.waves.last_mut().unwrap().0.extend(last.0);
+        }),
+        ("tried first on 2", |p| {
+            let second = p.decisions.waves.remove(1);
+            p.decisions.waves[0].0.extend(second.0);
+            p.decisions.actions.iter_mut().for_each(|a| a.max_unavailable = 9);
+        }),
+        ("not in the plan", |p| p.decisions.patch_sets.clear()),
+        ("not what its digest says", |p| packages_of(p)[0].size = 1),
+        ("not sorted", |p| packages_of(p).reverse()),
+        ("not pinned", |p| packages_of(p)[0].sha256 = None),
+        ("is none", |p| packages_of(p)[0].name = "a;b".into()),
+        ("does not change", |p| packages_of(p)[0].from = packages_of(p)[0].to.clone()),
+        ("changes nothing", |p| packages_of(p).clear()),
+        ("in the plan already", |p| p.decisions.actions[1].target = p.decisions.actions[0].target.clone()),
+        ("method image", |p| p.decisions.actions[0].method = Method::Image),
+        ("max_layer", |p| p.decisions.actions[0].max_layer = 1),
+        ("must be", |p| p.decisions.actions[0].expected.image.clear()),
+        ("budget of nothing", |p| p.decisions.actions[0].max_unavailable = 0),
+        ("timeout of nothing", |p| p.decisions.actions[0].timeouts.check = Millis(0)),
+        ("nothing to do with it", |p| p.decisions.tags[0].after = vec![7]),
+    ];
+    let pending = || vec![patch("bash", "5.3"), ssl()];
+    let fleet = (1..=3).map(|n| candidate(target("web01", "shop", n, "nginx"), pending())).collect();
+    let good = plan(&request(fleet)).plan;
+    assert_eq!(lint(&good), vec![]);
+    assert_eq!(names(&good).len(), 3);
+    for (expected, damage) in damages {
+        let mut bad = good.clone();
+        damage(&mut bad);
+        let findings = lint(&bad);
+        assert!(
+            findings.iter().any(|f| f.severity == Severity::Error && f.to_string().contains(expected)),
+            "'{expected}' in {findings:#?}"
+        );
+    }
+}
+
+fn packages_of(plan: &mut Plan) -> &mut Vec<PackageChange> {
+    match &mut plan.decisions.patch_sets.values_mut().next().unwrap().change {
+        Change::Packages(packages) => packages,
+        other => panic!("{other:?}"),
+    }
+}
