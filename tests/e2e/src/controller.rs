@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use patchyard_types::TargetId;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -167,8 +166,9 @@ impl Running {
         let began = Instant::now();
         while !is_so() {
             let ended = self.look();
-            assert!(ended.is_none(), "'{}' ended before {what}: {}", self.command, self.words(ended));
-            assert!(began.elapsed() < HANGS, "'{}': never {what}", self.command);
+            if ended.is_some() || began.elapsed() > HANGS {
+                panic!("not {what}: {}", self.words(ended));
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -185,7 +185,7 @@ impl Running {
             }
             if began.elapsed() > HANGS {
                 let _ = self.child.kill();
-                panic!("'{}' hangs: {}", self.command, self.words(None));
+                panic!("it hangs: {}", self.words(None));
             }
             std::thread::sleep(Duration::from_millis(10));
         };
@@ -203,7 +203,8 @@ impl Running {
     }
 
     fn words(&mut self, status: Option<ExitStatus>) -> String {
-        format!("{status:?}\n{}\n{}", text(&mut self.stdout), text(&mut self.stderr))
+        let (stdout, stderr) = (text(&mut self.stdout), text(&mut self.stderr));
+        format!("'patchyard {}' ({status:?})\n{stdout}\n{stderr}", self.command)
     }
 }
 
@@ -280,10 +281,7 @@ impl Outcome {
     pub fn run_of(&self, service: &Service) -> Value {
         let rollout = self.rollout();
         let name = service.name();
-        let is_it = |run: &&Value| {
-            let target = run["target"].as_str().unwrap_or_default();
-            target == name || TargetId::new("docker", &patchyard_types::HostId::new(""), name).name() == target.rsplit('/').next().unwrap_or_default()
-        };
+        let is_it = |run: &&Value| run["target"].as_str().and_then(|id| id.rsplit('/').next()) == Some(name);
         let runs = rollout["runs"].as_array().expect("a rollout has runs");
         runs.iter().find(is_it).unwrap_or_else(|| panic!("no run of {name}: {self}")).clone()
     }

@@ -20,6 +20,7 @@ pub struct ServiceOptions<'a> {
 }
 
 /// A running service; it and everything made from it goes when this is dropped.
+#[derive(Debug)]
 pub struct Service {
     engine: Engine,
     name: String,

@@ -1,0 +1,100 @@
+//! The provider's contract, each question handed to the room that answers it.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use patchyard_contract::{Ask, Call, Leftover, Provider, ProviderError};
+use patchyard_types::{
+    HostId, ImageUpdate, Inventory, Observation, PackageChange, PendingPatch, Probe, Record, RunId, Snapshot,
+    StepError, Subject, TagMove, Target,
+};
+
+use crate::client::EngineKind;
+use crate::{DockerProvider, observe, read, swap};
+
+#[async_trait]
+impl Provider for DockerProvider {
+    fn kind(&self) -> &'static str {
+        "docker"
+    }
+
+    fn host(&self) -> &HostId {
+        &self.host
+    }
+
+    fn describe(&self) -> String {
+        let engine = match self.client.kind() {
+            EngineKind::Docker => "Docker",
+            EngineKind::Podman => "Podman",
+        };
+        let version = self.client.engine_version();
+        // The third number and what distributions append say nothing to people.
+        let short: Vec<&str> = version.split('.').take(2).collect();
+        format!("{engine} {} on {}", patchyard_types::printable(&short.join("."), 20), self.host_name)
+    }
+
+    async fn discover(&self) -> Result<Vec<Target>, ProviderError> {
+        read::discover(self).await
+    }
+
+    async fn inventory(&self, target: &Target) -> Result<Inventory, ProviderError> {
+        read::inventory(self, target).await
+    }
+
+    async fn pending(
+        &self,
+        target: &Target,
+        inventory: &Inventory,
+        ask: Ask,
+    ) -> Result<Vec<PendingPatch>, ProviderError> {
+        read::pending(self, target, inventory, ask).await
+    }
+
+    async fn newer_image(&self, target: &Target) -> Result<Option<ImageUpdate>, ProviderError> {
+        read::newer_image(self, target).await
+    }
+
+    async fn unsaved_paths(&self, target: &Target) -> Result<Vec<String>, ProviderError> {
+        read::unsaved_paths(self, target).await
+    }
+
+    async fn fetch(&self, target: &Target, packages: &[PackageChange]) -> Result<(), ProviderError> {
+        read::fetch(self, target, packages).await
+    }
+
+    async fn perform(&self, call: &Call) -> Result<Record, StepError> {
+        swap::perform(self, call).await
+    }
+
+    async fn probe(&self, call: &Call) -> Result<Probe, ProviderError> {
+        swap::probe(self, call).await
+    }
+
+    async fn observe(&self, call: &Call, subject: Subject) -> Result<Observation, ProviderError> {
+        observe::observe(self, call, subject).await
+    }
+
+    async fn move_tag(&self, tag: &TagMove, image: &str) -> Result<Option<String>, ProviderError> {
+        swap::move_tag(self, tag, image).await
+    }
+
+    async fn export_image(&self, image: &str, to: &Path) -> Result<(), ProviderError> {
+        swap::export_image(self, image, to).await
+    }
+
+    async fn remove_snapshot(&self, snapshot: &Snapshot) -> Result<(), ProviderError> {
+        swap::remove_snapshot(self, snapshot).await
+    }
+
+    async fn leftovers(
+        &self,
+        unfinished: &[RunId],
+        kept: &[Snapshot],
+    ) -> Result<Vec<Leftover>, ProviderError> {
+        swap::leftovers(self, unfinished, kept).await
+    }
+
+    async fn collect(&self, leftover: &Leftover) -> Result<(), ProviderError> {
+        swap::collect(self, leftover).await
+    }
+}

@@ -1,0 +1,385 @@
+//! The create request of a replacement, and the networks it is attached to afterwards.
+
+use std::collections::BTreeMap;
+
+use patchyard_types::{Refusal, printable};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::three_way::own_config;
+use super::{insert, is_empty, list, object, short_id};
+use crate::names::LABEL_COMPOSE_IMAGE;
+
+/// What a create request is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The container that is replaced, as inspected.
+    pub container: &'a Value,
+    /// The image it runs, as inspected.
+    pub image: &'a Value,
+    /// What the engine's machine is called.
+    pub host_name: &'a str,
+    /// What the replacement is created from: a reference that points at the new image.
+    pub reference: &'a str,
+    /// The new image's id: Compose is told.
+    pub image_id: &'a str,
+    /// The restart policy, where the container's present one is not its own (held during a swap).
+    pub restart_policy: Option<&'a Value>,
+    /// Labels of ours.
+    pub labels: &'a BTreeMap<String, String>,
+}
+
+/// Everything a container can be created from, on any day: kept in snapshots too. Holds environment
+/// values: files with it are private, and it is never logged.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateRequest {
+    /// The container's name once it serves.
+    pub name: String,
+    /// The body of the create call.
+    pub body: Value,
+    /// Networks to attach it to before it is started: a create call takes only one.
+    pub networks: Vec<Network>,
+}
+
+/// A network to attach a container to.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Its name.
+    pub name: String,
+    /// The endpoint's settings.
+    pub endpoint: Value,
+}
+
+/// The request that makes the container again on another image: what it set itself stays, what it
+/// inherited follows; its volumes come back by name, the anonymous ones too.
+///
+/// # Errors
+/// What no request can bring back, by name.
+pub fn create_request(inputs: Inputs<'_>) -> Result<CreateRequest, Refusal> {
+    let Inputs { container, image, host_name, reference, image_id, restart_policy, labels } = inputs;
+    let host = &container["HostConfig"];
+    refuse(host)?;
+    let on_host_network = (host["NetworkMode"].as_str() == Some("host")).then_some(host_name);
+    let mut config = own_config(&container["Config"], &image["Config"], short_id(container), on_host_network);
+    config["Image"] = json!(reference);
+    put_labels(&mut config, labels, image_id);
+
+    let mut host_config = host.clone();
+    reuse_volumes(&mut host_config, &container["Mounts"]);
+    if let Some(policy) = restart_policy {
+        host_config["RestartPolicy"] = policy.clone();
+    }
+    let (primary, networks) = networks(container)?;
+    let mut body = config;
+    body["HostConfig"] = host_config;
+    if let Some(Network { name, endpoint }) = primary {
+        body["NetworkingConfig"] = json!({ "EndpointsConfig": { name: endpoint } });
+    }
+    let name = container["Name"].as_str().unwrap_or_default().trim_start_matches('/').to_owned();
+    Ok(CreateRequest { name, body, networks })
+}
+
+/// The label Compose compares with the image behind the tag follows the patch; where it is not, it
+/// is not put in.
+fn put_labels(config: &mut Value, labels: &BTreeMap<String, String>, image_id: &str) {
+    let mut all = config["Labels"].as_object().cloned().unwrap_or_default();
+    if let Some(noted) = all.get_mut(LABEL_COMPOSE_IMAGE) {
+        *noted = json!(image_id);
+    }
+    all.extend(labels.iter().map(|(name, value)| (name.clone(), json!(value))));
+    if let Some(config) = config.as_object_mut() {
+        insert(config, "Labels", Value::Object(all));
+    }
+}
+
+fn refuse(host: &Value) -> Result<(), Refusal> {
+    let refusal = |code: &str, message: String| Err(Refusal { code: code.to_owned(), message });
+    if host["AutoRemove"].as_bool() == Some(true) {
+        return refusal(
+            "auto_remove",
+            "it was started with --rm: stopping it would delete it, and no way back would be left".to_owned(),
+        );
+    }
+    for key in ["NetworkMode", "PidMode", "IpcMode"] {
+        let mode = host[key].as_str().unwrap_or_default();
+        if mode.starts_with("container:") {
+            return refusal(
+                "shared_namespace",
+                format!("it lives in another container's namespace ({key} {})", printable(mode, 80)),
+            );
+        }
+    }
+    if !is_empty(&host["VolumesFrom"]) {
+        return refusal(
+            "volumes_from",
+            "it takes volumes from another container (--volumes-from)".to_owned(),
+        );
+    }
+    if !is_empty(&host["Links"]) {
+        return refusal("links", "it has legacy links to other containers (--link)".to_owned());
+    }
+    Ok(())
+}
+
+/// Names every volume that the container has and its request does not: the anonymous ones. A volume
+/// that is not named would come back empty.
+fn reuse_volumes(host: &mut Value, mounts: &Value) {
+    let place = |path: &Value| path.as_str().unwrap_or_default().trim_end_matches('/').to_owned();
+    let volumes: BTreeMap<String, &Value> = list(mounts)
+        .filter(|mount| mount["Type"].as_str() == Some("volume"))
+        .map(|mount| (place(&mount["Destination"]), mount))
+        .collect();
+    let mut named: Vec<String> = list(&host["Binds"])
+        .filter_map(|bind| bind.as_str()?.split(':').nth(1))
+        .map(|p| place(&json!(p)))
+        .collect();
+    if let Some(asked) = host["Mounts"].as_array_mut() {
+        for mount in asked {
+            let target = place(&mount["Target"]);
+            if let Some(volume) = volumes.get(&target)
+                && mount["Type"].as_str() == Some("volume")
+                && is_empty(&mount["Source"])
+            {
+                mount["Source"] = volume["Name"].clone();
+            }
+            named.push(target);
+        }
+    }
+    let missing: Vec<Value> = volumes
+        .iter()
+        .filter(|(place, _)| !named.contains(place))
+        .filter_map(|(_, mount)| {
+            let (name, destination) = (mount["Name"].as_str()?, mount["Destination"].as_str()?);
+            let mode = if mount["RW"].as_bool() == Some(false) { ":ro" } else { "" };
+            Some(json!(format!("{name}:{destination}{mode}")))
+        })
+        .collect();
+    if !missing.is_empty() {
+        let binds = list(&host["Binds"]).cloned().chain(missing).collect();
+        host["Binds"] = Value::Array(binds);
+    }
+}
+
+/// The network that the create call names, where it has settings of its own, and the further ones.
+fn networks(container: &Value) -> Result<(Option<Network>, Vec<Network>), Refusal> {
+    let mode = match container["HostConfig"]["NetworkMode"].as_str().unwrap_or_default() {
+        "" | "default" => "bridge",
+        mode => mode,
+    };
+    let attached = &container["NetworkSettings"]["Networks"];
+    if matches!(mode, "host" | "none") {
+        return Ok((None, Vec::new()));
+    }
+    // A network can be asked for by its id too.
+    let is_primary = |name: &str, endpoint: &Value| {
+        let id = endpoint["NetworkID"].as_str().unwrap_or_default();
+        name == mode || (mode.len() >= 12 && id.starts_with(mode))
+    };
+    let (mut primary, mut further) = (None, Vec::new());
+    for (name, endpoint) in object(attached) {
+        let network = Network { name: name.clone(), endpoint: own_endpoint(endpoint, short_id(container)) };
+        if is_primary(name, endpoint) {
+            primary = Some(network);
+        } else {
+            further.push(network);
+        }
+    }
+    match primary {
+        None => Err(Refusal {
+            code: "network_changed".to_owned(),
+            message: format!(
+                "it is not attached to the network it was created on ({}): recreate it first",
+                printable(mode, 80)
+            ),
+        }),
+        Some(network) if is_empty(&network.endpoint) => Ok((None, further)),
+        network => Ok((network, further)),
+    }
+}
+
+/// What was asked for of an endpoint. Its addresses of the moment are the engine's; its MAC address
+/// cannot be told from one that the engine made up, an explicit one is in `Config`.
+fn own_endpoint(endpoint: &Value, short_id: &str) -> Value {
+    let mut out = Map::new();
+    for key in ["IPAMConfig", "Links", "DriverOpts", "GwPriority"] {
+        insert(&mut out, key, endpoint[key].clone());
+    }
+    if out.get("GwPriority") == Some(&json!(0)) {
+        out.remove("GwPriority");
+    }
+    let aliases = list(&endpoint["Aliases"]).filter(|alias| alias.as_str() != Some(short_id)).cloned();
+    insert(&mut out, "Aliases", aliases.collect());
+    Value::Object(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "9aa4c193d86890b7f6dbcdd678321ceb69703465863b052e7d72163a922e5541";
+    const VOLUME: &str = "8bb96f30fc139ebc9c150338d638a4f4edd78186404fa503e5607fcf90cd27fb";
+
+    fn container() -> Value {
+        json!({
+            "Id": ID, "Name": "/shop-web-1",
+            "Config": {"Image": "shop:1", "Hostname": &ID[..12], "Env": ["A=1"], "Labels": {"a": "b"}},
+            "HostConfig": {
+                "NetworkMode": "shop_default", "Binds": ["named:/n:rw"], "Novel": {"x": [1]}, "AutoRemove": false,
+                "Mounts": null, "VolumesFrom": null, "Links": null, "PidMode": "", "IpcMode": "private",
+                "RestartPolicy": {"Name": "always", "MaximumRetryCount": 0}, "MaskedPaths": ["/proc/kcore"],
+            },
+            "Mounts": [
+                {"Type": "volume", "Name": "named", "Destination": "/n", "RW": true},
+                {"Type": "bind", "Source": "/h", "Destination": "/h", "RW": true},
+            ],
+            "NetworkSettings": {"Networks": {"shop_default": {
+                "NetworkID": "20252b8eb271aaa018d5", "Aliases": ["web", &ID[..12]], "IPAMConfig": null,
+                "MacAddress": "02:42:ac:12:00:02", "IPAddress": "172.18.0.2",
+            }}},
+        })
+    }
+
+    fn request(container: &Value) -> Result<CreateRequest, Refusal> {
+        let labels = BTreeMap::from([("io.patchyard.run".to_owned(), "R1.1".to_owned())]);
+        create_request(Inputs {
+            container,
+            image: &json!({"Config": {"Labels": {}}}),
+            host_name: "machine",
+            reference: "patchyard/shop:abc",
+            image_id: "sha256:new",
+            restart_policy: None,
+            labels: &labels,
+        })
+    }
+
+    fn made(container: &Value) -> CreateRequest {
+        request(container).map_err(|refusal| refusal.code).unwrap()
+    }
+
+    #[test]
+    fn everything_the_container_was_asked_to_be_is_asked_for_again() {
+        let CreateRequest { name, body, networks } = made(&container());
+        assert_eq!(name, "shop-web-1");
+        assert_eq!(
+            body,
+            json!({
+                "Image": "patchyard/shop:abc",
+                "Env": ["A=1"],
+                "Labels": {"a": "b", "io.patchyard.run": "R1.1"},
+                "HostConfig": container()["HostConfig"],
+                "NetworkingConfig": {"EndpointsConfig": {"shop_default": {"Aliases": ["web"]}}},
+            })
+        );
+        assert!(networks.is_empty());
+    }
+
+    #[test]
+    fn anonymous_volumes_come_back_by_name_and_named_ones_are_left_alone() {
+        let mut with = container();
+        with["Mounts"] = json!([
+            {"Type": "volume", "Name": "named", "Destination": "/n", "RW": true},
+            {"Type": "volume", "Name": VOLUME, "Destination": "/data", "RW": true},
+            {"Type": "volume", "Name": "r", "Destination": "/read", "RW": false},
+        ]);
+        let binds = &made(&with).body["HostConfig"]["Binds"];
+        assert_eq!(binds, &json!(["named:/n:rw", format!("{VOLUME}:/data"), "r:/read:ro"]));
+    }
+
+    #[test]
+    fn an_anonymous_mount_gets_its_volume_back() {
+        let mut with = container();
+        with["HostConfig"]["Binds"] = Value::Null;
+        with["HostConfig"]["Mounts"] = json!([
+            {"Type": "volume", "Target": "/data/"},
+            {"Type": "volume", "Source": "other", "Target": "/o", "VolumeOptions": {"NoCopy": true}},
+            {"Type": "bind", "Source": "/h", "Target": "/h"},
+        ]);
+        with["Mounts"] = json!([
+            {"Type": "volume", "Name": VOLUME, "Destination": "/data", "RW": true},
+            {"Type": "volume", "Name": "other", "Destination": "/o", "RW": true},
+            {"Type": "bind", "Source": "/h", "Destination": "/h", "RW": true},
+        ]);
+        let host = &made(&with).body["HostConfig"];
+        assert_eq!(host["Mounts"][0], json!({"Type": "volume", "Source": VOLUME, "Target": "/data/"}));
+        assert_eq!(host["Mounts"][1], with["HostConfig"]["Mounts"][1]);
+        assert_eq!(host["Binds"], Value::Null);
+    }
+
+    #[test]
+    fn further_networks_and_static_addresses_are_kept() {
+        let mut with = container();
+        with["NetworkSettings"]["Networks"]["back"] =
+            json!({"IPAMConfig": {"IPv4Address": "10.1.2.3"}, "Aliases": null, "GwPriority": 0});
+        let request = made(&with);
+        assert_eq!(request.networks.len(), 1);
+        assert_eq!(request.networks[0].name, "back");
+        assert_eq!(request.networks[0].endpoint, json!({"IPAMConfig": {"IPv4Address": "10.1.2.3"}}));
+
+        with["HostConfig"]["NetworkMode"] = json!("20252b8eb271");
+        assert!(made(&with).body["NetworkingConfig"]["EndpointsConfig"]["shop_default"].is_object());
+    }
+
+    #[test]
+    fn plain_networks_need_no_settings() {
+        for (mode, network) in
+            [("default", "bridge"), ("bridge", "bridge"), ("host", "host"), ("none", "none")]
+        {
+            let mut with = container();
+            with["HostConfig"]["NetworkMode"] = json!(mode);
+            with["NetworkSettings"]["Networks"] =
+                json!({ network: {"Aliases": null, "IPAddress": "172.17.0.2"} });
+            let request = made(&with);
+            assert_eq!(
+                (&request.body["NetworkingConfig"], request.networks.len()),
+                (&Value::Null, 0),
+                "{mode}"
+            );
+            assert_eq!(request.body["HostConfig"]["NetworkMode"], json!(mode));
+        }
+    }
+
+    #[test]
+    fn compose_is_told_of_the_new_image_where_it_asks() {
+        let mut with = container();
+        with["Config"]["Labels"] =
+            json!({"com.docker.compose.image": "sha256:old", "io.patchyard.reference": "x"});
+        let labels = &made(&with).body["Labels"];
+        assert_eq!(labels, &json!({"com.docker.compose.image": "sha256:new", "io.patchyard.run": "R1.1"}));
+    }
+
+    #[test]
+    fn a_held_container_gets_its_own_restart_policy_back() {
+        let mut held = container();
+        held["HostConfig"]["RestartPolicy"]["Name"] = json!("no");
+        let policy = json!({"Name": "always", "MaximumRetryCount": 0});
+        let request = create_request(Inputs {
+            container: &held,
+            image: &json!({}),
+            host_name: "",
+            reference: "r",
+            image_id: "",
+            restart_policy: Some(&policy),
+            labels: &BTreeMap::new(),
+        });
+        assert_eq!(request.map_err(|r| r.code).unwrap().body["HostConfig"]["RestartPolicy"], policy);
+    }
+
+    /// Every row: what cannot be brought back, and the name it is refused by.
+    #[test]
+    fn what_cannot_be_brought_back_is_refused_by_name() {
+        let table = [
+            ("AutoRemove", json!(true), "auto_remove"),
+            ("NetworkMode", json!("container:abc"), "shared_namespace"),
+            ("PidMode", json!("container:abc"), "shared_namespace"),
+            ("IpcMode", json!("container:abc"), "shared_namespace"),
+            ("VolumesFrom", json!(["db"]), "volumes_from"),
+            ("Links", json!(["/db:/web/db"]), "links"),
+            ("NetworkMode", json!("other"), "network_changed"),
+        ];
+        for (key, value, code) in table {
+            let mut with = container();
+            with["HostConfig"][key] = value;
+            assert_eq!(request(&with).err().map(|refusal| refusal.code).as_deref(), Some(code), "{key}");
+        }
+    }
+}
