@@ -41,6 +41,8 @@ pub fn get(port: u16, path: &str) -> Result<(u16, String), String> {
 pub struct Failed {
     /// When it was sent.
     pub at: Timestamp,
+    /// When it was given up or answered badly.
+    pub until: Timestamp,
     /// What came instead.
     pub why: String,
 }
@@ -94,7 +96,7 @@ fn poll(port: u16, stop: &AtomicBool) -> PollLog {
                     Ok((status, body)) => format!("{status}: {}", body.trim_end()),
                     Err(error) => error,
                 };
-                log.lock().unwrap().failed.push(Failed { at, why });
+                log.lock().unwrap().failed.push(Failed { at, until: Timestamp::now(), why });
             });
             next += EVERY;
             std::thread::sleep(next.saturating_duration_since(Instant::now()));

@@ -77,6 +77,15 @@ impl Engine {
         }
     }
 
+    /// The containers and images that carry a label: names and references.
+    pub(crate) fn labelled(&self, label: &str) -> Vec<String> {
+        let filter = format!("label={label}");
+        let mut found = self.list(["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"]);
+        found.extend(self.list(["images", "-a", "--filter", &filter, "--format", "{{.Repository}}:{{.Tag}}"]));
+        found.sort();
+        found
+    }
+
     /// Removes every object that carries a label or was made from something that does.
     pub(crate) fn remove_labelled(&self, label: &str) {
         let filter = format!("label={label}");
@@ -96,7 +105,7 @@ impl Engine {
 }
 
 /// Everything there is on an engine, in words that can be compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Objects {
     /// Names and states.
     pub containers: BTreeSet<String>,

@@ -6,7 +6,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use patchyard_contract::Store;
 use patchyard_store_sqlite::SqliteStore;
-use patchyard_types::{Direction, Event, EventBody, Probe, RolloutId, RunEvent, RunId, Step, Stream, SwapStep};
+use patchyard_types::{Direction, Event, EventBody, Probe, RolloutEvent, RolloutId, RunEvent, RunId, Step, Stream, SwapStep};
+
+use crate::Service;
 
 /// The event log.
 pub struct Events {
@@ -33,17 +35,44 @@ impl Events {
         self.runtime.block_on(self.store.read(stream, 0)).expect("a stream can be read")
     }
 
-    /// The events of every run of a rollout.
+    /// The events of every run of a rollout that has begun.
     #[must_use]
     pub fn runs(&self, rollout: RolloutId) -> Vec<(RunId, Vec<Event>)> {
-        let run = |action| RunId { rollout, action };
-        (0..).map(run).map(|id| (id, self.of(Stream::Run(id)))).take_while(|(_, events)| !events.is_empty()).collect()
+        let mut actions: Vec<usize> = Vec::new();
+        for event in self.of(Stream::Rollout(rollout)) {
+            if let EventBody::Rollout(RolloutEvent::RunStarted { action }) = event.body
+                && !actions.contains(&action)
+            {
+                actions.push(action);
+            }
+        }
+        let runs = actions.into_iter().map(|action| RunId { rollout, action });
+        runs.map(|id| (id, self.of(Stream::Run(id)))).collect()
     }
 
-    /// When an event of a run was written for the first time.
+    /// What the first event of a run gives that gives something.
     #[must_use]
-    pub fn when(&self, run: RunId, is_it: impl Fn(&RunEvent) -> bool) -> Option<Timestamp> {
-        self.of(Stream::Run(run)).iter().find(|event| matches!(&event.body, EventBody::Run(body) if is_it(body))).map(|event| event.at)
+    pub fn find<T>(&self, run: RunId, pick: impl Fn(Timestamp, &RunEvent) -> Option<T>) -> Option<T> {
+        self.of(Stream::Run(run)).iter().find_map(|event| match &event.body {
+            EventBody::Run(body) => pick(event.at, body),
+            EventBody::Rollout(_) | EventBody::Ledger(_) => None,
+        })
+    }
+
+    /// The last run of a service that has begun.
+    #[must_use]
+    pub fn run_of(&self, service: &Service) -> Option<RunId> {
+        let runs = self.rollouts().into_iter().flat_map(|rollout| self.runs(rollout));
+        let is_it = |event: &Event| {
+            matches!(&event.body, EventBody::Run(RunEvent::Started { target }) if target.name() == service.name())
+        };
+        runs.filter(|(_, events)| events.iter().any(is_it)).map(|(run, _)| run).last()
+    }
+
+    /// Whether a service's run has written the intent to do a step.
+    #[must_use]
+    pub fn has_begun(&self, service: &Service, step: SwapStep) -> bool {
+        self.run_of(service).is_some_and(|run| self.find(run, |at, event| intent(step, at, event)).is_some())
     }
 
     /// Makes sure that no step of any run has taken effect twice without having been taken back.
@@ -77,8 +106,11 @@ fn took_effect(body: &RunEvent) -> Option<(Step, Direction)> {
     }
 }
 
-/// Whether an event is the intent to do a step.
+/// When a step was intended, if that is what an event says.
 #[must_use]
-pub fn intends(step: SwapStep) -> impl Fn(&RunEvent) -> bool {
-    move |event| matches!(event, RunEvent::Intended { step: Step::Swap(this), direction: Direction::Do } if *this == step)
+pub fn intent(step: SwapStep, at: Timestamp, event: &RunEvent) -> Option<Timestamp> {
+    match event {
+        RunEvent::Intended { step: Step::Swap(this), direction: Direction::Do } if *this == step => Some(at),
+        _ => None,
+    }
 }

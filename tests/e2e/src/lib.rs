@@ -22,7 +22,7 @@ mod table;
 pub use client::{Failed, PollLog, Poller, get};
 pub use controller::{Controller, Outcome, Running};
 pub use engine::{Engine, Objects, PrivateEngine};
-pub use events::{Events, intends};
+pub use events::{Events, intent};
 pub use fingerprint::Fingerprint;
 pub use lab::lab;
 pub use parallel::in_parallel;

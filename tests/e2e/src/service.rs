@@ -119,6 +119,12 @@ impl Service {
         Fingerprint::of(self)
     }
 
+    /// Everything on the engine that is its own or was made from it: containers and tags.
+    #[must_use]
+    pub fn objects(&self) -> Vec<String> {
+        self.engine.labelled(&format!("{LABEL}={}", self.name))
+    }
+
     /// What it answers to `/`.
     ///
     /// # Errors
