@@ -3,25 +3,36 @@
 //! `client` speaks the engine's API and knows no containers; `read` finds and reads targets; `swap` and
 //! its neighbours change them. [`DockerProvider`] joins them behind the provider's contract.
 
+mod ask;
 pub mod client;
 pub mod names;
 mod observe;
 mod provider;
 mod read;
+mod registry;
 mod spec;
 mod swap;
 mod unsaved;
 
 pub use spec::normalise;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use patchyard_contract::{PackageCache, ProviderError};
-use patchyard_types::HostId;
+use patchyard_types::{HostId, OsRelease};
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use client::{ApiError, Client, Endpoint, EngineKind};
+
+/// How many targets are read at the same time: enough to keep an engine busy, not so many that it
+/// starves its own containers.
+const TARGETS_AT_ONCE: usize = 8;
+
+/// How many helpers work at the same time: each downloads and reads the lists of a distribution.
+const HELPERS_AT_ONCE: usize = 4;
 
 /// What a provider needs besides its engine.
 #[derive(Clone)]
@@ -49,6 +60,14 @@ pub struct DockerProvider {
     /// The engine's `/info`, as it was when connecting.
     pub(crate) info: Arc<Value>,
     pub(crate) options: Options,
+    /// What is known of images, by their ids.
+    facts: Arc<Mutex<BTreeMap<String, ImageFacts>>>,
+    /// How many targets are read at the same time.
+    slots: Arc<Semaphore>,
+    /// How many helpers work at the same time.
+    helper_slots: Arc<Semaphore>,
+    /// Helpers that have not been removed yet.
+    pub(crate) helpers: Arc<Helpers>,
 }
 
 impl DockerProvider {
@@ -76,7 +95,17 @@ impl DockerProvider {
             (None, Some(name)) => patchyard_types::printable(name, 100),
             (None, None) => said,
         };
-        Ok(Self { client, host, host_name, info: Arc::new(info), options })
+        Ok(Self {
+            client,
+            host,
+            host_name,
+            info: Arc::new(info),
+            options,
+            facts: Arc::default(),
+            slots: Arc::new(Semaphore::new(TARGETS_AT_ONCE)),
+            helper_slots: Arc::new(Semaphore::new(HELPERS_AT_ONCE)),
+            helpers: Arc::default(),
+        })
     }
 
     /// The connection to the engine.
@@ -88,5 +117,84 @@ impl DockerProvider {
     /// An engine's error in the contract's words.
     pub(crate) fn error(&self, error: ApiError) -> ProviderError {
         error.into_provider(&self.host_name)
+    }
+
+    /// Waits for a place among those who ask the engine at the same time.
+    pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes the semaphore; without a permit the work would merely be less orderly.
+        self.slots.acquire().await.ok()
+    }
+
+    /// Waits for a place among the helpers.
+    pub(crate) async fn helper_slot(&self) -> Option<SemaphorePermit<'_>> {
+        self.helper_slots.acquire().await.ok()
+    }
+
+    /// Removes the helpers that are still there, and waits until they are gone. To be called before a
+    /// process ends whose work was dropped in the middle; helpers end by themselves otherwise, but
+    /// only after a while.
+    pub async fn settle(&self) {
+        for name in self.helpers.all() {
+            ask::remove(&self.client, &name, &self.helpers).await;
+        }
+    }
+
+    fn known<T>(&self, image: &str, read: impl Fn(&ImageFacts) -> Option<T>) -> Option<T> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).get(image).and_then(read)
+    }
+
+    fn remember(&self, image: &str, write: impl FnOnce(&mut ImageFacts)) {
+        write(self.facts.lock().unwrap_or_else(PoisonError::into_inner).entry(image.to_owned()).or_default());
+    }
+
+    pub(crate) fn known_os(&self, image: &str) -> Option<Option<OsRelease>> {
+        self.known(image, |facts| facts.os.clone())
+    }
+
+    pub(crate) fn remember_os(&self, image: &str, release: Option<OsRelease>) {
+        self.remember(image, |facts| facts.os = Some(release));
+    }
+
+    pub(crate) fn known_platform(&self, image: &str) -> Option<String> {
+        self.known(image, |facts| facts.platform.clone())
+    }
+
+    pub(crate) fn remember_platform(&self, image: &str, platform: String) {
+        self.remember(image, |facts| facts.platform = Some(platform));
+    }
+}
+
+/// What is known of an image: its content, and so this, never changes under one id.
+#[derive(Debug, Default)]
+struct ImageFacts {
+    /// Its OS release; `Some(None)` when it has none.
+    os: Option<Option<OsRelease>>,
+    /// `linux/amd64`.
+    platform: Option<String>,
+}
+
+/// Names of helpers that have not been removed yet.
+#[derive(Debug, Default)]
+pub(crate) struct Helpers(Mutex<BTreeSet<String>>);
+
+impl Helpers {
+    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, name: &str) {
+        self.names().insert(name.to_owned());
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.names().contains(name)
+    }
+
+    pub(crate) fn forget(&self, name: &str) {
+        self.names().remove(name);
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.names().iter().cloned().collect()
     }
 }

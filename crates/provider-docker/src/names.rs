@@ -27,6 +27,8 @@ pub const LABEL_COMPOSE_IMAGE: &str = "com.docker.compose.image";
 pub const ROLE_TARGET: &str = "target";
 /// The role of a container in which a layer is built.
 pub const ROLE_BUILD: &str = "build";
+/// The role of a container in which a package manager is asked.
+pub const ROLE_ASK: &str = "ask";
 
 /// Labels that Patchyard writes on the containers and images it makes. The operator's own labels
 /// (`io.patchyard.exclude`, `io.patchyard.check.…`) are not among them.

@@ -10,7 +10,7 @@ use patchyard_types::{
 };
 
 use crate::client::EngineKind;
-use crate::{DockerProvider, observe, read, swap};
+use crate::{DockerProvider, ask, observe, read, registry, swap};
 
 #[async_trait]
 impl Provider for DockerProvider {
@@ -47,11 +47,11 @@ impl Provider for DockerProvider {
         inventory: &Inventory,
         ask: Ask,
     ) -> Result<Vec<PendingPatch>, ProviderError> {
-        read::pending(self, target, inventory, ask).await
+        ask::pending(self, target, inventory, ask).await
     }
 
     async fn newer_image(&self, target: &Target) -> Result<Option<ImageUpdate>, ProviderError> {
-        read::newer_image(self, target).await
+        registry::newer_image(self, target).await
     }
 
     async fn unsaved_paths(&self, target: &Target) -> Result<Vec<String>, ProviderError> {
@@ -59,7 +59,7 @@ impl Provider for DockerProvider {
     }
 
     async fn fetch(&self, target: &Target, packages: &[PackageChange]) -> Result<(), ProviderError> {
-        read::fetch(self, target, packages).await
+        ask::fetch(self, target, packages).await
     }
 
     async fn perform(&self, call: &Call) -> Result<Record, StepError> {

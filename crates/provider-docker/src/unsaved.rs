@@ -1,109 +1,199 @@
-//! What a container's writable layer holds that recreation would lose: the engine's list of changes,
-//! less what the ignore list covers.
+//! What a container has written outside of its volumes: recreation would lose it.
+//!
+//! Not counted, because it is made anew or belongs to somebody else:
+//!
+//! | what | why |
+//! |---|---|
+//! | mounts and what is under them | not part of the writable layer; the engine lists their places |
+//! | `/tmp`, `/var/tmp`, `/run`, `/var/run`, `/dev/shm` | for the moment, by their standard (FHS) |
+//! | `/var/cache`, `/var/log` | may be deleted at any time, by their standard; logs are a stated loss |
+//! | `/var/lib/dpkg`, `/var/lib/apt`, `/var/lib/rpm`, `/lib/apk/db` | the package manager's own files: the patch writes them |
+//! | `__pycache__` and what is in it | compiled again when it is missing |
+//! | `.bash_history` and its like | of a person who looked around |
+//! | `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`, `/etc/mtab` | written by the engine |
+//! | directories, sockets, pipes, devices | hold no data; what is in a directory counts on its own |
+//!
+//! `/run/secrets` counts all the same: Compose puts secrets there after a container is created, and
+//! nobody would put them there again.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
+use futures_util::StreamExt;
 use patchyard_types::printable;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::client::{ApiError, Client};
 
-/// Folders whose contents are nobody's data: temporary, rebuilt at need, or the package manager's
-/// own books. The user guide lists them too.
-const IGNORED_FOLDERS: [&str; 15] = [
+/// How many paths are looked at at the same time.
+const PARALLEL: usize = 8;
+/// The most of an engine's answer that is read, in bytes: some 300,000 paths.
+const ANSWER_LIMIT: u64 = 32 * 1024 * 1024;
+/// How many paths are given out.
+const PATHS: usize = 100;
+/// How many candidates are looked at.
+const CANDIDATES: usize = 2000;
+/// The answer where that was not enough: nobody knows, so it counts as a loss.
+const TOO_MANY: &str = "(more changed paths than can be looked at)";
+
+/// Folders whose contents are nobody's data. The user guide lists them too.
+const IGNORED: [&str; 15] = [
     "/tmp",
     "/var/tmp",
     "/run",
     "/var/run",
-    "/var/cache",
-    "/var/log",
     "/dev",
     "/proc",
     "/sys",
-    "/var/lib/apt",
+    "/var/cache",
+    "/var/log",
     "/var/lib/dpkg",
+    "/var/lib/apt",
     "/var/lib/rpm",
     "/usr/lib/sysimage/rpm",
     "/var/lib/dnf",
     "/lib/apk/db",
 ];
-
 /// Files that the engine writes itself.
-const IGNORED_FILES: [&str; 4] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/.dockerenv"];
-
-/// Folders of this name anywhere: compiled byte code.
-const IGNORED_FOLDER_NAME: &str = "__pycache__";
-
-/// Files of these names anywhere: what interactive shells and tools remember.
-const IGNORED_FILE_NAMES: [&str; 9] = [
-    ".bash_history",
-    ".ash_history",
-    ".sh_history",
-    ".zsh_history",
-    ".python_history",
-    ".mysql_history",
-    ".psql_history",
-    ".lesshst",
-    ".viminfo",
-];
-
-/// The most paths that are listed.
-const LISTED: usize = 100;
+const ENGINES_OWN: [&str; 5] =
+    ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"];
+/// Where Compose puts secrets after a container is created.
+const SECRETS: &str = "/run/secrets";
+/// What interactive tools remember, besides `.…_history`.
+const REMEMBERED: [&str; 2] = [".lesshst", ".viminfo"];
 
 /// Paths in a container's writable layer that recreation would lose, sorted, at most a hundred.
+/// `container` is its inspect document.
 ///
 /// # Errors
 /// When the engine cannot be asked.
-pub async fn paths(client: &Client, container: &Value) -> Result<Vec<String>, ApiError> {
+pub(crate) async fn paths(client: &Client, container: &Value) -> Result<Vec<String>, ApiError> {
     let id = container["Id"].as_str().ok_or_else(|| ApiError::protocol("a container without Id"))?;
-    let changes = client.get(&["containers", id, "changes"]).json().await?;
-    Ok(lost(&changes, &container["Mounts"]))
-}
-
-/// The pure part of [`paths`]: the engine's answer and the container's mounts in, paths out.
-///
-/// A folder is listed as changed when anything under it is; it counts only if nothing else does.
-fn lost(changes: &Value, mounts: &Value) -> Vec<String> {
-    let changed: BTreeSet<&str> =
-        changes.as_array().into_iter().flatten().filter_map(|change| change["Path"].as_str()).collect();
-    let mounted: Vec<&str> = mounts
-        .as_array()
-        .into_iter()
-        .flatten()
+    let mounts = container["Mounts"].as_array().into_iter().flatten();
+    let tmpfs = container["HostConfig"]["Tmpfs"].as_object().into_iter().flatten();
+    let places: Vec<&str> = mounts
         .filter_map(|mount| mount["Destination"].as_str())
-        .map(|path| path.trim_end_matches('/'))
+        .chain(tmpfs.map(|(place, _)| place.as_str()))
         .collect();
-    changed
+    match read(client, id, &places).await {
+        Err(ApiError::TooLarge { .. }) => Ok(vec![TOO_MANY.to_owned()]),
+        paths => paths,
+    }
+}
+
+async fn read(client: &Client, id: &str, places: &[&str]) -> Result<Vec<String>, ApiError> {
+    let answer = client
+        .get(&["containers", id, "changes"])
+        .timeout(std::time::Duration::from_secs(300))
+        .bytes(ANSWER_LIMIT)
+        .await?;
+    let found = candidates(&answer, places)?;
+    drop(answer);
+    let too_many = found.len() > CANDIDATES;
+    // Directories and sockets are told apart by a look at each; what is deleted cannot be looked at.
+    let looked = futures_util::stream::iter(found).take(CANDIDATES).map(|(path, deleted)| async move {
+        if deleted {
+            return Ok(Some(path));
+        }
+        match client.stat(id, &path).await? {
+            Some(stat) if stat.holds_data() || stat.is_symlink() => Ok(Some(path)),
+            _ => Ok(None),
+        }
+    });
+    let mut looked = std::pin::pin!(looked.buffered(PARALLEL));
+    let mut unsaved = Vec::new();
+    while let Some(path) = looked.next().await {
+        unsaved.extend(path?.map(|path: String| printable(&path, 300)));
+        if unsaved.len() == PATHS {
+            break;
+        }
+    }
+    if too_many && unsaved.is_empty() {
+        unsaved.push(TOO_MANY.to_owned());
+    }
+    Ok(unsaved)
+}
+
+/// Paths that may hold data, with whether they are deletions: sorted, and without the directories that
+/// are only listed for what is in them.
+fn candidates(answer: &[u8], places: &[&str]) -> Result<Vec<(String, bool)>, ApiError> {
+    let mut found = BTreeSet::new();
+    if answer.trim_ascii() == b"null" {
+        return Ok(Vec::new());
+    }
+    let mut json = serde_json::Deserializer::from_slice(answer);
+    json.deserialize_seq(Changes(|change: Change| {
+        if counts(&change.path, places) {
+            found.insert((change.path, change.kind == 2));
+        }
+    }))
+    .map_err(|error| ApiError::protocol(format!("changes: {error}")))?;
+    let sorted: Vec<(String, bool)> = found.into_iter().collect();
+    let has_content = |index: usize, path: &str| {
+        sorted
+            .get(index + 1)
+            .is_some_and(|(next, _)| next.starts_with(path) && next[path.len()..].starts_with('/'))
+    };
+    Ok(sorted
         .iter()
-        .filter(|path| !has_children(&changed, path))
-        .filter(|path| !is_ignored(path))
-        // A mount point, and the folders that were made to hold it.
-        .filter(|path| !mounted.iter().any(|mount| is_within(path, mount) || is_within(mount, path)))
-        .take(LISTED)
-        .map(|path| printable(path, 300))
-        .collect()
+        .enumerate()
+        .filter(|(index, (path, deleted))| *deleted || !has_content(*index, path))
+        .map(|(_, change)| change.clone())
+        .collect())
 }
 
-/// In a sorted set of paths those under one path follow it, if only behind names that continue it
-/// (`/a`, `/a-b`, `/a/b`).
-fn has_children(paths: &BTreeSet<&str>, path: &str) -> bool {
-    let first = format!("{path}/");
-    paths.range(first.as_str()..).next().is_some_and(|next| next.starts_with(&first))
+/// Whether a change of this path would be a loss.
+fn counts(path: &str, places: &[&str]) -> bool {
+    let under = |folder: &str| {
+        path.strip_prefix(folder.trim_end_matches('/'))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if places.iter().any(|place| under(place)) || ENGINES_OWN.contains(&path) {
+        return false;
+    }
+    // The engine makes the folders above a mount.
+    let above =
+        |place: &&str| place.strip_prefix(path).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'));
+    if places.iter().any(above) {
+        return false;
+    }
+    if under(SECRETS) {
+        return true;
+    }
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let is_remembered = name.starts_with('.') && name.ends_with("_history") || REMEMBERED.contains(&name);
+    let is_compiled = path.split('/').any(|part| part == "__pycache__");
+    !(is_remembered || is_compiled || IGNORED.iter().any(|folder| under(folder)))
 }
 
-/// Whether `path` is `folder` or under it.
-fn is_within(path: &str, folder: &str) -> bool {
-    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+#[derive(Deserialize)]
+struct Change {
+    #[serde(rename = "Path")]
+    path: String,
+    /// 0 changed, 1 added, 2 deleted.
+    #[serde(rename = "Kind")]
+    kind: u8,
 }
 
-/// Whether the ignore list covers a path.
-#[must_use]
-pub fn is_ignored(path: &str) -> bool {
-    let file_name = path.rsplit('/').next().unwrap_or_default();
-    IGNORED_FOLDERS.iter().any(|folder| is_within(path, folder))
-        || IGNORED_FILES.contains(&path)
-        || path.split('/').any(|part| part == IGNORED_FOLDER_NAME)
-        || IGNORED_FILE_NAMES.contains(&file_name)
+/// Hands out one element of a list after the other, so that a long one is never in memory as values.
+struct Changes<F>(F);
+
+impl<'de, F: FnMut(Change)> Visitor<'de> for Changes<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of changes")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        while let Some(change) = list.next_element()? {
+            (self.0)(change);
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -112,44 +202,52 @@ mod tests {
 
     use super::*;
 
-    fn lost_of(paths: &[&str], mounts: &[&str]) -> Vec<String> {
-        let changes = paths.iter().map(|path| json!({"Path": path, "Kind": 1})).collect::<Vec<_>>();
-        let mounts = mounts.iter().map(|path| json!({"Destination": path})).collect::<Vec<_>>();
-        lost(&json!(changes), &json!(mounts))
+    fn paths(changes: &[(&str, u8)], places: &[&str]) -> Vec<String> {
+        let list: Vec<_> = changes.iter().map(|(path, kind)| json!({"Path": path, "Kind": kind})).collect();
+        let found = candidates(json!(list).to_string().as_bytes(), places).unwrap();
+        found.into_iter().map(|(path, _)| path).collect()
     }
 
-    /// Every row: what the engine lists, the mounts, what counts.
     #[test]
-    fn only_what_somebody_may_miss_counts() {
-        let table: [(&[&str], &[&str], &[&str]); 11] = [
-            (&[], &[], &[]),
-            (&["/srv", "/srv/data", "/srv/data/a"], &[], &["/srv/data/a"]),
-            (&["/tmp", "/tmp/x", "/run", "/run/nginx.pid"], &[], &[]),
-            (&["/tmpfile", "/running"], &[], &["/running", "/tmpfile"]),
-            (&["/var", "/var/log", "/var/log/a", "/var/cache/b", "/var/lib/dpkg/status"], &[], &[]),
-            (&["/etc", "/etc/hosts", "/etc/app.conf"], &[], &["/etc/app.conf"]),
-            (&["/etc", "/etc/hosts"], &[], &[]),
-            (&["/app", "/app/x/__pycache__/y.pyc", "/root/.bash_history"], &[], &[]),
-            (&["/data", "/mnt", "/mnt/a", "/mnt/a/b"], &["/data", "/mnt/a/b/"], &[]),
-            (&["/mnt", "/mnt/a", "/mnt/c"], &["/mnt/a"], &["/mnt/c"]),
-            (&["/a", "/a-b", "/a/b"], &[], &["/a-b", "/a/b"]),
+    fn what_is_made_anew_does_not_count() {
+        let ignored = [
+            ("/tmp", 0),
+            ("/tmp/x", 1),
+            ("/run/app.pid", 1),
+            ("/var/log/app.log", 1),
+            ("/var/cache/x", 1),
+            ("/etc/hosts", 0),
+            ("/app/__pycache__/a.pyc", 1),
+            ("/root/.bash_history", 1),
+            ("/var/lib/dpkg/status", 0),
+            ("/data/db", 1),
+            ("/srv", 1),
+            ("/srv/www", 1),
         ];
-        for (changes, mounts, expected) in table {
-            assert_eq!(lost_of(changes, mounts), expected, "{changes:?}");
-        }
+        assert_eq!(paths(&ignored, &["/data", "/srv/www"]), [""; 0]);
     }
 
     #[test]
-    fn a_folder_that_changed_itself_counts() {
-        assert_eq!(lost_of(&["/srv"], &[]), ["/srv"]);
-        assert_eq!(lost_of(&["/var", "/var/log", "/var/log/x"], &[]), [""; 0]);
+    fn everything_else_does() {
+        let counted = [
+            ("/etc", 0),
+            ("/etc/app.conf", 0),
+            ("/srv/x", 1),
+            ("/tmpfile", 1),
+            ("/run/secrets/key", 1),
+            ("/usr/bin/tool", 2),
+            ("/database", 1),
+        ];
+        assert_eq!(
+            paths(&counted, &["/data", "/srv/www"]),
+            ["/database", "/etc/app.conf", "/run/secrets/key", "/srv/x", "/tmpfile", "/usr/bin/tool"]
+        );
+        assert_eq!(paths(&[("/run/secrets/key", 1)], &["/run/secrets/key"]), [""; 0]);
     }
 
     #[test]
-    fn names_are_made_printable_and_their_number_is_limited() {
-        assert_eq!(lost_of(&["/a\u{1b}[31m"], &[]), ["/a\\u{1b}[31m"]);
-        let many: Vec<String> = (0..1000).map(|n| format!("/srv/{n}")).collect();
-        let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert_eq!(lost_of(&many, &[]).len(), LISTED);
+    fn nothing_changed_is_said_in_two_ways() {
+        assert_eq!(candidates(b"null\n", &[]).unwrap(), []);
+        assert_eq!(candidates(b"[]", &[]).unwrap(), []);
     }
 }

@@ -16,10 +16,15 @@ use crate::{Engine, Events, Service, binary};
 /// Nothing here takes that long, not even on a busy machine: a command that does, hangs.
 const HANGS: Duration = Duration::from_secs(600);
 
+/// The user without rights.
+const NOBODY: u32 = 65534;
+
 /// A Patchyard of one test's own.
 pub struct Controller {
     dir: tempfile::TempDir,
     binary: PathBuf,
+    nobody: bool,
+    state: PathBuf,
     environment: Vec<(String, OsString)>,
 }
 
@@ -29,7 +34,8 @@ impl Controller {
     pub fn new(engine: &Engine) -> Self {
         let dir = tempfile::tempdir().expect("room for a state directory");
         let environment = vec![("DOCKER_HOST".to_owned(), engine.host().into())];
-        Self { dir, binary: binary::patchyard(), environment }
+        let state = dir.path().join("state");
+        Self { dir, binary: binary::patchyard(), nobody: false, state, environment }
     }
 
     /// Another program in place of the command under test.
@@ -44,6 +50,17 @@ impl Controller {
     pub fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Runs it as `nobody`, who owns the directory it is in and nothing else.
+    #[must_use]
+    pub fn as_nobody(mut self) -> Self {
+        let copy = self.dir.path().join("patchyard");
+        std::fs::copy(&self.binary, &copy).expect("room for a copy");
+        std::os::unix::fs::chown(self.dir.path(), Some(NOBODY), Some(NOBODY)).expect("root runs these tests");
+        self.binary = copy;
+        self.nobody = true;
         self
     }
 
@@ -69,13 +86,14 @@ impl Controller {
     /// Its state directory.
     #[must_use]
     pub fn state(&self) -> PathBuf {
-        self.dir.path().join("state")
+        self.state.clone()
     }
 
-    /// A directory of its own that is no state.
+    /// The state directory is this one instead.
     #[must_use]
-    pub fn home(&self) -> &Path {
-        self.dir.path()
+    pub fn with_state(mut self, state: &Path) -> Self {
+        self.state = state.to_owned();
+        self
     }
 
     /// Its event log.
@@ -86,10 +104,17 @@ impl Controller {
 
     /// The command, ready to be started.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = if self.nobody {
+            let mut command = Command::new("setpriv");
+            command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()]);
+            command.arg(&self.binary);
+            command
+        } else {
+            Command::new(&self.binary)
+        };
         command.args(args).env_clear().current_dir(self.dir.path()).stdin(Stdio::null());
         let path = std::env::var_os("PATH").unwrap_or_default();
-        command.env("PATH", path).env("HOME", self.dir.path()).env("PATCHYARD_STATE", self.state());
+        command.env("PATH", path).env("HOME", self.dir.path()).env("PATCHYARD_STATE", &self.state);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

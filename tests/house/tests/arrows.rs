@@ -24,6 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["patchyard-types", "patchyard-assess", "patchyard-plan", "patchyard-decide", "patchyard-contract"],
     ),
     ("patchyard-store-sqlite", &["patchyard-types", "patchyard-contract"]),
+    ("patchyard-store-memory", &["patchyard-types", "patchyard-contract"]),
     ("patchyard-cache", &["patchyard-types", "patchyard-contract"]),
     ("patchyard-provider-docker", &["patchyard-types", "patchyard-assess", "patchyard-contract"]),
     ("patchyard-provider-sim", &["patchyard-types", "patchyard-contract"]),
@@ -44,6 +45,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Arguments and rendering only: the values it shows, and the use cases it calls.
     ("patchyard", &["patchyard-types", "patchyard-app"]),
     ("patchyard-house-tests", &[]),
+    (
+        "patchyard-simulation-tests",
+        &[
+            "patchyard-types",
+            "patchyard-plan",
+            "patchyard-decide",
+            "patchyard-contract",
+            "patchyard-engine",
+            "patchyard-provider-sim",
+            "patchyard-store-memory",
+        ],
+    ),
 ];
 
 /// The crates that are pure: arguments in, values out.

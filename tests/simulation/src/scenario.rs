@@ -65,21 +65,27 @@ pub struct Outcome {
 impl Scenario {
     /// A world with these targets: `(service, name, how the patched version behaves)`. Must be called
     /// in a runtime whose time is paused.
-    #[must_use]
-    pub fn new(seed: u64, targets: &[(String, String, Behaviour)], max_failures: Budget) -> Self {
+    ///
+    /// # Panics
+    /// When the simulated host does not answer: nothing has gone wrong yet.
+    pub async fn new(seed: u64, targets: &[(String, String, Behaviour)], max_failures: Budget) -> Self {
         let clock = Arc::new(SimClock::new());
         let mut world = World::new(seed, HostId::new("sim-host"));
         let ids: Vec<TargetId> = targets
             .iter()
             .map(|(service, name, behaviour)| world.add(service, name, *behaviour, clock.now()))
             .collect();
-        let plan = plan(&world, &ids, max_failures);
-        Self { clock, world: Arc::new(Mutex::new(world)), store: MemoryStore::new(), plan, targets: ids }
+        let world = Arc::new(Mutex::new(world));
+        let provider = SimProvider::new(Arc::clone(&world), clock.clone());
+        let plan = match plan(&provider, &*clock, max_failures).await {
+            Ok(plan) => plan,
+            Err(error) => panic!("cannot plan: {error}"),
+        };
+        Self { clock, world, store: MemoryStore::new(), plan, targets: ids }
     }
 
     /// A random world, drawn from a seed, with random faults.
-    #[must_use]
-    pub fn random(rng: &mut fastrand::Rng) -> Self {
+    pub async fn random(rng: &mut fastrand::Rng) -> Self {
         let mut targets = Vec::new();
         for service in 0..rng.usize(1..=3) {
             let behaviour = match rng.u32(0..10) {
@@ -94,7 +100,7 @@ impl Scenario {
                 targets.push((format!("s{service}"), format!("s{service}-{number}"), behaviour));
             }
         }
-        let scenario = Self::new(rng.u64(..), &targets, Budget::Count(rng.u32(0..4)));
+        let scenario = Self::new(rng.u64(..), &targets, Budget::Count(rng.u32(0..4))).await;
         {
             let mut world = scenario.world();
             if rng.u32(0..10) >= 4 {

@@ -1,5 +1,7 @@
 //! The simulated provider passes the suite of every provider.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -18,13 +20,14 @@ struct SimYard {
 }
 
 impl SimYard {
-    fn new() -> Self {
+    async fn new() -> Self {
         let clock = Arc::new(SimClock::new());
         let mut world = World::new(1, HostId::new("sim-host"));
         let target = world.add("shop", "shop-1", Behaviour::Good, clock.now());
-        // Repeating steps on purpose is no violation here.
-        let plan = Arc::new(plan(&world, std::slice::from_ref(&target), Budget::Count(0)));
-        Self { clock, world: Arc::new(Mutex::new(world)), plan, target }
+        let world = Arc::new(Mutex::new(world));
+        let provider = SimProvider::new(Arc::clone(&world), clock.clone());
+        let plan = Arc::new(plan(&provider, &*clock, Budget::Count(0)).await.unwrap());
+        Self { clock, world, plan, target }
     }
 
     fn look<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
@@ -70,7 +73,7 @@ macro_rules! behaviours {
     ($($behaviour:ident),* $(,)?) => {$(
         #[tokio::test(start_paused = true)]
         async fn $behaviour() {
-            provider::$behaviour(&SimYard::new()).await;
+            provider::$behaviour(&SimYard::new().await).await;
         }
     )*};
 }

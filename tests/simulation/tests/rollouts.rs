@@ -32,7 +32,7 @@ fn check(scenario: &Scenario, outcome: &Outcome, story: &str) {
 fn random_rollout(seed: u64) {
     simulate(async {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let scenario = Scenario::random(&mut rng);
+        let scenario = Scenario::random(&mut rng).await;
         let crashes: Vec<CrashAt> =
             (0..rng.usize(0..4)).map(|_| CrashAt { append: rng.i64(0..60), written: rng.bool() }).collect();
         let asks: Vec<Ask> = (0..rng.usize(0..3))
@@ -63,7 +63,7 @@ fn ten_thousand_random_rollouts_hold_every_invariant() {
 #[test]
 fn without_faults_everything_is_patched() {
     simulate(async {
-        let scenario = Scenario::new(1, &shop(3, Behaviour::Good), Budget::Count(3));
+        let scenario = Scenario::new(1, &shop(3, Behaviour::Good), Budget::Count(3)).await;
         let outcome = scenario.run(&[], &[], None).await;
         check(&scenario, &outcome, "no faults");
         assert_eq!(outcome.rollout.ended, Some(RolloutEnd::Succeeded));
@@ -81,7 +81,7 @@ fn every_bad_version_is_taken_back_and_stops_its_service() {
         Behaviour::HealthHangs,
     ] {
         simulate(async {
-            let scenario = Scenario::new(2, &shop(2, behaviour), Budget::Count(3));
+            let scenario = Scenario::new(2, &shop(2, behaviour), Budget::Count(3)).await;
             let outcome = scenario.run(&[], &[], None).await;
             check(&scenario, &outcome, &format!("{behaviour:?}"));
             assert_eq!(
@@ -101,7 +101,7 @@ fn crash_everywhere(behaviour: Behaviour, expected: RunEnd) {
         let mut survived = false;
         for written in [false, true] {
             simulate(async {
-                let scenario = Scenario::new(3, &shop(2, behaviour), Budget::Count(3));
+                let scenario = Scenario::new(3, &shop(2, behaviour), Budget::Count(3)).await;
                 let outcome = scenario.run(&[CrashAt { append: points, written }], &[], None).await;
                 let story = format!("crash at append {points}, written: {written}");
                 check(&scenario, &outcome, &story);
@@ -141,7 +141,7 @@ fn every_fault_at_every_step_ends_in_a_defined_state() {
     for step in SwapStep::ALL.into_iter().filter(|step| *step != SwapStep::Verify) {
         for fault in faults {
             simulate(async {
-                let scenario = Scenario::new(4, &shop(2, Behaviour::Good), Budget::Count(3));
+                let scenario = Scenario::new(4, &shop(2, Behaviour::Good), Budget::Count(3)).await;
                 let at = FaultAt { action: 0, step: Step::Swap(step), direction: Direction::Do, fault };
                 scenario.world().faults.placed.push(at);
                 let outcome = scenario.run(&[], &[], None).await;
@@ -155,7 +155,7 @@ fn every_fault_at_every_step_ends_in_a_defined_state() {
 #[test]
 fn a_full_disk_quarantines_nothing() {
     simulate(async {
-        let scenario = Scenario::new(5, &shop(1, Behaviour::Good), Budget::Count(3));
+        let scenario = Scenario::new(5, &shop(1, Behaviour::Good), Budget::Count(3)).await;
         let fault = Fault::Fails(FailureKind::NoSpace);
         let at = FaultAt { action: 0, step: Step::Swap(SwapStep::Create), direction: Direction::Do, fault };
         scenario.world().faults.placed.push(at);
@@ -168,7 +168,7 @@ fn a_full_disk_quarantines_nothing() {
 #[test]
 fn what_failed_is_quarantined_and_not_started_again_by_the_next_rollout() {
     simulate(async {
-        let scenario = Scenario::new(6, &shop(2, Behaviour::Http500), Budget::Count(3));
+        let scenario = Scenario::new(6, &shop(2, Behaviour::Http500), Budget::Count(3)).await;
         let _ = scenario.run(&[], &[], None).await;
         assert_eq!(patchyard_engine::quarantine(&scenario.store).await.unwrap().len(), 1);
         let again = scenario.run(&[], &[], None).await;
@@ -179,7 +179,7 @@ fn what_failed_is_quarantined_and_not_started_again_by_the_next_rollout() {
 #[test]
 fn an_abort_finishes_what_disturbs_and_starts_nothing() {
     simulate(async {
-        let scenario = Scenario::new(7, &shop(3, Behaviour::Good), Budget::Count(3));
+        let scenario = Scenario::new(7, &shop(3, Behaviour::Good), Budget::Count(3)).await;
         let ask = Ask { after: Duration::from_secs(20), request: Request::Abort };
         let outcome = scenario.run(&[], &[ask], None).await;
         check(&scenario, &outcome, "abort");
@@ -192,7 +192,7 @@ fn an_abort_finishes_what_disturbs_and_starts_nothing() {
 #[test]
 fn a_pause_is_resumed_where_it_stopped() {
     simulate(async {
-        let scenario = Scenario::new(8, &shop(2, Behaviour::Good), Budget::Count(3));
+        let scenario = Scenario::new(8, &shop(2, Behaviour::Good), Budget::Count(3)).await;
         let ask = Ask { after: Duration::from_millis(600), request: Request::Pause };
         let outcome = scenario.run(&[], &[ask], None).await;
         check(&scenario, &outcome, "pause");
@@ -204,7 +204,7 @@ fn a_pause_is_resumed_where_it_stopped() {
 #[test]
 fn a_full_disk_under_the_state_pauses_and_loses_nothing() {
     simulate(async {
-        let scenario = Scenario::new(9, &shop(2, Behaviour::Good), Budget::Count(3));
+        let scenario = Scenario::new(9, &shop(2, Behaviour::Good), Budget::Count(3)).await;
         scenario.store.set_low(true);
         let room = scenario.store.clone();
         let freed = async {

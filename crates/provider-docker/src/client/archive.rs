@@ -14,7 +14,7 @@ const LINKS: usize = 8;
 pub struct PathStat {
     /// Size in bytes.
     pub size: u64,
-    /// Go's file mode: permission bits, bit 31 for a directory, bit 27 for a symbolic link.
+    /// Go's file mode: permission bits below, one bit a kind of file above.
     pub mode: u32,
     /// When it was changed, RFC 3339.
     pub mtime: String,
@@ -27,6 +27,13 @@ impl PathStat {
     #[must_use]
     pub const fn is_dir(&self) -> bool {
         self.mode & (1 << 31) != 0
+    }
+
+    /// Whether it holds data: neither a directory nor a device, a pipe or a socket.
+    #[must_use]
+    pub const fn holds_data(&self) -> bool {
+        const NO_DATA: u32 = 1 << 31 | 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21;
+        self.mode & NO_DATA == 0
     }
 
     /// Whether it is a symbolic link.
@@ -79,7 +86,32 @@ impl Client {
         self.unpack(container, folder, body).await
     }
 
-    /// A regular file of a container, symbolic links followed within it; `None` when there is none.
+    /// A regular file of a container, symbolic links followed within it, with its data still to be read;
+    /// `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Client::archive`], except that a missing path is none.
+    pub async fn open_file(
+        &self,
+        container: &str,
+        path: &str,
+    ) -> Result<Option<(Entry, TarReader)>, ApiError> {
+        let mut path = path.to_owned();
+        for _ in 0..LINKS {
+            let mut archive = match self.archive(container, &path).await {
+                Err(error) if error.is_not_found() => return Ok(None),
+                archive => archive?,
+            };
+            match archive.next().await? {
+                Some(entry) if entry.kind == EntryKind::File => return Ok(Some((entry, archive))),
+                Some(Entry { kind: EntryKind::Symlink, link, .. }) => path = resolve(&path, &link),
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same, read.
     ///
     /// # Errors
     /// [`ApiError::TooLarge`] beyond `limit` bytes.
@@ -89,19 +121,10 @@ impl Client {
         path: &str,
         limit: u64,
     ) -> Result<Option<Vec<u8>>, ApiError> {
-        let mut path = path.to_owned();
-        for _ in 0..LINKS {
-            let mut archive = match self.archive(container, &path).await {
-                Err(error) if error.is_not_found() => return Ok(None),
-                archive => archive?,
-            };
-            match archive.next().await? {
-                Some(Entry { kind: EntryKind::File, .. }) => return archive.data(limit).await.map(Some),
-                Some(Entry { kind: EntryKind::Symlink, link, .. }) => path = resolve(&path, &link),
-                _ => return Ok(None),
-            }
+        match self.open_file(container, path).await? {
+            Some((_, mut archive)) => archive.data(limit).await.map(Some),
+            None => Ok(None),
         }
-        Ok(None)
     }
 
     /// What a path of a container is; `None` when there is none.

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures_util::StreamExt;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use serde_json::Value;
@@ -122,6 +123,20 @@ pub fn reader_body(reader: impl AsyncRead + Send + Unpin + 'static) -> Body {
         let mut buffer = BytesMut::with_capacity(CHUNK);
         let read = reader.read_buf(&mut buffer).await?;
         Ok::<_, io::Error>((read > 0).then(|| (Frame::data(buffer.freeze()), reader)))
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// The same body, broken off with an error behind `limit` bytes.
+pub fn limited(body: Body, what: &str, limit: u64) -> Body {
+    let what = what.to_owned();
+    let mut left = limit;
+    let frames = body.into_data_stream().map(move |chunk| {
+        let chunk: Bytes = chunk?;
+        left = left
+            .checked_sub(chunk.len() as u64)
+            .ok_or_else(|| io::Error::other(ApiError::too_large(what.clone(), limit)))?;
+        Ok(Frame::data(chunk))
     });
     StreamBody::new(frames).boxed_unsync()
 }

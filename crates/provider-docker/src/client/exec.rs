@@ -15,6 +15,8 @@ pub struct Exec<'a> {
     pub user: Option<&'a str>,
     /// Environment on top of the container's, `NAME=value`.
     pub env: &'a [String],
+    /// Where; `None` is the container's own working directory.
+    pub workdir: Option<&'a str>,
     /// The longest it may take. The engine cannot end it then: the container has to.
     pub timeout: Duration,
     /// How much of each output is kept, in bytes. The rest is read and thrown away.
@@ -25,7 +27,7 @@ impl<'a> Exec<'a> {
     /// A command as the container's own user, within 30 s, with 64 KiB of output.
     #[must_use]
     pub const fn new(argv: &'a [&'a str]) -> Self {
-        Self { argv, user: None, env: &[], timeout: Duration::from_secs(30), limit: 64 * 1024 }
+        Self { argv, user: None, env: &[], workdir: None, timeout: Duration::from_secs(30), limit: 64 * 1024 }
     }
 }
 
@@ -54,6 +56,9 @@ impl Client {
             });
             if let Some(user) = exec.user {
                 create["User"] = json!(user);
+            }
+            if let Some(workdir) = exec.workdir {
+                create["WorkingDir"] = json!(workdir);
             }
             let created = self.post(&["containers", container, "exec"]).json_body(&create).json().await?;
             let id = created["Id"].as_str().ok_or_else(|| ApiError::protocol("an exec without Id"))?;

@@ -25,11 +25,13 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::Value;
 
 pub use archive::PathStat;
-pub use body::{BodyReader, JsonLines, reader_body};
+pub use body::{BodyReader, JsonLines, limited, reader_body};
 pub use endpoint::{Address, Endpoint, EndpointError, Environment, SshAddress, TlsFiles, resolve};
 pub use error::ApiError;
 pub use exec::{Exec, ExecOutput};
 pub use tar::{Entry, EntryKind, TarReader, TarWriter};
+
+pub(crate) use context::read_json;
 
 use connect::{DialError, Dialer};
 
@@ -46,7 +48,7 @@ const OLDEST: ApiVersion = ApiVersion { major: 1, minor: 40 };
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The most an answer in JSON may take: a host with ten thousand containers stays below.
-const JSON_LIMIT: u64 = 64 * 1024 * 1024;
+const JSON_LIMIT: u64 = 32 * 1024 * 1024;
 /// The most an error message may take.
 const ERROR_LIMIT: u64 = 64 * 1024;
 

@@ -1,42 +1,34 @@
 //! What is read of targets: who they are, what they have, what is pending. Nothing here changes one.
 
-use patchyard_contract::{Ask, ProviderError};
-use patchyard_types::{ImageUpdate, Inventory, PackageChange, PendingPatch, Target};
+mod compose;
+mod discover;
+mod inventory;
+pub(crate) mod json;
+mod managers;
+pub(crate) mod own;
+pub(crate) mod reference;
+mod refuse;
+mod target;
+
+use patchyard_contract::ProviderError;
+use patchyard_types::Target;
 
 use crate::DockerProvider;
 
-fn missing<T>() -> Result<T, ProviderError> {
-    Err(ProviderError::Local { reason: "not built in".to_owned() })
-}
+pub(crate) use discover::discover;
+pub(crate) use inventory::{inventory, without_credentials};
 
-pub(crate) async fn discover(_: &DockerProvider) -> Result<Vec<Target>, ProviderError> {
-    missing()
-}
-
-pub(crate) async fn inventory(_: &DockerProvider, _: &Target) -> Result<Inventory, ProviderError> {
-    missing()
-}
-
-pub(crate) async fn pending(
-    _: &DockerProvider,
-    _: &Target,
-    _: &Inventory,
-    _: Ask,
-) -> Result<Vec<PendingPatch>, ProviderError> {
-    missing()
-}
-
-pub(crate) async fn newer_image(
-    _: &DockerProvider,
-    _: &Target,
-) -> Result<Option<ImageUpdate>, ProviderError> {
-    missing()
-}
-
-pub(crate) async fn unsaved_paths(_: &DockerProvider, _: &Target) -> Result<Vec<String>, ProviderError> {
-    missing()
-}
-
-pub(crate) async fn fetch(_: &DockerProvider, _: &Target, _: &[PackageChange]) -> Result<(), ProviderError> {
-    missing()
+pub(crate) async fn unsaved_paths(
+    docker: &DockerProvider,
+    target: &Target,
+) -> Result<Vec<String>, ProviderError> {
+    let _slot = docker.slot().await;
+    let read = async {
+        let container = docker.client.get(&["containers", &target.object, "json"]).json().await?;
+        crate::unsaved::paths(&docker.client, &container).await
+    };
+    read.await.map_err(|error| match error.is_not_found() {
+        true => ProviderError::Gone { object: target.name.clone() },
+        false => docker.error(error),
+    })
 }

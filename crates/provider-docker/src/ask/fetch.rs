@@ -1,0 +1,136 @@
+//! Fetches the bytes of packages into the controller's cache: downloaded in a helper from the target's
+//! own sources, copied out by the engine, verified against the signed index's SHA-256.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use patchyard_contract::{CacheError, ProviderError};
+use patchyard_types::{Digest, PackageChange, Target, printable};
+use tokio::io::AsyncWriteExt;
+
+use super::helper::Helper;
+use super::{asked, good, ready};
+use crate::DockerProvider;
+use crate::client::{ApiError, EntryKind, TarWriter};
+
+/// How long all downloads of one target may take.
+const DOWNLOAD: Duration = Duration::from_secs(1800);
+/// Where they go in the helper.
+const FOLDER: &str = "/tmp/patchyard-fetch";
+
+/// One file that is wanted: what it is called, how large it may be, what its bytes must be.
+struct Wanted<'a> {
+    package: &'a PackageChange,
+    sha256: Digest,
+}
+
+pub(crate) async fn fetch(
+    docker: &DockerProvider,
+    target: &Target,
+    packages: &[PackageChange],
+) -> Result<(), ProviderError> {
+    let mut wanted = BTreeMap::new();
+    let mut specs = Vec::new();
+    for package in packages {
+        let (Some(version), Some(sha256)) = (&package.to, package.sha256) else { continue };
+        if docker.options.cache.find(&sha256).is_none() {
+            wanted.insert(file_name(&package.name, version, &package.arch.0), Wanted { package, sha256 });
+            specs.push(format!("{}:{}={version}", package.name, package.arch));
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let _slot = docker.helper_slot().await;
+    let helper = ready(docker, target).await?;
+    let fetched = download(docker, &helper, &specs, wanted).await;
+    helper.finish().await;
+    fetched
+}
+
+/// As apt names the files: an epoch's colon is quoted.
+fn file_name(name: &str, version: &str, arch: &str) -> String {
+    format!("{name}_{}_{arch}.deb", version.replace(':', "%3a"))
+}
+
+async fn download(
+    docker: &DockerProvider,
+    helper: &Helper,
+    specs: &[String],
+    mut wanted: BTreeMap<String, Wanted<'_>>,
+) -> Result<(), ProviderError> {
+    let client = &docker.client;
+    let mut folder = TarWriter::new();
+    folder.directory(FOLDER.trim_start_matches('/'), 0o777).map_err(|error| docker.error(error))?;
+    client.write(helper.name(), "/", folder).await.map_err(|error| docker.error(error))?;
+    // apt's own user could not write there, and need not: every file is verified here.
+    let mut argv = vec!["apt-get", "-q", "download", "-o", "APT::Sandbox::User=root"];
+    argv.extend(specs.iter().map(String::as_str));
+    let output = helper.run_in(FOLDER, &argv, DOWNLOAD, 256 * 1024).await;
+    let output = output.map_err(|error| asked(docker, "the download", error))?;
+    good(output)?;
+
+    let mut archive = client.archive(helper.name(), FOLDER).await.map_err(|error| docker.error(error))?;
+    while let Some(entry) = archive.next().await.map_err(|error| docker.error(error))? {
+        let name = entry.path.rsplit('/').next().unwrap_or_default();
+        let Some(file) = wanted.remove(name).filter(|_| entry.kind == EntryKind::File) else { continue };
+        if entry.size != file.package.size {
+            return Err(ProviderError::NoAnswer {
+                reason: format!(
+                    "{} has {} bytes, the signed index says {}: it was not kept",
+                    printable(name, 200),
+                    entry.size,
+                    file.package.size
+                ),
+                hint: "the mirror serves wrong files: try again later, or use another mirror".to_owned(),
+            });
+        }
+        let scratch = docker.options.cache.scratch().map_err(|error| local(&error))?;
+        let mut to = tokio::fs::File::create(&scratch).await.map_err(|error| disk(&scratch, &error))?;
+        while let Some(piece) = archive.chunk().await.map_err(|error: ApiError| docker.error(error))? {
+            to.write_all(&piece).await.map_err(|error| disk(&scratch, &error))?;
+        }
+        to.flush().await.map_err(|error| disk(&scratch, &error))?;
+        drop(to);
+        let (cache, sha256) = (docker.options.cache.clone(), file.sha256);
+        let kept = tokio::task::spawn_blocking(move || cache.keep(&scratch, &sha256)).await;
+        match kept {
+            Ok(Ok(_)) => {}
+            Ok(Err(error @ CacheError::WrongBytes { .. })) => {
+                return Err(ProviderError::NoAnswer {
+                    reason: format!("{}: {error}", printable(name, 200)),
+                    hint: "the mirror serves wrong files: try again later, or use another mirror".to_owned(),
+                });
+            }
+            Ok(Err(error)) => return Err(local(&error)),
+            Err(error) => {
+                return Err(ProviderError::Local { reason: format!("verifying a package: {error}") });
+            }
+        }
+    }
+    match wanted.into_keys().next() {
+        None => Ok(()),
+        Some(missing) => Err(ProviderError::NoAnswer {
+            reason: format!("apt did not download {}", printable(&missing, 200)),
+            hint: "scan again: the repository may have changed meanwhile".to_owned(),
+        }),
+    }
+}
+
+fn local(error: &CacheError) -> ProviderError {
+    ProviderError::Local { reason: error.to_string() }
+}
+
+fn disk(path: &std::path::Path, error: &std::io::Error) -> ProviderError {
+    ProviderError::Local { reason: format!("cannot write {}: {error}", path.display()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_name;
+
+    #[test]
+    fn files_are_named_as_apt_names_them() {
+        assert_eq!(file_name("vim", "2:9.0-1", "amd64"), "vim_2%3a9.0-1_amd64.deb");
+    }
+}

@@ -1,0 +1,280 @@
+//! The throw-away container in which a target's package manager is asked: made, filled, removed.
+//!
+//! It is of the target's image, idles in `sleep`, and goes by itself when that ends: a controller that
+//! dies leaves nothing for long. It serves nobody: no ports, no labels of the image, no healthcheck.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use patchyard_assess::deb::apt::ask::ENVIRONMENT;
+use patchyard_types::{Digest, Target};
+use serde_json::{Map, Value, json};
+
+use super::sources::{Named, is_within};
+use crate::DockerProvider;
+use crate::client::{ApiError, Client, Exec, ExecOutput};
+use crate::names::{LABEL_CONTROLLER, LABEL_ROLE, PREFIX, ROLE_ASK, controller8};
+use crate::read::json::{list, text};
+
+/// How long it lives at most; everything it is asked has to end before.
+const LIFETIME: Duration = Duration::from_secs(3600);
+
+/// Variables of the target's environment that say how the network is reached.
+const PROXIES: [&str; 10] = [
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "no_proxy",
+    "all_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+];
+
+/// A running helper; removed when dropped, whatever happens.
+pub(super) struct Helper {
+    client: Client,
+    name: String,
+    /// The helpers that still have to go; see [`DockerProvider::settle`].
+    live: Arc<crate::Helpers>,
+}
+
+impl Helper {
+    /// Creates and starts one for a target, from its inspect document.
+    pub async fn start(
+        docker: &DockerProvider,
+        target: &Target,
+        inspect: &Value,
+        named: &Named,
+    ) -> Result<Self, ApiError> {
+        let client = &docker.client;
+        let image = client.get(&["images", &target.image.id, "json"]).json().await?;
+        let network = network(client, inspect).await?;
+        let request = request(&docker.options.controller, target, inspect, &image, &network, named);
+        let name = unique_name(&docker.options.controller, &target.object);
+        docker.helpers.add(&name);
+        // From here on the guard is responsible, also for a create whose answer is never seen.
+        let helper = Self { client: client.clone(), name, live: Arc::clone(&docker.helpers) };
+        client
+            .post(&["containers", "create"])
+            .query("name", &helper.name)
+            .json_body(&request)
+            .timeout(Duration::from_secs(120))
+            .json()
+            .await?;
+        client.post(&["containers", &helper.name, "start"]).timeout(Duration::from_secs(120)).done().await?;
+        Ok(helper)
+    }
+
+    /// Its name, which the engine takes for its id.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs a command as root in it.
+    pub async fn run(&self, argv: &[&str], timeout: Duration, limit: usize) -> Result<ExecOutput, ApiError> {
+        self.run_in("/", argv, timeout, limit).await
+    }
+
+    /// The same in a folder of it.
+    pub async fn run_in(
+        &self,
+        folder: &str,
+        argv: &[&str],
+        timeout: Duration,
+        limit: usize,
+    ) -> Result<ExecOutput, ApiError> {
+        let env: Vec<String> = ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let exec = Exec { argv, user: Some("0"), env: &env, workdir: Some(folder), timeout, limit };
+        self.client.exec(&self.name, &exec).await
+    }
+
+    /// Removes it and waits until it is gone. Dropping does the same without waiting.
+    pub async fn finish(self) {
+        remove(&self.client, &self.name, &self.live).await;
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        if !self.live.has(&self.name) {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (client, name, live) = (self.client.clone(), self.name.clone(), Arc::clone(&self.live));
+            runtime.spawn(async move { remove(&client, &name, &live).await });
+        }
+    }
+}
+
+/// Removes a helper with its anonymous volumes. What cannot be removed ends by itself.
+pub(crate) async fn remove(client: &Client, name: &str, live: &crate::Helpers) {
+    for _ in 0..20 {
+        let removed = client.delete(&["containers", name]).query("force", "1").query("v", "1").done().await;
+        match removed {
+            // A removal is under way already; it is gone when the engine says so.
+            Err(error) if error.is_conflict() => tokio::time::sleep(Duration::from_millis(100)).await,
+            _ => break,
+        }
+    }
+    live.forget(name);
+}
+
+/// Two processes may ask about the same target at the same time: no two helpers share a name.
+fn unique_name(controller: &str, object: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let subject = Digest::of_bytes(object.as_bytes()).short(8);
+    format!("{PREFIX}{}-{subject}-ask-{}-{count}", controller8(controller), std::process::id())
+}
+
+/// The network that the helper reaches repositories through: the target's own, unless it has none or
+/// none that leads outside.
+async fn network(client: &Client, inspect: &Value) -> Result<String, ApiError> {
+    let mode = text(&inspect["HostConfig"]["NetworkMode"]);
+    if mode == "host" {
+        return Ok(mode.to_owned());
+    }
+    if matches!(mode, "" | "default" | "bridge" | "none") || mode.starts_with("container:") {
+        return Ok("bridge".to_owned());
+    }
+    match client.get(&["networks", mode]).json().await {
+        Ok(network) if network["Internal"].as_bool() != Some(true) => Ok(mode.to_owned()),
+        Ok(_) => Ok("bridge".to_owned()),
+        Err(error) if error.is_not_found() => Ok("bridge".to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The create request. Pure: everything it is made of comes in.
+fn request(
+    controller: &str,
+    target: &Target,
+    inspect: &Value,
+    image: &Value,
+    network: &str,
+    named: &Named,
+) -> Value {
+    let env: Vec<&str> = list(&inspect["Config"]["Env"])
+        .map(text)
+        .filter(|one| one.split_once('=').is_some_and(|(name, _)| PROXIES.contains(&name)))
+        .collect();
+    // Labels cannot be taken from an image, only overwritten: a discovery proxy or Compose would take
+    // the helper for one of its own.
+    let mut labels: Map<String, Value> = image["Config"]["Labels"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| (name.clone(), json!("")))
+        .collect();
+    labels.insert(LABEL_CONTROLLER.to_owned(), json!(controller));
+    labels.insert(LABEL_ROLE.to_owned(), json!(ROLE_ASK));
+    labels.insert("com.centurylinklabs.watchtower.enable".to_owned(), json!("false"));
+    let host = &inspect["HostConfig"];
+    let mut host_config = json!({
+        "AutoRemove": true,
+        "NetworkMode": network,
+        "Mounts": mounts(target, named),
+        "LogConfig": {"Type": "none", "Config": {}},
+        "CapDrop": ["ALL"],
+        // What dpkg and apt need: files of other users, and the unprivileged user that downloads.
+        "CapAdd": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"],
+        "SecurityOpt": ["no-new-privileges"],
+        "PidsLimit": 256,
+        "Memory": 2u64 << 30,
+    });
+    for key in ["Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "Runtime", "UsernsMode"] {
+        if !host[key].is_null() {
+            host_config[key] = host[key].clone();
+        }
+    }
+    json!({
+        "Image": target.image.id,
+        "Entrypoint": ["sleep"],
+        "Cmd": [LIFETIME.as_secs().to_string()],
+        "User": "0:0",
+        "WorkingDir": "/",
+        "Env": env,
+        "Labels": labels,
+        "Healthcheck": {"Test": ["NONE"]},
+        "StopSignal": "SIGKILL",
+        "HostConfig": host_config,
+    })
+}
+
+/// Mounts of the target that its package sources lean on, read-only.
+fn mounts(target: &Target, named: &Named) -> Vec<Value> {
+    let needed = |place: &str| {
+        let place = place.trim_end_matches('/');
+        !place.is_empty()
+            && named
+                .files
+                .iter()
+                .chain(&named.repositories)
+                .any(|path| is_within(path, place) || is_within(place, path))
+    };
+    let of_target = target.mounts.iter().filter(|mount| needed(&mount.destination));
+    of_target
+        .filter_map(|mount| {
+            let kind = match mount.kind {
+                patchyard_types::MountKind::Volume => "volume",
+                patchyard_types::MountKind::Bind => "bind",
+                _ => return None,
+            };
+            Some(json!({"Type": kind, "Source": mount.source, "Target": mount.destination, "ReadOnly": true}))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target() -> Target {
+        serde_json::from_value(json!({
+            "id": "docker:e/web", "name": "web", "provider": "docker", "host": "e", "host_name": "h",
+            "service": "web", "project": null, "environment": null, "labels": {}, "object": "c1",
+            "image": {"reference": "web:1", "id": "sha256:i", "digest": null, "base": null},
+            "state": "running", "health": "none", "os": null, "networks": [], "ports": [], "depends_on": [],
+            "managers": [], "refusals": [], "config": "00".repeat(32),
+            "mounts": [
+                {"kind": "bind", "source": "/host/repo", "destination": "/srv/repo", "writable": true},
+                {"kind": "volume", "source": "data", "destination": "/data", "writable": true},
+                {"kind": "tmpfs", "source": "", "destination": "/srv/keys", "writable": true},
+            ],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_helper_takes_nothing_of_the_targets_that_it_does_not_need() {
+        let inspect = json!({
+            "Config": {"Env": ["http_proxy=http://proxy:3128", "SECRET=x"]},
+            "HostConfig": {"Dns": ["10.0.0.2"], "PortBindings": {"80/tcp": []}, "Privileged": true},
+        });
+        let image = json!({"Config": {"Labels": {"traefik.enable": "true"}}});
+        let mut named = Named::default();
+        named.read(b"deb [signed-by=/srv/keys/a.gpg] file:/srv/repo/bookworm ./");
+        let request = request("1a2b", &target(), &inspect, &image, "bridge", &named);
+        assert_eq!(request["Env"], json!(["http_proxy=http://proxy:3128"]));
+        assert_eq!(request["Labels"]["traefik.enable"], "");
+        assert_eq!(
+            request["HostConfig"]["Mounts"],
+            json!([{"Type": "bind", "Source": "/host/repo", "Target": "/srv/repo", "ReadOnly": true}])
+        );
+        let host = &request["HostConfig"];
+        assert_eq!(
+            (&host["Dns"], &host["PortBindings"], &host["Privileged"]),
+            (&json!(["10.0.0.2"]), &Value::Null, &Value::Null)
+        );
+    }
+
+    #[test]
+    fn names_are_ours_and_never_the_same() {
+        let (a, b) = (unique_name("1A2B3C4D-x", "c1"), unique_name("1A2B3C4D-x", "c1"));
+        assert!(a != b && crate::read::own::is_own_name(&a), "{a}");
+    }
+}

@@ -1,0 +1,160 @@
+//! Questions to a target's package manager, asked in a throw-away container of the same image.
+//!
+//! The container gets the target's package database and the configuration of its package manager; the
+//! target itself notices nothing. Every kind of source works as in the target: what the sources lean on
+//! (keyrings, certificates, credentials, local repositories, proxies) comes along.
+
+mod copy;
+mod fetch;
+mod helper;
+mod sources;
+mod words;
+
+use std::time::Duration;
+
+use patchyard_assess::deb::apt::{answer, ask as questions, explain, pending as put_together, price};
+use patchyard_contract::{Ask, ProviderError};
+use patchyard_types::{Inventory, PackageManager, PendingPatch, Target, printable};
+
+use crate::DockerProvider;
+use crate::client::{ApiError, ExecOutput};
+
+pub(crate) use fetch::fetch;
+pub(crate) use helper::remove;
+
+use helper::Helper;
+
+/// How long the lists may take to come.
+const UPDATE: Duration = Duration::from_secs(300);
+/// How long any other question may take.
+const QUESTION: Duration = Duration::from_secs(120);
+/// The most of an answer that is kept, in bytes; `assess` refuses what is longer than this.
+const ANSWER: usize = 16 * 1024 * 1024 + 1;
+/// The most of the output of `apt-get update` that is kept.
+const UPDATE_WORDS: usize = 256 * 1024;
+
+pub(crate) async fn pending(
+    docker: &DockerProvider,
+    target: &Target,
+    inventory: &Inventory,
+    ask: Ask,
+) -> Result<Vec<PendingPatch>, ProviderError> {
+    can_ask(inventory.package_manager)?;
+    let _slot = docker.helper_slot().await;
+    let helper = ready(docker, target).await?;
+    let answer = questions(docker, &helper, inventory, ask).await;
+    helper.finish().await;
+    answer
+}
+
+/// Only apt is asked so far.
+fn can_ask(manager: Option<PackageManager>) -> Result<(), ProviderError> {
+    let other = match manager {
+        Some(PackageManager::Apt) => return Ok(()),
+        Some(PackageManager::Dnf) => "its packages are rpm's (dnf), which this release does not ask yet",
+        Some(PackageManager::Zypper) => {
+            "its packages are rpm's (zypper), which this release does not ask yet"
+        }
+        Some(PackageManager::Apk) => "its packages are apk's, which this release does not ask yet",
+        None => "no package manager",
+    };
+    Err(ProviderError::NoAnswer { reason: other.to_owned(), hint: "try --method image".to_owned() })
+}
+
+/// A helper with the target's state and fresh lists.
+async fn ready(docker: &DockerProvider, target: &Target) -> Result<Helper, ProviderError> {
+    let helper = copy::helper_like(docker, target).await?;
+    match update(docker, &helper).await {
+        Ok(()) => Ok(helper),
+        Err(error) => {
+            helper.finish().await;
+            Err(error)
+        }
+    }
+}
+
+async fn update(docker: &DockerProvider, helper: &Helper) -> Result<(), ProviderError> {
+    let argv = [
+        "apt-get",
+        "-q",
+        "update",
+        // A repository that does not answer must not count as one without news.
+        "-o",
+        "APT::Update::Error-Mode=any",
+        // What no question needs.
+        "-o",
+        "Acquire::Languages=none",
+        "-o",
+        "Acquire::IndexTargets::deb-src::Sources::DefaultEnabled=false",
+    ];
+    let output = helper
+        .run(&argv, UPDATE, UPDATE_WORDS)
+        .await
+        .map_err(|error| asked(docker, "apt-get update", error))?;
+    match words::update_errors(output.exit, &[output.stderr.as_slice(), b"\n", &output.stdout].concat()) {
+        None => Ok(()),
+        Some(reason) => {
+            let hint = words::hint(&reason);
+            Err(ProviderError::NoAnswer { reason, hint })
+        }
+    }
+}
+
+async fn questions(
+    docker: &DockerProvider,
+    helper: &Helper,
+    inventory: &Inventory,
+    how: Ask,
+) -> Result<Vec<PendingPatch>, ProviderError> {
+    let simulated = put(docker, helper, &questions::simulate(how.allow_remove)).await?;
+    let simulation = answer::simulation(&good(simulated)?.stdout).map_err(no_sense)?;
+    let listed = put(docker, helper, &questions::upgradable()).await?;
+    let upgradable = answer::upgradable(&good(listed)?.stdout).map_err(no_sense)?;
+    let mut patches = put_together(&simulation, &upgradable, &inventory.packages);
+    if let Some(argv) = questions::offers(&patches) {
+        let offered = put(docker, helper, &argv).await?;
+        price(&mut patches, &answer::offers(&good(offered)?.stdout).map_err(no_sense)?);
+    }
+    if let Some(argv) = questions::why_kept_back(&patches) {
+        // It may well fail: the reason is what is asked for.
+        let output = put(docker, helper, &argv).await?;
+        explain(&mut patches, &[output.stdout.as_slice(), b"\n", &output.stderr].concat());
+    }
+    Ok(patches)
+}
+
+async fn put(docker: &DockerProvider, helper: &Helper, argv: &[String]) -> Result<ExecOutput, ProviderError> {
+    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+    let output = helper.run(&argv, QUESTION, ANSWER).await;
+    output.map_err(|error| asked(docker, argv.first().copied().unwrap_or_default(), error))
+}
+
+/// An answer that is one: apt was content.
+fn good(output: ExecOutput) -> Result<ExecOutput, ProviderError> {
+    if output.exit == 0 {
+        return Ok(output);
+    }
+    let said = [output.stdout.as_slice(), b"\n", &output.stderr].concat();
+    let reason = match words::without_credentials(&answer::words(&said)) {
+        none if none.is_empty() => format!("apt ended with exit code {}", output.exit),
+        words => words,
+    };
+    let hint = words::hint(&reason);
+    Err(ProviderError::NoAnswer { reason, hint })
+}
+
+#[allow(clippy::needless_pass_by_value)] // for map_err
+fn no_sense(error: answer::AnswerError) -> ProviderError {
+    ProviderError::NoAnswer { reason: printable(&error.to_string(), 300), hint: String::new() }
+}
+
+/// What an engine's error means when a question was put: one that takes too long has no answer.
+fn asked(docker: &DockerProvider, what: &str, error: ApiError) -> ProviderError {
+    match error {
+        ApiError::Timeout { after, .. } => ProviderError::NoAnswer {
+            reason: format!("{what} did not end within {} s", after.as_secs()),
+            hint: "check that a container on the same network reaches the package repositories".to_owned(),
+        },
+        error => docker.error(error),
+    }
+}

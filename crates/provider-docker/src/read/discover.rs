@@ -1,0 +1,279 @@
+//! Finds the targets of an engine: every container that is not one of Patchyard's own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, TryStreamExt};
+use patchyard_contract::ProviderError;
+use patchyard_types::{OsRelease, Target, TargetId};
+use serde_json::Value;
+
+use super::inventory::platform_of;
+use super::json::{list, text};
+use super::managers::Watchtower;
+use super::own;
+use super::refuse::Surroundings;
+use super::target::{self, Engine, container_name};
+use crate::DockerProvider;
+use crate::client::ApiError;
+use crate::names::{LABEL_BASE, LABEL_CONTROLLER, LABEL_RUN, controller8};
+
+/// How many questions an engine is asked at the same time.
+pub(super) const PARALLEL: usize = 8;
+/// The most of an os-release file that is read, in bytes.
+const OS_RELEASE_LIMIT: u64 = 64 * 1024;
+
+pub(crate) async fn discover(docker: &DockerProvider) -> Result<Vec<Target>, ProviderError> {
+    let found = find(docker).await.map_err(|error| docker.error(error))?;
+    Ok(found.targets(docker))
+}
+
+/// What the engine says, before it is put together.
+struct Found {
+    containers: Vec<Value>,
+    /// Inspect documents of images by id; `Null` for those that are gone.
+    images: BTreeMap<String, Value>,
+    /// OS releases by image id.
+    os: BTreeMap<String, Option<OsRelease>>,
+}
+
+async fn find(docker: &DockerProvider) -> Result<Found, ApiError> {
+    let client = &docker.client;
+    let listed = client.get(&["containers", "json"]).query("all", "1").json().await?;
+    let ids: Vec<String> = list(&listed).map(|container| text(&container["Id"]).to_owned()).collect();
+    let inspected = futures_util::stream::iter(ids).map(|id| async move {
+        match client.get(&["containers", &id, "json"]).json().await {
+            // Gone between the list and the question.
+            Err(error) if error.is_not_found() => Ok(None),
+            document => document.map(Some),
+        }
+    });
+    let containers: Vec<Option<Value>> = inspected.buffer_unordered(PARALLEL).try_collect().await?;
+    let mut containers: Vec<Value> = containers.into_iter().flatten().collect();
+    containers.sort_by(|a, b| container_name(a).cmp(container_name(b)));
+
+    let ids: BTreeSet<String> = containers.iter().map(|c| text(&c["Image"]).to_owned()).collect();
+    let mut images = inspect_images(docker, ids).await?;
+    let base = |image: &Value| image["Config"]["Labels"][LABEL_BASE].as_str().map(str::to_owned);
+    let bases: BTreeSet<String> =
+        images.values().filter_map(base).filter(|id| !images.contains_key(id)).collect();
+    images.extend(inspect_images(docker, bases).await?);
+    let os = os_releases(docker, &containers).await?;
+    Ok(Found { containers, images, os })
+}
+
+async fn inspect_images(
+    docker: &DockerProvider,
+    ids: BTreeSet<String>,
+) -> Result<BTreeMap<String, Value>, ApiError> {
+    let inspected = futures_util::stream::iter(ids).map(|id| async move {
+        match docker.client.get(&["images", &id, "json"]).json().await {
+            Err(error) if matches!(error.status(), Some(400 | 404)) => Ok((id, Value::Null)),
+            document => document.map(|document| (id, document)),
+        }
+    });
+    inspected.buffer_unordered(PARALLEL).try_collect().await
+}
+
+/// The OS release of each image, read from one container of it: the engine has no way to read an image
+/// without one.
+async fn os_releases(
+    docker: &DockerProvider,
+    containers: &[Value],
+) -> Result<BTreeMap<String, Option<OsRelease>>, ApiError> {
+    let mut of_image = BTreeMap::new();
+    for container in containers {
+        if !own::is_own_name(container_name(container)) {
+            of_image.entry(text(&container["Image"]).to_owned()).or_insert(text(&container["Id"]).to_owned());
+        }
+    }
+    let read = futures_util::stream::iter(of_image).map(|(image, container)| async move {
+        let release = match docker.known_os(&image) {
+            Some(release) => release,
+            None => match os_release(docker, &container).await {
+                // One odd container must not hide all others: its OS is unknown then.
+                Err(ApiError::Status { .. } | ApiError::TooLarge { .. } | ApiError::Protocol { .. }) => None,
+                release => {
+                    let release = release?;
+                    docker.remember_os(&image, release.clone());
+                    release
+                }
+            },
+        };
+        Ok((image, release))
+    });
+    read.buffer_unordered(PARALLEL).try_collect().await
+}
+
+/// Reads os-release(5) of a container without starting anything in it.
+pub(super) async fn os_release(
+    docker: &DockerProvider,
+    container: &str,
+) -> Result<Option<OsRelease>, ApiError> {
+    for path in ["/etc/os-release", "/usr/lib/os-release"] {
+        if let Some(bytes) = docker.client.read_file(container, path, OS_RELEASE_LIMIT).await? {
+            return Ok(patchyard_assess::parse_os_release(&bytes));
+        }
+    }
+    Ok(None)
+}
+
+impl Found {
+    fn targets(self, docker: &DockerProvider) -> Vec<Target> {
+        let (own, others): (Vec<&Value>, Vec<&Value>) =
+            self.containers.iter().partition(|c| own::is_own_name(container_name(c)));
+        let watchtowers: Vec<Watchtower> = others.iter().filter_map(|c| Watchtower::read(c)).collect();
+        let engine = Engine {
+            host: &docker.host,
+            host_name: &docker.host_name,
+            key: &docker.options.key,
+            watchtowers: &watchtowers,
+        };
+        let own_container = own::own_container_of_process();
+        let null = Value::Null;
+        let mut targets: Vec<Target> = Vec::with_capacity(others.len());
+        for inspect in &others {
+            let image = self.images.get(text(&inspect["Image"])).unwrap_or(&null);
+            let base = image["Config"]["Labels"][LABEL_BASE].as_str().and_then(|id| self.images.get(id));
+            let guests = guests(inspect, &others);
+            let linked_from = linked_from(inspect, &others);
+            let around = Surroundings {
+                kind: docker.client.kind(),
+                own_container: own_container.as_deref(),
+                guests: &guests,
+                linked_from: &linked_from,
+                foreign_run: foreign_run(inspect, &own, &docker.options.controller),
+                has_image: !image.is_null(),
+            };
+            if !image.is_null() {
+                docker.remember_platform(text(&inspect["Image"]), platform_of(image));
+            }
+            let os = self.os.get(text(&inspect["Image"])).cloned().flatten();
+            targets.push(target::target(inspect, image, base.unwrap_or(&null), os, &engine, &around));
+        }
+        one_each(&mut targets);
+        name_services(&mut targets);
+        targets.sort_by(|a, b| (&a.name, &a.object).cmp(&(&b.name, &b.object)));
+        targets
+    }
+}
+
+/// Names of containers that live in a namespace of this one.
+fn guests(inspect: &Value, all: &[&Value]) -> Vec<String> {
+    let host_of = |other: &Value| {
+        ["NetworkMode", "PidMode", "IpcMode"]
+            .iter()
+            .filter_map(|key| text(&other["HostConfig"][key]).strip_prefix("container:"))
+            .any(|host| is(inspect, host))
+    };
+    all.iter().filter(|other| host_of(other)).map(|other| container_name(other).to_owned()).collect()
+}
+
+/// Names of containers with a link (`/this:/that/alias`) to this one.
+fn linked_from(inspect: &Value, all: &[&Value]) -> Vec<String> {
+    let links_here = |other: &Value| {
+        list(&other["HostConfig"]["Links"])
+            .filter_map(|link| text(link).split(':').next())
+            .any(|to| is(inspect, to.trim_start_matches('/')))
+    };
+    all.iter().filter(|other| links_here(other)).map(|other| container_name(other).to_owned()).collect()
+}
+
+/// Whether a name or an id means this container.
+fn is(inspect: &Value, named: &str) -> bool {
+    !named.is_empty() && (container_name(inspect) == named || text(&inspect["Id"]) == named)
+}
+
+/// A run of another controller that has this container in its hands: its old container waits beside
+/// the new one, or its new one beside this.
+fn foreign_run<'a>(inspect: &'a Value, own: &[&'a Value], controller: &str) -> Option<(&'a str, &'a str)> {
+    let label = |container: &'a Value, name: &str| text(&container["Config"]["Labels"][name]);
+    own.iter().find_map(|other| {
+        let (whose, run, part) = own::parse(container_name(other))?;
+        if whose == controller8(controller) {
+            return None;
+        }
+        let here = match part {
+            "new" => label(other, crate::names::LABEL_NAME) == container_name(inspect),
+            "old" => {
+                controller8(label(inspect, LABEL_CONTROLLER)) == whose
+                    && label(inspect, LABEL_RUN).eq_ignore_ascii_case(run)
+            }
+            _ => false,
+        };
+        here.then_some((whose, run))
+    })
+}
+
+/// Two containers with the same place in the same project (one was made from an image of the other,
+/// labels and all): the one whose name Compose gave keeps the id, others go by their names.
+fn one_each(targets: &mut [Target]) {
+    let mut seen: BTreeMap<TargetId, Vec<usize>> = BTreeMap::new();
+    for (index, target) in targets.iter().enumerate() {
+        seen.entry(target.id.clone()).or_default().push(index);
+    }
+    for (id, indices) in seen.into_iter().filter(|(_, indices)| indices.len() > 1) {
+        let place = id.name();
+        let given = |name: &str| name.replace(['_', '-'], "/") == place.replace(['_', '-'], "/");
+        let keeps = indices.iter().copied().find(|index| given(&targets[*index].name)).unwrap_or(indices[0]);
+        for index in indices.into_iter().filter(|index| *index != keeps) {
+            let target = &mut targets[index];
+            target.id = TargetId::new("docker", &target.host, &target.name);
+        }
+    }
+}
+
+/// Compose names what a service needs by its own names; a label may have given those services others.
+fn name_services(targets: &mut [Target]) {
+    let mut named: BTreeMap<(String, String), String> = BTreeMap::new();
+    for target in targets.iter() {
+        let compose = target.labels.get("com.docker.compose.service");
+        if let (Some(project), Some(service)) = (&target.project, compose) {
+            named.insert((project.clone(), service.clone()), target.service.clone());
+        }
+    }
+    for target in targets.iter_mut() {
+        let Some(project) = target.project.clone() else { continue };
+        for service in &mut target.depends_on {
+            if let Some(name) = named.get(&(project.clone(), service.clone())) {
+                service.clone_from(name);
+            }
+        }
+        let own = target.service.clone();
+        target.depends_on.retain(|service| *service != own);
+        target.depends_on.sort_unstable();
+        target.depends_on.dedup();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_run_of_another_controller_is_seen_at_every_stage() {
+        let plain = json!({"Name": "/web", "Id": "c1", "Config": {"Labels": {}}});
+        let new = json!({"Name": "/patchyard-other123-r4.1-new", "Config": {"Labels": {"io.patchyard.name": "web"}}});
+        assert_eq!(foreign_run(&plain, &[&new], "mine"), Some(("other123", "r4.1")));
+        assert_eq!(foreign_run(&plain, &[&new], "other123-rest"), None);
+        let swapped = json!({"Name": "/web", "Id": "c2", "Config": {"Labels": {
+            "io.patchyard.controller": "other123-rest", "io.patchyard.run": "R4.1"}}});
+        let old = json!({"Name": "/patchyard-other123-r4.1-old", "Config": {"Labels": {}}});
+        assert_eq!(foreign_run(&swapped, &[&old], "mine"), Some(("other123", "r4.1")));
+        // Long over: nothing waits beside it.
+        assert_eq!(foreign_run(&swapped, &[], "mine"), None);
+        assert_eq!(foreign_run(&plain, &[&old], "mine"), None);
+    }
+
+    #[test]
+    fn guests_and_links_are_found_by_name_and_by_id() {
+        let web = json!({"Name": "/web", "Id": "c1"});
+        let sidecar = json!({"Name": "/sidecar", "Id": "c2", "HostConfig": {"NetworkMode": "container:c1"}});
+        let linked = json!({"Name": "/app", "Id": "c3", "HostConfig": {"Links": ["/web:/app/web"]}});
+        let all = [&web, &sidecar, &linked];
+        assert_eq!(guests(&web, &all), ["sidecar"]);
+        assert_eq!(linked_from(&web, &all), ["app"]);
+        assert_eq!((guests(&sidecar, &all).len(), linked_from(&sidecar, &all).len()), (0, 0));
+    }
+}

@@ -1,0 +1,244 @@
+//! What a target has installed, read from its package database through the engine: nothing is started.
+//!
+//! Two archives and a look at a folder each target; both archives are read as they arrive, with limits.
+
+use patchyard_assess::deb::{Layout, StatusError, StatusReader, is_status_d_member, state_digest};
+use patchyard_contract::ProviderError;
+use patchyard_types::{Digest, InstalledPackage, Inventory, PackageManager, StartingState, Target};
+
+use super::json::text;
+use crate::DockerProvider;
+use crate::client::{ApiError, EntryKind};
+
+const STATUS: &str = "/var/lib/dpkg/status";
+const STATUS_D: &str = "/var/lib/dpkg/status.d";
+const APT: &str = "/etc/apt";
+const KEYRINGS: &str = "/usr/share/keyrings";
+
+/// The largest package database that is read, in bytes; a desktop's has 8 MiB.
+const DATABASE_LIMIT: u64 = 256 * 1024 * 1024;
+/// The most that the configuration of apt may take, in bytes and in files.
+const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
+const CONFIG_FILES: usize = 5000;
+
+/// Where databases of other package managers are; seen, not yet read.
+const OTHERS: [(&str, PackageManager); 5] = [
+    ("/lib/apk/db/installed", PackageManager::Apk),
+    ("/usr/lib/apk/db/installed", PackageManager::Apk),
+    ("/var/lib/rpm", PackageManager::Dnf),
+    ("/usr/lib/sysimage/rpm", PackageManager::Dnf),
+    ("/usr/share/rpm", PackageManager::Dnf),
+];
+
+pub(crate) async fn inventory(docker: &DockerProvider, target: &Target) -> Result<Inventory, ProviderError> {
+    let _slot = docker.slot().await;
+    read(docker, target).await.map_err(|problem| match problem {
+        Problem::Api(error) if error.is_not_found() => ProviderError::Gone { object: target.name.clone() },
+        Problem::Api(ApiError::TooLarge { limit, .. }) => too_large(limit),
+        Problem::Api(error) => docker.error(error),
+        Problem::Database(error) => ProviderError::NoAnswer {
+            reason: error.to_string(),
+            hint: "look at /var/lib/dpkg/status in the container: it is no database of a real system"
+                .to_owned(),
+        },
+    })
+}
+
+fn too_large(limit: u64) -> ProviderError {
+    ProviderError::NoAnswer {
+        reason: format!(
+            "its package database or the configuration of its package manager is larger than {} MiB",
+            limit / (1024 * 1024)
+        ),
+        hint: "look at /var/lib/dpkg and /etc/apt in the container: real ones are far smaller".to_owned(),
+    }
+}
+
+enum Problem {
+    Api(ApiError),
+    Database(StatusError),
+}
+
+impl From<ApiError> for Problem {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl From<StatusError> for Problem {
+    fn from(error: StatusError) -> Self {
+        Self::Database(error)
+    }
+}
+
+async fn read(docker: &DockerProvider, target: &Target) -> Result<Inventory, Problem> {
+    let container = target.object.as_str();
+    let (packages, inputs, platform) = tokio::try_join!(
+        async { dpkg(docker, container).await },
+        async { apt_inputs(docker, container).await.map_err(Problem::Api) },
+        async { platform(docker, &target.image.id).await.map_err(Problem::Api) },
+    )?;
+    let (package_manager, packages, digest) = match packages {
+        Some(packages) if packages.iter().any(|p| p.name == "apt") => {
+            let digest = state_digest(&packages, &inputs);
+            (Some(PackageManager::Apt), packages, Some(digest))
+        }
+        // dpkg's database and nobody who could ask for newer versions: distroless.
+        Some(packages) => (None, packages, None),
+        None => match other_manager(docker, container).await? {
+            Some((manager, digest)) => (Some(manager), Vec::new(), Some(digest)),
+            None => (None, Vec::new(), None),
+        },
+    };
+    Ok(Inventory {
+        os: target.os.clone(),
+        package_manager,
+        packages,
+        starting: StartingState { platform, image: target.image.id.clone(), packages: digest },
+    })
+}
+
+/// The dpkg database in either layout; `None` when there is none.
+async fn dpkg(docker: &DockerProvider, container: &str) -> Result<Option<Vec<InstalledPackage>>, Problem> {
+    if let Some((entry, mut archive)) = docker.client.open_file(container, STATUS).await? {
+        if entry.size > DATABASE_LIMIT {
+            return Err(ApiError::TooLarge { what: STATUS.to_owned(), limit: DATABASE_LIMIT }.into());
+        }
+        let mut reader = StatusReader::new(Layout::Status);
+        while let Some(piece) = archive.chunk().await? {
+            reader.push(&piece)?;
+        }
+        let packages = reader.finish()?.packages;
+        // Distroless images carry an empty file besides their folder.
+        if !packages.is_empty() {
+            return Ok(Some(packages));
+        }
+    }
+    let mut archive = match docker.client.archive(container, STATUS_D).await {
+        Err(error) if error.is_not_found() => return Ok(None),
+        archive => archive?,
+    };
+    let mut reader = StatusReader::new(Layout::StatusD);
+    let mut left = DATABASE_LIMIT;
+    while let Some(entry) = archive.next().await? {
+        let name = entry.path.rsplit('/').next().unwrap_or_default();
+        if entry.kind != EntryKind::File || !is_status_d_member(name) {
+            continue;
+        }
+        left = left
+            .checked_sub(entry.size)
+            .ok_or(ApiError::TooLarge { what: STATUS_D.to_owned(), limit: DATABASE_LIMIT })?;
+        while let Some(piece) = archive.chunk().await? {
+            reader.push(&piece)?;
+        }
+        reader.end_of_file()?;
+    }
+    Ok(Some(reader.finish()?.packages))
+}
+
+/// Everything besides the database that decides what apt answers: its sources, preferences and options
+/// by content, the keyrings by their folder's size and time. Credentials decide nothing: what holds
+/// only them is left out, and in addresses they are taken out before the digest.
+async fn apt_inputs(docker: &DockerProvider, container: &str) -> Result<Vec<(String, Digest)>, ApiError> {
+    let (mut inputs, keyrings) =
+        tokio::try_join!(apt_config(docker, container), docker.client.stat(container, KEYRINGS))?;
+    if let Some(stat) = keyrings {
+        let seen = format!("{} {}", stat.size, stat.mtime);
+        inputs.push((KEYRINGS.to_owned(), Digest::of_bytes(seen.as_bytes())));
+    }
+    Ok(inputs)
+}
+
+async fn apt_config(docker: &DockerProvider, container: &str) -> Result<Vec<(String, Digest)>, ApiError> {
+    let mut inputs = Vec::new();
+    let mut archive = match docker.client.archive(container, APT).await {
+        Err(error) if error.is_not_found() => return Ok(inputs),
+        archive => archive?,
+    };
+    let mut left = CONFIG_LIMIT;
+    while let Some(entry) = archive.next().await? {
+        let path = entry.path.trim_start_matches("./");
+        if path.starts_with("apt/auth.conf") || !matches!(entry.kind, EntryKind::File | EntryKind::Symlink) {
+            continue;
+        }
+        let too_large = || ApiError::TooLarge { what: APT.to_owned(), limit: CONFIG_LIMIT };
+        left = left.checked_sub(entry.size).ok_or_else(too_large)?;
+        let digest = match entry.kind {
+            EntryKind::Symlink => Digest::of_bytes(entry.link.as_bytes()),
+            _ => Digest::of_bytes(&without_credentials(&archive.data(CONFIG_LIMIT).await?)),
+        };
+        if inputs.len() == CONFIG_FILES {
+            return Err(too_large());
+        }
+        inputs.push((format!("/etc/{path}"), digest));
+    }
+    Ok(inputs)
+}
+
+/// Takes `user:password@` out of addresses: `http://user:password@host/` becomes `http://host/`.
+pub(crate) fn without_credentials(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.windows(3).position(|window| window == b"://") {
+        let (before, behind) = rest.split_at(at + 3);
+        out.extend_from_slice(before);
+        let end = behind.iter().position(|b| b" \t\r\n/\"';,]".contains(b)).unwrap_or(behind.len());
+        let skip = behind[..end].iter().rposition(|b| *b == b'@').map_or(0, |at| at + 1);
+        rest = &behind[skip..];
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// `linux/amd64`, by the image.
+async fn platform(docker: &DockerProvider, image: &str) -> Result<String, ApiError> {
+    if let Some(platform) = docker.known_platform(image) {
+        return Ok(platform);
+    }
+    let document = docker.client.get(&["images", image, "json"]).json().await?;
+    let platform = platform_of(&document);
+    docker.remember_platform(image, platform.clone());
+    Ok(platform)
+}
+
+/// Operating system, architecture and, where there is one, its variant.
+pub(super) fn platform_of(image: &serde_json::Value) -> String {
+    let parts = [text(&image["Os"]), text(&image["Architecture"]), text(&image["Variant"])];
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    patchyard_types::printable(&parts.join("/"), 100)
+}
+
+/// Another package manager's database, and a digest that changes with it.
+async fn other_manager(
+    docker: &DockerProvider,
+    container: &str,
+) -> Result<Option<(PackageManager, Digest)>, ApiError> {
+    for (path, manager) in OTHERS {
+        let Some(stat) = docker.client.stat(container, path).await? else { continue };
+        let is_suse = manager == PackageManager::Dnf
+            && docker.client.stat(container, "/usr/bin/zypper").await?.is_some();
+        let manager = if is_suse { PackageManager::Zypper } else { manager };
+        let seen = format!("{path} {} {}", stat.size, stat.mtime);
+        return Ok(Some((manager, Digest::of_bytes(seen.as_bytes()))));
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_credentials;
+
+    #[test]
+    fn credentials_do_not_reach_a_digest() {
+        for (with, without) in [
+            ("deb http://u:p@host/debian x main", "deb http://host/debian x main"),
+            ("URIs: https://u:p%40@host", "URIs: https://host"),
+            ("Proxy \"http://a:b@proxy:3128/\";\nx@y", "Proxy \"http://proxy:3128/\";\nx@y"),
+            ("deb http://host/a@b x", "deb http://host/a@b x"),
+            ("deb mirror+file:///etc/x", "deb mirror+file:///etc/x"),
+            ("://", "://"),
+        ] {
+            assert_eq!(String::from_utf8(without_credentials(with.as_bytes())).unwrap(), without);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Why this release does not swap a container: everything that could not be put back as it was.
+//!
+//! Each reason has a code that scripts may rely on. What is not refused here is carried over by the
+//! swap and compared after the new container is created.
+
+use patchyard_types::Refusal;
+use serde_json::Value;
+
+use super::json::{list, text};
+use crate::client::EngineKind;
+
+/// What is known of the surroundings of a container.
+pub(super) struct Surroundings<'a> {
+    pub kind: EngineKind,
+    /// The id of the container this process runs in, or its beginning.
+    pub own_container: Option<&'a str>,
+    /// Names of containers that live in this one's namespaces.
+    pub guests: &'a [String],
+    /// Names of containers linked to this one.
+    pub linked_from: &'a [String],
+    /// A run of another controller that has not ended: controller and run.
+    pub foreign_run: Option<(&'a str, &'a str)>,
+    /// Whether its image is still on the engine.
+    pub has_image: bool,
+}
+
+/// All reasons against a swap, from a container's inspect document.
+pub(super) fn refusals(inspect: &Value, around: &Surroundings<'_>) -> Vec<Refusal> {
+    let mut out = Vec::new();
+    let mut refuse = |code: &str, message: String| {
+        out.push(Refusal { code: code.to_owned(), message: patchyard_types::printable(&message, 500) });
+    };
+    let host = &inspect["HostConfig"];
+    let label = |name: &str| inspect["Config"]["Labels"][name].as_str().filter(|value| !value.is_empty());
+
+    if around.own_container.is_some_and(|own| own.len() >= 12 && text(&inspect["Id"]).starts_with(own)) {
+        refuse("own_container", "Patchyard runs in this container and does not swap itself: pull its new image and recreate it by hand".to_owned());
+    }
+    if around.kind == EngineKind::Podman {
+        refuse("podman", "patching containers on Podman is not in this release: it is shown only".to_owned());
+    }
+    if let Some((controller, run)) = around.foreign_run {
+        refuse(
+            "foreign_run",
+            format!("run {run} of controller {controller} is not finished on it: resume or resolve it there"),
+        );
+    }
+    if !around.has_image {
+        refuse("image_missing", "its image is no longer on the engine, so it could not be put back: pull or build the image again".to_owned());
+    }
+    if let Some(service) =
+        label("com.docker.swarm.service.name").or_else(|| label("com.docker.swarm.task.id"))
+    {
+        refuse(
+            "swarm_task",
+            format!("Swarm recreates its tasks itself ({service}): use `docker service update`"),
+        );
+    }
+    if host["AutoRemove"].as_bool() == Some(true) {
+        refuse(
+            "auto_remove",
+            "it was started with --rm: stopping it deletes it, so there would be no way back".to_owned(),
+        );
+    }
+    networks(inspect, &mut refuse);
+    namespaces(host, around, &mut refuse);
+    devices(host, &mut refuse);
+    out
+}
+
+fn networks(inspect: &Value, refuse: &mut impl FnMut(&str, String)) {
+    let networks = inspect["NetworkSettings"]["Networks"].as_object();
+    let names: Vec<&str> = networks.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    if names.len() > 1 {
+        refuse(
+            "several_networks",
+            format!("it is on {} networks ({}): not in this release", names.len(), names.join(", ")),
+        );
+    }
+    for (name, endpoint) in networks.into_iter().flatten() {
+        let ipam = &endpoint["IPAMConfig"];
+        let fixed = ["IPv4Address", "IPv6Address"]
+            .iter()
+            .map(|key| text(&ipam[key]))
+            .find(|address| !address.is_empty());
+        if let Some(address) = fixed {
+            refuse(
+                "static_address",
+                format!("it has the fixed address {address} on {name}: not in this release"),
+            );
+        }
+    }
+}
+
+fn namespaces(host: &Value, around: &Surroundings<'_>, refuse: &mut impl FnMut(&str, String)) {
+    for (key, what) in [("NetworkMode", "network"), ("PidMode", "process"), ("IpcMode", "IPC")] {
+        if let Some(other) = text(&host[key]).strip_prefix("container:") {
+            refuse(
+                "shared_namespace",
+                format!("it lives in the {what} namespace of container {other}: not in this release"),
+            );
+        }
+    }
+    if !around.guests.is_empty() {
+        refuse(
+            "shared_namespace",
+            format!(
+                "other containers live in its namespaces ({}): not in this release",
+                around.guests.join(", ")
+            ),
+        );
+    }
+    if list(&host["VolumesFrom"]).next().is_some() {
+        refuse(
+            "volumes_from",
+            "it takes its volumes from another container (--volumes-from): not in this release".to_owned(),
+        );
+    }
+    if list(&host["Links"]).next().is_some() {
+        refuse("links", "it has links to other containers (--link): not in this release".to_owned());
+    }
+    if !around.linked_from.is_empty() {
+        refuse(
+            "links",
+            format!(
+                "other containers are linked to it ({}): not in this release",
+                around.linked_from.join(", ")
+            ),
+        );
+    }
+}
+
+fn devices(host: &Value, refuse: &mut impl FnMut(&str, String)) {
+    let device = list(&host["Devices"]).map(|device| text(&device["PathOnHost"])).next();
+    if let Some(device) = device {
+        refuse("devices", format!("it uses the host's device {device}: not in this release"));
+    } else if ["DeviceRequests", "DeviceCgroupRules"].iter().any(|key| list(&host[key]).next().is_some()) {
+        refuse(
+            "devices",
+            "it uses devices of the host (--gpus, --device-cgroup-rule): not in this release".to_owned(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ID: &str = "9aa4c193d86890b7f6dbcdd678321ceb69703465863b052e7d72163a922e5541";
+
+    fn around() -> Surroundings<'static> {
+        Surroundings {
+            kind: EngineKind::Docker,
+            own_container: None,
+            guests: &[],
+            linked_from: &[],
+            foreign_run: None,
+            has_image: true,
+        }
+    }
+
+    fn codes(inspect: &Value, around: &Surroundings<'_>) -> Vec<String> {
+        refusals(inspect, around).into_iter().map(|refusal| refusal.code).collect()
+    }
+
+    #[test]
+    fn every_case_is_refused_under_its_own_code() {
+        let host = |host: Value| json!({"Id": ID, "HostConfig": host});
+        let net = |net: Value| json!({"Id": ID, "NetworkSettings": {"Networks": net}});
+        for (inspect, code) in [
+            (net(json!({"a": {}, "b": {}})), "several_networks"),
+            (net(json!({"a": {"IPAMConfig": {"IPv4Address": "10.0.0.9"}}})), "static_address"),
+            (host(json!({"NetworkMode": "container:x"})), "shared_namespace"),
+            (host(json!({"PidMode": "container:x"})), "shared_namespace"),
+            (host(json!({"IpcMode": "container:x"})), "shared_namespace"),
+            (host(json!({"VolumesFrom": ["x"]})), "volumes_from"),
+            (host(json!({"Links": ["/x:/y/x"]})), "links"),
+            (host(json!({"Devices": [{"PathOnHost": "/dev/fuse"}]})), "devices"),
+            (host(json!({"DeviceRequests": [{"Count": -1}]})), "devices"),
+            (host(json!({"AutoRemove": true})), "auto_remove"),
+            (json!({"Id": ID, "Config": {"Labels": {"com.docker.swarm.service.name": "web"}}}), "swarm_task"),
+        ] {
+            assert_eq!(codes(&inspect, &around()), [code], "{inspect}");
+        }
+    }
+
+    #[test]
+    fn surroundings_count_too() {
+        let plain = json!({"Id": ID});
+        let guests = ["sidecar".to_owned()];
+        assert_eq!(
+            codes(&plain, &Surroundings { own_container: Some(&ID[..12]), ..around() }),
+            ["own_container"]
+        );
+        assert_eq!(codes(&plain, &Surroundings { kind: EngineKind::Podman, ..around() }), ["podman"]);
+        assert_eq!(codes(&plain, &Surroundings { guests: &guests, ..around() }), ["shared_namespace"]);
+        assert_eq!(codes(&plain, &Surroundings { linked_from: &guests, ..around() }), ["links"]);
+        assert_eq!(
+            codes(&plain, &Surroundings { foreign_run: Some(("c", "R1.1")), ..around() }),
+            ["foreign_run"]
+        );
+        assert_eq!(codes(&plain, &Surroundings { has_image: false, ..around() }), ["image_missing"]);
+    }
+
+    #[test]
+    fn an_ordinary_service_is_not_refused() {
+        let inspect = json!({
+            "Id": ID,
+            "HostConfig": {"NetworkMode": "shop_default", "PidMode": "", "IpcMode": "private", "Links": null,
+                "VolumesFrom": null, "Devices": [], "DeviceRequests": null, "AutoRemove": false},
+            "NetworkSettings": {"Networks": {"shop_default": {"IPAMConfig": null, "IPAddress": "172.18.0.2"}}},
+            "Config": {"Labels": {"com.docker.compose.project": "shop"}},
+        });
+        assert_eq!(codes(&inspect, &around()), [""; 0]);
+    }
+}
