@@ -106,7 +106,11 @@ impl Controller {
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = if self.nobody {
             let mut command = Command::new("setpriv");
-            command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()]);
+            command.args([
+                format!("--reuid={NOBODY}"),
+                format!("--regid={NOBODY}"),
+                "--clear-groups".to_owned(),
+            ]);
             command.arg(&self.binary);
             command
         } else {
@@ -273,7 +277,7 @@ impl Outcome {
     ///
     /// # Panics
     /// When it is another one.
-    #[must_use]
+    #[allow(clippy::must_use_candidate, reason = "mostly the code is all there is to know")]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code(), Some(code), "{self}");
         self

@@ -71,7 +71,13 @@ impl Engine {
         let set = |lines: Vec<String>| lines.into_iter().collect();
         Objects {
             containers: set(self.list(["ps", "-a", "--format", "{{.Names}} {{.State}}"])),
-            images: set(self.list(["images", "-a", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"])),
+            images: set(self.list([
+                "images",
+                "-a",
+                "--no-trunc",
+                "--format",
+                "{{.Repository}}:{{.Tag}} {{.ID}}",
+            ])),
             volumes: set(self.list(["volume", "ls", "-q"])),
             networks: set(self.list(["network", "ls", "--format", "{{.Name}}"])),
         }
@@ -81,7 +87,14 @@ impl Engine {
     pub(crate) fn labelled(&self, label: &str) -> Vec<String> {
         let filter = format!("label={label}");
         let mut found = self.list(["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"]);
-        found.extend(self.list(["images", "-a", "--filter", &filter, "--format", "{{.Repository}}:{{.Tag}}"]));
+        found.extend(self.list([
+            "images",
+            "-a",
+            "--filter",
+            &filter,
+            "--format",
+            "{{.Repository}}:{{.Tag}}",
+        ]));
         found.sort();
         found
     }

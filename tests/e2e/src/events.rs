@@ -6,7 +6,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use patchyard_contract::Store;
 use patchyard_store_sqlite::SqliteStore;
-use patchyard_types::{Direction, Event, EventBody, Probe, RolloutEvent, RolloutId, RunEvent, RunId, Step, Stream, SwapStep};
+use patchyard_types::{
+    Direction, Event, EventBody, Probe, RolloutEvent, RolloutId, RunEvent, RunId, Step, Stream, SwapStep,
+};
 
 use crate::Service;
 
@@ -63,9 +65,7 @@ impl Events {
     #[must_use]
     pub fn run_of(&self, service: &Service) -> Option<RunId> {
         let runs = self.rollouts().into_iter().flat_map(|rollout| self.runs(rollout));
-        let is_it = |event: &Event| {
-            matches!(&event.body, EventBody::Run(RunEvent::Started { target }) if target.name() == service.name())
-        };
+        let is_it = |event: &Event| matches!(&event.body, EventBody::Run(RunEvent::Started { target }) if target.name() == service.name());
         runs.filter(|(_, events)| events.iter().any(is_it)).map(|(run, _)| run).last()
     }
 

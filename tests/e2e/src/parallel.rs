@@ -7,7 +7,12 @@ use std::sync::Mutex;
 ///
 /// # Panics
 /// When a case did.
-pub fn in_parallel<T: Send + Sync>(threads: usize, cases: &[T], name: impl Fn(&T) -> String + Sync, run: impl Fn(&T) + Sync) {
+pub fn in_parallel<T: Send + Sync>(
+    threads: usize,
+    cases: &[T],
+    name: impl Fn(&T) -> String + Sync,
+    run: impl Fn(&T) + Sync,
+) {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {

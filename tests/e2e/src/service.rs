@@ -61,7 +61,16 @@ impl Service {
         let (label, publish) = (format!("{LABEL}={}", self.name), format!("127.0.0.1:{}:8080", self.port));
         let volume = format!("{}:/data", self.volume());
         let mut args = vec!["run", "-d", "--name", &self.name, "--label", &label, "-p", &publish];
-        args.extend(["-v", &volume, "-v", "/anonymous", "-e", "GREETING=grüß 'di\"ch", "--label", "lab.empty="]);
+        args.extend([
+            "-v",
+            &volume,
+            "-v",
+            "/anonymous",
+            "-e",
+            "GREETING=grüß 'di\"ch",
+            "--label",
+            "lab.empty=",
+        ]);
         args.extend(options.run);
         args.push(&self.reference);
         crate::lab::printed(&mut self.engine.command(args));
@@ -143,8 +152,16 @@ impl Service {
     pub fn wait_until_it_answers(&self) {
         let began = Instant::now();
         while let Err(error) = self.answer() {
-            let logs = || String::from_utf8_lossy(&self.engine.try_docker(["logs", "--tail", "5", &self.name]).stderr).into_owned();
-            assert!(began.elapsed() < Duration::from_secs(90), "{} does not answer: {error}; {}", self.name, logs());
+            let logs = || {
+                String::from_utf8_lossy(&self.engine.try_docker(["logs", "--tail", "5", &self.name]).stderr)
+                    .into_owned()
+            };
+            assert!(
+                began.elapsed() < Duration::from_secs(90),
+                "{} does not answer: {error}; {}",
+                self.name,
+                logs()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -62,7 +62,13 @@ fn row(line: &str) -> Row {
         _ => panic!("quarantined is yes or no: {line}"),
     };
     let layer = ends(layer, line).unwrap_or_else(|| panic!("every case exists as a layer: {line}"));
-    Row { case: case.to_owned(), layer, image: ends(image, line), quarantined, exit: exit.parse().expect(line) }
+    Row {
+        case: case.to_owned(),
+        layer,
+        image: ends(image, line),
+        quarantined,
+        exit: exit.parse().expect(line),
+    }
 }
 
 fn ends(cell: &str, line: &str) -> Option<Ends> {

@@ -8,13 +8,13 @@ use rustix::process::Signal;
 fn an_engine_that_is_not_there_is_told_with_what_to_do() {
     let controller = Controller::new(&Engine::machine()).with("DOCKER_HOST", "unix:///nowhere/docker.sock");
     for verb in [&[][..], &["discover"], &["scan"], &["plan"], &["apply", "--yes"], &["doctor"]] {
-        controller.run(verb).expect(3).says(&["/nowhere/docker.sock", "does it run"]);
+        controller.run(verb).expect(3).says(&["/nowhere/docker.sock", "dockerd"]);
     }
     let tcp = Controller::new(&Engine::machine()).with("DOCKER_HOST", "tcp://127.0.0.1:9");
     tcp.run(["scan"]).expect(3).says(&["127.0.0.1:9"]);
     // What needs no engine works without one.
     for verb in [&["history"][..], &["quarantine"], &["audit", "verify"], &["status"]] {
-        let _ = controller.run(verb).expect(0);
+        controller.run(verb).expect(0);
     }
 }
 
@@ -22,14 +22,17 @@ fn an_engine_that_is_not_there_is_told_with_what_to_do() {
 fn a_socket_that_is_not_permitted_is_told_with_what_to_do() {
     let controller = Controller::new(&Engine::machine()).as_nobody();
     let outcome = controller.run(["scan"]).expect(3);
-    outcome.says(&["ermission denied", "docker.sock", "docker' group"]);
+    outcome.says(&["no permission", "docker.sock", "docker $USER"]);
 }
 
 #[test]
 fn one_silent_host_of_two_is_told_and_the_other_one_is_scanned() {
     let engine = Engine::machine();
     let service = Service::start(&engine, "web-good");
-    let hosts = format!("version: 1\nhosts:\n  here: {{ url: '{}' }}\n  gone: {{ url: 'tcp://127.0.0.1:9' }}\n", engine.host());
+    let hosts = format!(
+        "version: 1\nhosts:\n  here: {{ url: '{}' }}\n  gone: {{ url: 'tcp://127.0.0.1:9' }}\n",
+        engine.host()
+    );
     let controller = Controller::new(&engine).with_config(&hosts);
     let scan = controller.run(["scan", "--json", service.name()]).expect(3);
     scan.says(&["gone", "127.0.0.1:9"]);

@@ -18,7 +18,11 @@ fn malformed_yaml_is_refused_with_its_place() {
 
 #[test]
 fn an_unknown_key_is_refused_with_its_place_and_the_nearest_right_one() {
-    with_config("version: 1\ndefaults:\n  verfy_for: 30s\n").expect(2).says(&["patchyard.yaml:3", "verfy_for", "verify_for"]);
+    with_config("version: 1\ndefaults:\n  verfy_for: 30s\n").expect(2).says(&[
+        "patchyard.yaml:3",
+        "verfy_for",
+        "verify_for",
+    ]);
     with_config("version: 1\nhost: {}\n").expect(2).says(&["patchyard.yaml:2", "hosts"]);
     with_config("version: 1\npolicies: {}\n").expect(2).says(&["patchyard.yaml:2", "policies"]);
 }
@@ -27,12 +31,15 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest_right_one() {
 fn a_value_that_makes_no_sense_is_refused_with_its_place() {
     with_config("version: 1\ndefaults: { verify_for: 30 }\n").expect(2).says(&["patchyard.yaml:2", "30s"]);
     with_config("version: 2\n").expect(2).says(&["patchyard.yaml:1", "version"]);
-    with_config("version: 1\nhosts: { a: { url: 'ftp://a' } }\n").expect(2).says(&["patchyard.yaml:2", "unix://"]);
+    with_config("version: 1\nhosts: { a: { url: 'ftp://a' } }\n")
+        .expect(2)
+        .says(&["patchyard.yaml:2", "unix://"]);
 }
 
 #[test]
 fn config_check_says_the_same_without_doing_anything() {
-    let controller = Controller::new(&Engine::machine()).with_config("version: 1\ndefaults: { max_layr: 1GiB }\n");
+    let controller =
+        Controller::new(&Engine::machine()).with_config("version: 1\ndefaults: { max_layr: 1GiB }\n");
     controller.run(["config", "check"]).expect(2).says(&["patchyard.yaml:2", "max_layer"]);
     let good = Controller::new(&Engine::machine()).with_defaults("max_layer: 1GiB");
     good.run(["config", "check"]).expect(0).says(&["patchyard.yaml"]);
@@ -57,8 +64,14 @@ fn a_target_that_nobody_knows_is_an_error_and_not_nothing_to_do() {
 #[test]
 fn what_shapes_a_plan_is_a_usage_error_once_there_is_one() {
     let controller = Controller::new(&Engine::machine());
-    controller.run(["apply", "--yes", "--plan", "0123456789ab", "--verify-for", "1s"]).expect(2).says(&["--verify-for"]);
-    controller.run(["apply", "--yes", "--plan", "0123456789ab"]).expect(2).says(&["0123456789ab", "patchyard plan"]);
+    controller
+        .run(["apply", "--yes", "--plan", "0123456789ab", "--verify-for", "1s"])
+        .expect(2)
+        .says(&["--verify-for"]);
+    controller
+        .run(["apply", "--yes", "--plan", "0123456789ab"])
+        .expect(2)
+        .says(&["0123456789ab", "patchyard plan"]);
 }
 
 #[test]
@@ -91,7 +104,7 @@ fn a_state_in_the_place_of_a_file_is_refused() {
 #[test]
 fn a_database_of_a_newer_version_is_left_alone() {
     let controller = Controller::new(&Engine::machine());
-    let _ = controller.run(["history"]).expect(0);
+    controller.run(["history"]).expect(0);
     let database = controller.state().join(patchyard_store_sqlite::DATABASE);
     let set = |version: u32| {
         let connection = rusqlite::Connection::open(&database).unwrap();
@@ -111,6 +124,6 @@ fn a_plan_of_nothing_is_nothing_to_do() {
     let controller = Controller::new(&engine);
     let outcome = controller.run(["plan", "--json", "-l", "lab.nobody=has-this-label"]).expect(0);
     assert!(outcome.json("patchyard.plan/v1")["actions"].as_array().is_some_and(Vec::is_empty), "{outcome}");
-    let _ = controller.run(["apply", "--yes", "-l", "lab.nobody=has-this-label"]).expect(0);
+    controller.run(["apply", "--yes", "-l", "lab.nobody=has-this-label"]).expect(0);
     assert!(controller.events().rollouts().is_empty());
 }

@@ -67,7 +67,10 @@ fn as_image(row: &Row, ends: Ends, registry: &Registry) {
     let good = good.expect(0);
     assert_eq!(good.run_of(&service)["state"], "succeeded", "{good}");
     assert_eq!(service.answer().unwrap(), "lab-web 1.2\n");
-    assert_eq!(but_for_the_lab(service.fingerprint().but_for_the_version().settings), but_for_the_lab(before.settings));
+    assert_eq!(
+        but_for_the_lab(service.fingerprint().but_for_the_version().settings),
+        but_for_the_lab(before.settings)
+    );
     drop(service);
     for image in engine.list(["images", "-q", "--no-trunc", "--filter", &format!("reference={reference}")]) {
         engine.try_docker(["rmi", &image]);
@@ -109,14 +112,19 @@ fn ends_as_the_row_says(row: &Row, ends: Ends, controller: &Controller, service:
     let quarantine = controller.quarantine();
     assert_eq!(!quarantine.is_empty(), row.quarantined, "{quarantine:?}");
     if row.quarantined {
-        assert!(quarantine[0].to_string().contains(if method == "layer" { "lab-web=1.1" } else { "@sha256:" }));
+        assert!(quarantine[0].to_string().contains(if method == "layer" {
+            "lab-web=1.1"
+        } else {
+            "@sha256:"
+        }));
         assert_eq!(left_out(controller, service, method)["reason"], "quarantined");
     }
 }
 
 /// Plans again, and returns why the service is left out of the plan.
 fn left_out(controller: &Controller, service: &Service, method: &str) -> Value {
-    let plan = controller.run(["plan", "--json", "--method", method, service.name()]).json("patchyard.plan/v1");
+    let plan =
+        controller.run(["plan", "--json", "--method", method, service.name()]).json("patchyard.plan/v1");
     assert!(plan["actions"].as_array().is_some_and(Vec::is_empty), "{plan:#}");
     let left_out = plan["left_out"].as_array().expect("what is left out");
     assert_eq!(left_out.len(), 1, "{plan:#}");
@@ -126,7 +134,7 @@ fn left_out(controller: &Controller, service: &Service, method: &str) -> Value {
 
 /// What a failed patch leaves is collected without a trace.
 fn nothing_is_left(controller: &Controller, service: &Service) {
-    let _ = controller.run(["gc", "--yes"]).expect(0);
+    controller.run(["gc", "--yes"]).expect(0);
     assert_eq!(service.objects(), [service.name().to_owned(), service.reference().to_owned()]);
 }
 
@@ -146,6 +154,7 @@ fn a_package_that_removes_another_one_is_installed_when_that_is_allowed() {
     let apply = controller.run(["apply", "--yes", "--json", "--allow-remove", service.name()]).expect(0);
     assert_eq!(apply.run_of(&service)["state"], "succeeded");
     assert_eq!(service.answer().unwrap(), "lab-web 1.1\n");
-    let packages = engine.docker(["exec", service.name(), "dpkg-query", "-W", "-f", "${Package} ${Status}\n"]);
+    let packages =
+        engine.docker(["exec", service.name(), "dpkg-query", "-W", "-f", "${Package} ${Status}\n"]);
     assert!(!packages.contains("lab-web-extra install ok installed"), "{packages}");
 }

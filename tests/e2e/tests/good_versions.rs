@@ -41,9 +41,11 @@ fn requests_fail_only_during_the_swap(controller: &Controller, service: &Service
     let run = events.run_of(service).expect("it has a run");
     let stopped = events.find(run, |at, event| intent(SwapStep::Stop, at, event)).expect("it was stopped");
     let good = events.find(run, |_, event| match event {
-        RunEvent::Succeeded { step: Step::Swap(SwapStep::Verify), record: Record::Verified { first_good }, .. } => {
-            Some(*first_good)
-        }
+        RunEvent::Succeeded {
+            step: Step::Swap(SwapStep::Verify),
+            record: Record::Verified { first_good },
+            ..
+        } => Some(*first_good),
         _ => None,
     });
     let good = good.expect("it was verified");

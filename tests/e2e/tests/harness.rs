@@ -67,8 +67,18 @@ fn a_private_engine_has_nothing_but_what_its_test_made() {
 
 #[test]
 fn the_table_of_bad_versions_has_every_bad_case_of_the_lab_once() {
-    const GOOD: [&str; 10] =
-        ["good", "good2", "security", "slow-start", "ignores-term", "worker", "new-dep", "debconf", "hostile", "many"];
+    const GOOD: [&str; 10] = [
+        "good",
+        "good2",
+        "security",
+        "slow-start",
+        "ignores-term",
+        "worker",
+        "new-dep",
+        "debconf",
+        "hostile",
+        "many",
+    ];
     let lab: BTreeSet<String> = lab("packages", ["cases"]).lines().map(str::to_owned).collect();
     let rows = bad_versions();
     let table: BTreeSet<String> = rows.iter().map(|row| row.case.clone()).collect();
