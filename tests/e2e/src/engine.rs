@@ -164,9 +164,9 @@ impl PrivateEngine {
     }
 
     /// Copies images of the machine's engine into it.
-    pub fn load(&self, images: &[&str]) {
+    pub fn load<S: AsRef<str>>(&self, images: &[S]) {
         let mut args = vec!["load", "--private", &self.name];
-        args.extend(images);
+        args.extend(images.iter().map(AsRef::as_ref));
         lab("engine", args);
     }
 

@@ -10,6 +10,7 @@
 mod binary;
 mod client;
 mod controller;
+pub mod crash;
 mod engine;
 mod events;
 mod fingerprint;
