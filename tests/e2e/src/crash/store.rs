@@ -86,6 +86,7 @@ const fn ledger(event: &LedgerEvent) -> &'static str {
         LedgerEvent::PruneIntended { .. } => "intent prune",
         LedgerEvent::Pruned { .. } => "outcome prune",
         LedgerEvent::Planned { .. } => "plan",
+        LedgerEvent::Collected { .. } => "collect",
     }
 }
 
