@@ -55,7 +55,7 @@ apt_quiet() {
 # Puts cargo on the PATH, or says what is missing. No script installs a Rust toolchain: which one, and how, is its owner's to decide.
 need_rust() { # [CARGO-SUBCOMMAND...]
   local wanted found='' component
-  PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin # rustup puts it there, and only a login shell knows
+  export PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin # rustup puts it there, and only a login shell knows
   wanted=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$LAB_DIR/../Cargo.toml")
   if cargo --version >/dev/null 2>&1; then found=$(rustc --version 2>/dev/null | cut -d' ' -f2); fi
   if [ -z "$found" ] || [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]; then

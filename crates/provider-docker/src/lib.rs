@@ -21,6 +21,8 @@ mod swap;
 mod tags;
 mod unsaved;
 
+pub use spec::normalise;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
