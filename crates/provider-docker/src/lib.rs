@@ -17,6 +17,7 @@ mod unsaved;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use patchyard_contract::{PackageCache, ProviderError};
 use patchyard_types::{HostId, OsRelease};
@@ -31,6 +32,10 @@ const TARGETS_AT_ONCE: usize = 8;
 
 /// How many helpers work at the same time: each downloads and reads the lists of a distribution.
 const HELPERS_AT_ONCE: usize = 4;
+
+/// How long a package manager may take to answer one question, where nobody says otherwise: the lists
+/// of a distribution have to come over a slow line within it.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a provider needs besides its engine.
 #[derive(Clone)]
@@ -64,6 +69,8 @@ pub struct DockerProvider {
     slots: Arc<Semaphore>,
     /// How many helpers work at the same time.
     helper_slots: Arc<Semaphore>,
+    /// How long a package manager may take to answer one question.
+    pub(crate) patience: Duration,
     /// Helpers that have not been removed yet.
     pub(crate) helpers: Arc<Helpers>,
 }
@@ -102,8 +109,16 @@ impl DockerProvider {
             facts: Arc::default(),
             slots: Arc::new(Semaphore::new(TARGETS_AT_ONCE)),
             helper_slots: Arc::new(Semaphore::new(HELPERS_AT_ONCE)),
+            patience: PATIENCE,
             helpers: Arc::default(),
         })
+    }
+
+    /// How long a package manager may take to answer one question (five minutes by default).
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// The connection to the engine.
