@@ -24,7 +24,7 @@ use patchyard_types::{HostId, OsRelease};
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use client::{ApiError, Client, Endpoint, EngineKind};
+use client::{ApiError, Client, Endpoint, EngineKind, Environment};
 
 /// How many targets are read at the same time: enough to keep an engine busy, not so many that it
 /// starves its own containers.
@@ -69,6 +69,8 @@ pub struct DockerProvider {
     slots: Arc<Semaphore>,
     /// How many helpers work at the same time.
     helper_slots: Arc<Semaphore>,
+    /// Where the user's Docker configuration is found, with credentials for registries.
+    pub(crate) environment: Environment,
     /// How long a package manager may take to answer one question.
     pub(crate) patience: Duration,
     /// Helpers that have not been removed yet.
@@ -109,6 +111,7 @@ impl DockerProvider {
             facts: Arc::default(),
             slots: Arc::new(Semaphore::new(TARGETS_AT_ONCE)),
             helper_slots: Arc::new(Semaphore::new(HELPERS_AT_ONCE)),
+            environment: Environment::of_process(),
             patience: PATIENCE,
             helpers: Arc::default(),
         })
@@ -118,6 +121,13 @@ impl DockerProvider {
     #[must_use]
     pub const fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// Looks for the user's Docker configuration there instead of in this process's environment.
+    #[must_use]
+    pub fn with_environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
         self
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use patchyard_contract::{Provider, ProviderError};
+use patchyard_provider_docker::client::Environment;
 use serde_json::json;
 
 use crate::support::{unique, yard};
@@ -19,27 +20,28 @@ fn lab(script: &str, argv: &[&str]) -> String {
 struct Registry {
     name: String,
     address: String,
+    auth: &'static [&'static str],
 }
 
 impl Registry {
-    fn start() -> Self {
+    fn start(auth: &'static [&'static str]) -> Self {
         let name = unique("registry");
-        let address = lab("registry", &["start", "--name", &name]);
-        Self { name, address }
+        let address = lab("registry", &[&["start", "--name", &name], auth].concat());
+        Self { name, address, auth }
     }
 }
 
 impl Drop for Registry {
     fn drop(&mut self) {
         let program: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/registry");
-        drop(Command::new(program).args(["stop", "--name", &self.name]).output());
+        drop(Command::new(program).args(["stop", "--name", &self.name]).args(self.auth).output());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_digest_of_the_same_tag_is_found() {
     let yard = yard().await;
-    let registry = Registry::start();
+    let registry = Registry::start(&[]);
     let digest = lab("services", &["push", "good", "1.0", &registry.address]);
     let reference = format!("{}/lab/web-good:stable", registry.address);
     let client = yard.docker.client();
@@ -66,4 +68,27 @@ async fn an_image_from_nowhere_has_no_answer() {
     let answer = yard.docker.newer_image(&yard.target(&container).await).await;
     let Err(ProviderError::NoAnswer { reason, .. }) = answer else { panic!("{answer:?}") };
     assert!(reason.contains("not pulled"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_wants_credentials_gets_those_of_the_docker_configuration() {
+    let yard = yard().await;
+    let registry = Registry::start(&["--auth"]);
+    let config = lab("registry", &["config", &registry.address]);
+    lab("services", &["push", "good", "1.0", &registry.address]);
+    let reference = format!("{}/lab/web-good:stable", registry.address);
+    let pulled = Command::new("docker").args(["--config", &config, "pull", &reference]).output().unwrap();
+    assert!(pulled.status.success(), "{}", String::from_utf8_lossy(&pulled.stderr));
+    let container = yard.container(&reference, json!({})).await;
+    let target = yard.target(&container).await;
+
+    let environment = |folder: &str| Environment { vars: [("DOCKER_CONFIG".to_owned(), folder.to_owned())].into() };
+    let stranger = yard.docker.clone().with_environment(environment("/nonexistent"));
+    let Err(ProviderError::NoAnswer { hint, .. }) = stranger.newer_image(&target).await else { panic!("let in") };
+    assert!(hint.contains("docker login"), "{hint}");
+    let known = yard.docker.clone().with_environment(environment(&config));
+    assert_eq!(known.newer_image(&target).await.unwrap(), None);
+
+    drop(container);
+    yard.docker.client().delete(&["images", &reference]).done().await.unwrap();
 }
