@@ -173,7 +173,7 @@ impl RealYard {
                 image: target.image.id.clone(),
                 config: target.config,
                 reference: target.image.reference.clone(),
-                base: target.image.base.clone(),
+                base: target.image.base,
             },
             checks: Vec::new(),
             verify_for: Millis::from_secs(1),
