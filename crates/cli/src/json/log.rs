@@ -1,25 +1,40 @@
-//! `patchyard.log/v1`
+//! `patchyard.log/v1`: what happened in a run or a rollout; its entries are `patchyard.event/v1`.
 
+use patchyard_app::Log;
+use patchyard_types::Event;
 use serde::Serialize;
 
+use super::{EventLine, Names};
+
+/// A log. `log --follow` writes its entries one by one instead.
 #[derive(Debug, Serialize)]
 pub struct LogDocument {
     schema: &'static str,
     rollout: String,
-    entries: Vec<LogEntryJson>,
+    runs: Vec<LoggedJson>,
+    /// Earlier runs of the same target, newest first.
+    earlier: Vec<String>,
+    entries: Vec<EventLine>,
 }
 
-/// One entry, in words.
 #[derive(Debug, Serialize)]
-pub struct LogEntryJson {
-    pub at: String,
-    pub stream: String,
-    pub target: Option<String>,
-    pub text: String,
+struct LoggedJson {
+    run: String,
+    name: String,
 }
 
 impl LogDocument {
-    pub fn new(rollout: patchyard_types::RolloutId, entries: Vec<LogEntryJson>) -> Self {
-        Self { schema: "patchyard.log/v1", rollout: rollout.to_string(), entries }
+    /// A log and the events that were read from it.
+    pub fn new(log: &Log, events: &[Event]) -> Self {
+        let mut names = Names::of_log(log);
+        events.iter().for_each(|event| names.learn(event));
+        let runs = log.runs.iter().map(|(run, name)| LoggedJson { run: run.to_string(), name: name.clone() });
+        Self {
+            schema: "patchyard.log/v1",
+            rollout: log.rollout.to_string(),
+            runs: runs.collect(),
+            earlier: log.earlier.iter().map(ToString::to_string).collect(),
+            entries: events.iter().map(|event| EventLine::new(&names, event)).collect(),
+        }
     }
 }

@@ -1,10 +1,15 @@
 //! The JSON documents that scripts read: types of their own, so that the inside may change and they
-//! do not. Within a version there are only additions. Schemas: `docs/schemas/`.
+//! do not. Within a version there are only additions.
+//!
+//! One file a verb; the schemas are in `docs/schemas/`. Everywhere `target` is a target's id and
+//! `name` its name, `host` a host's name and `host_id` its id, durations end in `_ms`, sizes are
+//! bytes, and what is not known is `null`, never nothing and never zero.
 
 mod audit;
 mod config;
 mod discover;
 mod doctor;
+mod error;
 mod event;
 mod gc;
 mod history;
@@ -17,16 +22,21 @@ mod scan;
 mod snapshots;
 mod status;
 mod target;
+#[cfg(test)]
+mod tests;
 mod why;
+mod words;
+mod write;
 
 pub use audit::AuditDocument;
-pub use config::ConfigDocument;
+pub use config::{ConfigCheckDocument, ConfigExplainDocument};
 pub use discover::DiscoverDocument;
 pub use doctor::DoctorDocument;
-pub use event::EventLine;
+pub use error::ErrorDocument;
+pub use event::{EventLine, Lines, Names};
 pub use gc::GcDocument;
 pub use history::HistoryDocument;
-pub use log::{LogDocument, LogEntryJson};
+pub use log::LogDocument;
 pub use plan::PlanDocument;
 pub use quarantine::QuarantineDocument;
 pub use request::RequestDocument;
@@ -35,27 +45,14 @@ pub use scan::ScanDocument;
 pub use snapshots::SnapshotsDocument;
 pub use status::StatusDocument;
 pub use why::WhyDocument;
+pub use write::line;
 
-use patchyard_app::Unreachable;
-use serde::Serialize;
-
-/// A host that did not answer: what is on it is unknown.
-#[derive(Debug, Serialize)]
-pub struct UnreachableJson {
-    name: String,
-    reason: String,
+/// A text that may be empty: empty means there is none.
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
-impl From<&Unreachable> for UnreachableJson {
-    fn from(host: &Unreachable) -> Self {
-        Self { name: host.name.clone(), reason: host.error.to_string() }
-    }
-}
-
-/// A value of the vocabulary as the word that JSON has for it.
-fn word<T: Serialize>(value: &T) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
-    }
+/// A time that may not have come yet.
+fn time(at: Option<jiff::Timestamp>) -> Option<String> {
+    at.map(|at| at.to_string())
 }

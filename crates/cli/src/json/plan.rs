@@ -1,10 +1,14 @@
-//! `patchyard.plan/v1`
+//! `patchyard.plan/v1`: what would be done to whom, in which order, and who is left out.
 
+use patchyard_app::{PlanReport, RollbackReport, Unreachable};
 use patchyard_types::{Action, Change, LeftOut, PackageChange, Plan, TagMove};
 use serde::Serialize;
 
-use super::word;
+use super::discover::UnreachableJson;
+use super::why::budget;
+use super::words;
 
+/// A plan. It has one key `digest` and no other of that name: shell scripts look for it.
 #[derive(Debug, Serialize)]
 pub struct PlanDocument {
     schema: &'static str,
@@ -13,6 +17,7 @@ pub struct PlanDocument {
     author: String,
     undoes: Option<String>,
     considered: usize,
+    max_failures: String,
     actions: Vec<ActionJson>,
     waves: Vec<WaveJson>,
     tags: Vec<TagJson>,
@@ -20,28 +25,39 @@ pub struct PlanDocument {
     up_to_date: Vec<String>,
     estimate: EstimateJson,
     notes: Vec<String>,
+    /// Targets with pending patches of which the filter wants none.
+    filtered_out: Vec<String>,
+    /// Targets that somebody put back to their unpatched base.
+    reverted: Vec<String>,
+    unreachable: Vec<UnreachableJson>,
+    /// Patches are pending somewhere, planned or not; `null` for a plan read from the store.
+    any_pending: Option<bool>,
+    /// Something is not known; `null` for a plan read from the store.
+    any_unknown: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
 struct ActionJson {
     target: String,
-    id: String,
+    name: String,
     service: String,
-    host: String,
-    method: String,
+    host_id: String,
+    method: &'static str,
     patch_set: String,
     packages: Vec<PackageJson>,
-    image: Option<ImageJson>,
+    image: Option<ImageChangeJson>,
     snapshot: Option<String>,
     checks: Vec<String>,
     verify_for_ms: u64,
+    step_timeout_ms: u64,
     max_layer: u64,
     max_unavailable: usize,
     losses: Vec<LossJson>,
 }
 
+/// A package that changes: `from` is `null` for a new one, `to` for one that is removed.
 #[derive(Debug, Serialize)]
-struct PackageJson {
+pub struct PackageJson {
     name: String,
     arch: String,
     from: Option<String>,
@@ -52,7 +68,7 @@ struct PackageJson {
 }
 
 #[derive(Debug, Serialize)]
-struct ImageJson {
+struct ImageChangeJson {
     reference: String,
     from: Option<String>,
     to: String,
@@ -72,15 +88,17 @@ struct WaveJson {
 #[derive(Debug, Serialize)]
 struct TagJson {
     reference: String,
-    host: String,
+    host_id: String,
     from: String,
+    after: Vec<String>,
 }
 
+/// A target that is not in the plan.
 #[derive(Debug, Serialize)]
 pub struct LeftOutJson {
     target: String,
-    id: String,
-    reason: String,
+    name: String,
+    reason: &'static str,
     detail: String,
 }
 
@@ -91,11 +109,49 @@ struct EstimateJson {
     longest_gap_ms: u64,
 }
 
+impl From<&PlanReport> for PlanDocument {
+    fn from(report: &PlanReport) -> Self {
+        let PlanReport { plan, waits: _, filtered_out, unreachable, any_pending, any_unknown, reverted } =
+            report;
+        Self {
+            filtered_out: filtered_out.clone(),
+            reverted: reverted.clone(),
+            unreachable: silent(unreachable),
+            any_pending: Some(*any_pending),
+            any_unknown: Some(*any_unknown),
+            ..Self::from(plan)
+        }
+    }
+}
+
+impl From<&RollbackReport> for PlanDocument {
+    fn from(report: &RollbackReport) -> Self {
+        let RollbackReport { plan, fleet } = report;
+        Self { unreachable: silent(&fleet.unreachable), ..Self::from(plan) }
+    }
+}
+
+fn silent(unreachable: &[Unreachable]) -> Vec<UnreachableJson> {
+    unreachable.iter().map(UnreachableJson::from).collect()
+}
+
 impl From<&Plan> for PlanDocument {
     fn from(plan: &Plan) -> Self {
-        let actions = &plan.decisions.actions;
-        let name = |index: &usize| actions.get(*index).map(|action| action.name.clone()).unwrap_or_default();
-        let about = &plan.about;
+        let Plan { decisions, about } = plan;
+        let targets = |indices: &[usize]| {
+            let target = |index: &usize| decisions.actions.get(*index).map(|a| a.target.to_string());
+            indices.iter().filter_map(target).collect::<Vec<_>>()
+        };
+        let waves = decisions.waves.iter().map(|wave| WaveJson { targets: targets(&wave.0) });
+        let tags = decisions.tags.iter().map(|tag| {
+            let TagMove { host, reference, from, patch_set: _, image: _, after } = tag;
+            TagJson {
+                reference: reference.clone(),
+                host_id: host.to_string(),
+                from: from.clone(),
+                after: targets(after),
+            }
+        });
         Self {
             schema: "patchyard.plan/v1",
             digest: plan.digest().to_string(),
@@ -103,14 +159,10 @@ impl From<&Plan> for PlanDocument {
             author: about.author.clone(),
             undoes: about.undoes.map(|rollout| rollout.to_string()),
             considered: about.considered,
-            actions: actions.iter().map(|action| action_json(plan, action)).collect(),
-            waves: plan
-                .decisions
-                .waves
-                .iter()
-                .map(|wave| WaveJson { targets: wave.0.iter().map(name).collect() })
-                .collect(),
-            tags: plan.decisions.tags.iter().map(TagJson::from).collect(),
+            max_failures: budget(decisions.max_failures),
+            actions: decisions.actions.iter().map(|action| ActionJson::of(plan, action)).collect(),
+            waves: waves.collect(),
+            tags: tags.collect(),
             left_out: about.left_out.iter().map(LeftOutJson::from).collect(),
             up_to_date: about.up_to_date.clone(),
             estimate: EstimateJson {
@@ -119,40 +171,60 @@ impl From<&Plan> for PlanDocument {
                 longest_gap_ms: about.estimate.longest_gap.0,
             },
             notes: about.notes.clone(),
+            filtered_out: Vec::new(),
+            reverted: Vec::new(),
+            unreachable: Vec::new(),
+            any_pending: None,
+            any_unknown: None,
         }
     }
 }
 
-fn action_json(plan: &Plan, action: &Action) -> ActionJson {
-    let change = plan.patch_set(action).map(|set| &set.change);
-    let (mut packages, mut image, mut snapshot) = (Vec::new(), None, None);
-    match change {
-        Some(Change::Packages(changes)) => packages = changes.iter().map(PackageJson::from).collect(),
-        Some(Change::Image { reference, from, to }) => {
-            image = Some(ImageJson { reference: reference.clone(), from: from.clone(), to: to.clone() });
+impl ActionJson {
+    fn of(plan: &Plan, action: &Action) -> Self {
+        let Action {
+            target,
+            name,
+            service,
+            host,
+            method,
+            patch_set,
+            expected: _,
+            checks,
+            verify_for,
+            timeouts,
+            max_layer,
+            max_unavailable,
+            losses,
+        } = action;
+        let (mut packages, mut image, mut snapshot) = (Vec::new(), None, None);
+        match plan.patch_set(action).map(|set| &set.change) {
+            Some(Change::Packages(changes)) => packages = changes.iter().map(PackageJson::from).collect(),
+            Some(Change::Image { reference, from, to }) => {
+                let (reference, from, to) = (reference.clone(), from.clone(), to.clone());
+                image = Some(ImageChangeJson { reference, from, to });
+            }
+            Some(Change::Snapshot { snapshot: id }) => snapshot = Some(id.to_string()),
+            None => {}
         }
-        Some(Change::Snapshot { snapshot: id }) => snapshot = Some(id.to_string()),
-        None => {}
-    }
-    ActionJson {
-        target: action.name.clone(),
-        id: action.target.to_string(),
-        service: action.service.clone(),
-        host: action.host.to_string(),
-        method: action.method.to_string(),
-        patch_set: action.patch_set.to_string(),
-        packages,
-        image,
-        snapshot,
-        checks: action.checks.iter().map(|check| check.name.clone()).collect(),
-        verify_for_ms: action.verify_for.0,
-        max_layer: action.max_layer,
-        max_unavailable: action.max_unavailable,
-        losses: action
-            .losses
-            .iter()
-            .map(|loss| LossJson { kind: loss.kind.clone(), detail: loss.detail.clone() })
-            .collect(),
+        let losses = losses.iter().map(|l| LossJson { kind: l.kind.clone(), detail: l.detail.clone() });
+        Self {
+            target: target.to_string(),
+            name: name.clone(),
+            service: service.clone(),
+            host_id: host.to_string(),
+            method: words::method(*method),
+            patch_set: patch_set.to_string(),
+            packages,
+            image,
+            snapshot,
+            checks: checks.iter().map(|check| check.name.clone()).collect(),
+            verify_for_ms: verify_for.0,
+            step_timeout_ms: timeouts.step.0,
+            max_layer: *max_layer,
+            max_unavailable: *max_unavailable,
+            losses: losses.collect(),
+        }
     }
 }
 
@@ -171,15 +243,14 @@ impl From<&PackageChange> for PackageJson {
     }
 }
 
-impl From<&TagMove> for TagJson {
-    fn from(tag: &TagMove) -> Self {
-        Self { reference: tag.reference.clone(), host: tag.host.to_string(), from: tag.from.clone() }
-    }
-}
-
 impl From<&LeftOut> for LeftOutJson {
     fn from(left_out: &LeftOut) -> Self {
         let LeftOut { target, name, reason, detail } = left_out;
-        Self { target: name.clone(), id: target.to_string(), reason: word(reason), detail: detail.clone() }
+        Self {
+            target: target.to_string(),
+            name: name.clone(),
+            reason: words::left_out(*reason),
+            detail: detail.clone(),
+        }
     }
 }

@@ -1,8 +1,9 @@
-//! `patchyard.quarantine/v1`
+//! `patchyard.quarantine/v1`: what is kept out of plans, or what was let back in.
 
 use patchyard_types::{Quarantine, QuarantineId};
 use serde::Serialize;
 
+/// What `quarantine` lists, or `quarantine release` did.
 #[derive(Debug, Serialize)]
 pub struct QuarantineDocument {
     schema: &'static str,
@@ -23,11 +24,13 @@ pub struct EntryJson {
 }
 
 impl QuarantineDocument {
+    /// What is kept out now.
     pub fn listed(entries: &[(QuarantineId, Quarantine)]) -> Self {
         let entries = entries.iter().map(EntryJson::from).collect();
         Self { schema: "patchyard.quarantine/v1", entries, released: Vec::new() }
     }
 
+    /// What was let back in.
     pub fn released(entries: &[(QuarantineId, Quarantine)]) -> Self {
         let released = entries.iter().map(EntryJson::from).collect();
         Self { schema: "patchyard.quarantine/v1", entries: Vec::new(), released }

@@ -1,11 +1,11 @@
-//! A target, as several documents show it.
+//! A target and its image, as several documents show them.
 
 use std::collections::BTreeMap;
 
-use patchyard_types::{Manager, Target};
+use patchyard_types::{Image, Manager, Mount, OsRelease, PublishedPort, Refusal, Target};
 use serde::Serialize;
 
-use super::word;
+use super::words;
 
 #[derive(Debug, Serialize)]
 pub struct TargetJson {
@@ -20,25 +20,26 @@ pub struct TargetJson {
     labels: BTreeMap<String, String>,
     os: Option<OsJson>,
     image: ImageJson,
-    state: String,
-    health: String,
+    state: &'static str,
+    health: &'static str,
     mounts: Vec<MountJson>,
     networks: Vec<String>,
     ports: Vec<PortJson>,
     depends_on: Vec<String>,
     managers: Vec<ManagerJson>,
     refusals: Vec<RefusalJson>,
+    note: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct OsJson {
+pub struct OsJson {
     id: String,
     version: String,
     name: String,
 }
 
 #[derive(Debug, Serialize)]
-struct ImageJson {
+pub struct ImageJson {
     reference: String,
     id: String,
     digest: Option<String>,
@@ -47,7 +48,7 @@ struct ImageJson {
 
 #[derive(Debug, Serialize)]
 struct MountJson {
-    kind: String,
+    kind: &'static str,
     source: String,
     destination: String,
     writable: bool,
@@ -109,45 +110,57 @@ impl From<&Target> for TargetJson {
             project: project.clone(),
             environment: environment.clone(),
             labels: labels.clone(),
-            os: os.as_ref().map(|os| OsJson {
-                id: os.id.clone(),
-                version: os.version_id.clone(),
-                name: os.pretty_name.clone(),
-            }),
-            image: ImageJson {
-                reference: image.reference.clone(),
-                id: image.id.clone(),
-                digest: image.digest.clone(),
-                base: image.base.clone(),
-            },
-            state: word(state),
-            health: word(health),
-            mounts: mounts
-                .iter()
-                .map(|mount| MountJson {
-                    kind: word(&mount.kind),
-                    source: mount.source.clone(),
-                    destination: mount.destination.clone(),
-                    writable: mount.writable,
-                })
-                .collect(),
+            os: os.as_ref().map(OsJson::from),
+            image: ImageJson::from(image),
+            state: words::target_state(*state),
+            health: words::health(*health),
+            mounts: mounts.iter().map(MountJson::from).collect(),
             networks: networks.clone(),
-            ports: ports
-                .iter()
-                .map(|port| PortJson {
-                    host_ip: port.host_ip.clone(),
-                    host_port: port.host_port,
-                    port: port.port,
-                    protocol: port.protocol.clone(),
-                })
-                .collect(),
+            ports: ports.iter().map(PortJson::from).collect(),
             depends_on: depends_on.clone(),
             managers: managers.iter().map(ManagerJson::from).collect(),
-            refusals: refusals
-                .iter()
-                .map(|refusal| RefusalJson { code: refusal.code.clone(), message: refusal.message.clone() })
-                .collect(),
+            refusals: refusals.iter().map(RefusalJson::from).collect(),
+            note: note(target),
         }
+    }
+}
+
+/// Why a target is not patched, in one line for people.
+pub fn note(target: &Target) -> Option<String> {
+    let messages: Vec<_> = target.refusals.iter().map(|refusal| refusal.message.as_str()).collect();
+    super::some(&messages.join("; "))
+}
+
+impl From<&OsRelease> for OsJson {
+    fn from(os: &OsRelease) -> Self {
+        let OsRelease { id, version_id, pretty_name } = os;
+        Self { id: id.clone(), version: version_id.clone(), name: pretty_name.clone() }
+    }
+}
+
+impl From<&Image> for ImageJson {
+    fn from(image: &Image) -> Self {
+        let Image { reference, id, digest, base } = image;
+        Self { reference: reference.clone(), id: id.clone(), digest: digest.clone(), base: base.clone() }
+    }
+}
+
+impl From<&Mount> for MountJson {
+    fn from(mount: &Mount) -> Self {
+        let Mount { kind, source, destination, writable } = mount;
+        Self {
+            kind: words::mount_kind(*kind),
+            source: source.clone(),
+            destination: destination.clone(),
+            writable: *writable,
+        }
+    }
+}
+
+impl From<&PublishedPort> for PortJson {
+    fn from(published: &PublishedPort) -> Self {
+        let PublishedPort { host_ip, host_port, port, protocol } = published;
+        Self { host_ip: host_ip.clone(), host_port: *host_port, port: *port, protocol: protocol.clone() }
     }
 }
 
@@ -160,5 +173,12 @@ impl From<&Manager> for ManagerJson {
             Manager::Swarm(name) => ("swarm", name),
         };
         Self { kind, name: name.clone() }
+    }
+}
+
+impl From<&Refusal> for RefusalJson {
+    fn from(refusal: &Refusal) -> Self {
+        let Refusal { code, message } = refusal;
+        Self { code: code.clone(), message: message.clone() }
     }
 }
