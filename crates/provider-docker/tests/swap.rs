@@ -1,6 +1,6 @@
 //! Swaps on a real engine: what comes back, what is refused, what is left.
 
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails is a failed test")]
 
 mod yard;
 
