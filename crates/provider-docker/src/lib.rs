@@ -5,6 +5,7 @@
 
 mod ask;
 pub mod client;
+mod layer;
 pub mod names;
 mod observe;
 mod provider;
