@@ -3,20 +3,34 @@
 use std::path::Path;
 
 use patchyard_contract::{Call, Leftover, ProviderError};
-use patchyard_types::{Failure, FailureKind, Probe, Record, RunId, Snapshot, StepError, TagMove};
+use patchyard_types::{
+    Direction, Failure, FailureKind, Method, Probe, Record, RunId, Snapshot, Step, StepError, SwapStep,
+    TagMove,
+};
 
-use crate::DockerProvider;
+use crate::{DockerProvider, layer};
 
 fn missing<T>() -> Result<T, ProviderError> {
     Err(ProviderError::Local { reason: "changing containers is not built in".to_owned() })
 }
 
-pub(crate) async fn perform(_: &DockerProvider, _: &Call) -> Result<Record, StepError> {
+pub(crate) async fn perform(docker: &DockerProvider, call: &Call) -> Result<Record, StepError> {
+    if is_layer(call) {
+        return layer::prepare(docker, call).await;
+    }
     Err(StepError::Failed(Failure::new(FailureKind::Refused, "changing containers is not built in")))
 }
 
-pub(crate) async fn probe(_: &DockerProvider, _: &Call) -> Result<Probe, ProviderError> {
+pub(crate) async fn probe(docker: &DockerProvider, call: &Call) -> Result<Probe, ProviderError> {
+    if is_layer(call) {
+        return layer::probe(docker, call).await;
+    }
     missing()
+}
+
+fn is_layer(call: &Call) -> bool {
+    let prepare = call.step == Step::Swap(SwapStep::Prepare) && call.direction == Direction::Do;
+    prepare && call.action().is_ok_and(|(action, _)| action.method == Method::Layer)
 }
 
 pub(crate) async fn move_tag(
