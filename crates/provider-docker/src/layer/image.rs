@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::time::Duration;
 
-use patchyard_types::{Digest, printable};
+use patchyard_types::Digest;
 use serde_json::{Map, Value, json};
 
 use crate::client::{ApiError, Body, Client, TarWriter, reader_body};
@@ -188,7 +188,7 @@ fn past(history: &Value, layers: usize) -> Option<Vec<Value>> {
         readings.into_iter().find(|made| entries.iter().filter(|entry| made(entry)).count() == layers)?;
     let steps = entries.iter().rev().map(|entry| {
         let created = jiff::Timestamp::from_second(entry["Created"].as_i64()?).ok()?;
-        let part = |key: &str| printable(text(&entry[key]), 10_000);
+        let part = |key: &str| text(&entry[key]);
         let mut step = json!({
             "created": created.to_string(), "created_by": part("CreatedBy"), "comment": part("Comment"),
         });
