@@ -5,14 +5,20 @@
 
 mod ask;
 pub mod client;
+mod gc;
 mod layer;
 pub mod names;
 mod observe;
+mod prepare;
 mod provider;
+mod pull;
 mod read;
 mod registry;
+mod room;
+mod snapshot;
 mod spec;
 mod swap;
+mod tags;
 mod unsaved;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use patchyard_assess::deb::{Layout, StatusReader, is_arch, is_package};
-use patchyard_types::{FailureKind, PackageChange, StepError, printable};
+use patchyard_types::{FailureKind, PackageChange, printable};
 
 use super::builder::Builder;
-use super::failed;
 use super::outcome::Installed;
 use super::system::PackageSystem;
 use super::words::{Output, lines, quote};
 use crate::client::{ApiError, TarWriter};
+use crate::swap::{Trouble, failed};
 
 /// apt's cache: a volume in the builder.
 const CACHE: &str = "/var/cache/apt";
@@ -81,7 +81,7 @@ impl PackageSystem for Apt {
         .collect()
     }
 
-    fn command(&self, changes: &[PackageChange]) -> Result<Vec<String>, StepError> {
+    fn command(&self, changes: &[PackageChange]) -> Result<Vec<String>, Trouble> {
         let mut argv: Vec<String> =
             ["apt-get", "-y", "-q", "--no-install-recommends", "--no-install-suggests"]
                 .map(str::to_owned)
@@ -122,7 +122,7 @@ impl PackageSystem for Apt {
         Ok(argv)
     }
 
-    fn file(&self, change: &PackageChange) -> Result<String, StepError> {
+    fn file(&self, change: &PackageChange) -> Result<String, Trouble> {
         // Names come from a plan, and a plan from strangers' indices: only what is a name becomes one.
         if is_package(&change.name) && is_arch(&change.arch.0) {
             return Ok(format!("{}/debs/{}_{}.deb", &FOLDER[1..], change.name, change.arch));
@@ -130,7 +130,7 @@ impl PackageSystem for Apt {
         Err(failed(FailureKind::Refused, format!("'{}' is no package name", printable(&change.name, 100))))
     }
 
-    async fn look(&self, builder: &Builder<'_>) -> Result<(Installed, Kept), StepError> {
+    async fn look(&self, builder: &Builder<'_>) -> Result<(Installed, Kept), Trouble> {
         let before = installed(builder).await?.ok_or_else(|| {
             failed(FailureKind::Precondition, "changed since planning: the image has no dpkg database")
         })?;
@@ -138,7 +138,7 @@ impl PackageSystem for Apt {
         Ok((before, kept))
     }
 
-    fn besides(&self, kept: &Kept) -> Result<TarWriter, StepError> {
+    fn besides(&self, kept: &Kept) -> Result<TarWriter, Trouble> {
         let mut archive = TarWriter::new();
         for folder in ["archives", "archives/partial", "patchyard"] {
             archive.directory(&format!("{}/{folder}", &CACHE[1..]), 0o755)?;
@@ -157,7 +157,7 @@ impl PackageSystem for Apt {
         Ok(archive)
     }
 
-    fn blame(&self, output: &Output) -> StepError {
+    fn blame(&self, output: &Output) -> Trouble {
         let text = output.tail.text();
         let kind = if text.contains("No space left on device") {
             FailureKind::NoSpace
@@ -174,7 +174,7 @@ impl PackageSystem for Apt {
         before: &Installed,
         kept: &Kept,
         changes: &[PackageChange],
-    ) -> Result<Installed, StepError> {
+    ) -> Result<Installed, Trouble> {
         let after = installed(builder).await?.unwrap_or_default();
         let mut archive = TarWriter::new();
         let mut anything = false;
@@ -309,7 +309,7 @@ fn telling(text: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use patchyard_types::{Arch, Failure};
+    use patchyard_types::{Arch, Failure, StepError};
 
     use super::super::words::Tail;
     use super::*;
@@ -368,8 +368,8 @@ mod tests {
         let mut tail = Tail::new(1 << 20);
         tail.push(text.as_bytes()).unwrap();
         match Apt.blame(&Output { exit: 100, tail }) {
-            StepError::Failed(failure) => failure,
-            error @ StepError::Unknown(_) => panic!("{error}"),
+            Trouble::Step(StepError::Failed(failure)) => failure,
+            trouble => panic!("{trouble:?}"),
         }
     }
 

@@ -6,16 +6,17 @@
 
 use std::time::Duration;
 
-use patchyard_types::{FailureKind, StepError};
+use patchyard_types::FailureKind;
 use serde_json::{Map, Value, json};
 
+use super::image;
 use super::words::{Output, Tail};
-use super::{failed, image};
 use crate::DockerProvider;
 use crate::ask::remove;
 use crate::client::{ApiError, Client};
 use crate::names::{LABEL_CONTROLLER, LABEL_ROLE, ROLE_BUILD};
 use crate::read::json::text;
+use crate::swap::{Trouble, failed};
 
 /// The most that a package manager may print, in bytes; a whole release upgrade prints less than 4 MiB.
 const OUTPUT: u64 = 16 * 1024 * 1024;
@@ -34,6 +35,7 @@ pub(super) struct Job<'a> {
 pub(super) struct Builder<'a> {
     docker: &'a DockerProvider,
     name: String,
+    is_gone: bool,
 }
 
 impl<'a> Builder<'a> {
@@ -47,7 +49,7 @@ impl<'a> Builder<'a> {
         clear(docker, name).await;
         docker.helpers.add(name);
         // From here on the guard is responsible, also for a create whose answer is never seen.
-        let builder = Self { docker, name: name.to_owned() };
+        let builder = Self { docker, name: name.to_owned(), is_gone: false };
         let body = request(&docker.options.controller, base, job);
         let create = docker.client.post(&["containers", "create"]).query("name", name).json_body(&body);
         create.timeout(Duration::from_secs(120)).done().await?;
@@ -69,7 +71,7 @@ impl<'a> Builder<'a> {
     ///
     /// # Errors
     /// When it prints without end, or nothing for too long.
-    pub async fn run(&self, quiet: Duration) -> Result<Output, StepError> {
+    pub async fn run(&self, quiet: Duration) -> Result<Output, Trouble> {
         let attach = self.client().post(&["containers", &self.name, "attach"]);
         let attach = attach.query("stream", "1").query("stdout", "1").query("stderr", "1").timeout(quiet);
         let mut said = attach.stream().await?;
@@ -102,16 +104,27 @@ impl<'a> Builder<'a> {
         sized["SizeRw"].as_u64().ok_or_else(|| ApiError::protocol("a container without SizeRw"))
     }
 
-    /// Removes it and waits until it is gone. Dropping does the same without waiting, and removes what
-    /// was committed of it.
-    pub async fn finish(self) {
+    /// Removes the container and waits until it is gone.
+    pub async fn remove(&self) {
         remove(&self.docker.client, &self.name, &self.docker.helpers).await;
+    }
+
+    /// It has been removed, and nothing was committed that nobody knows of.
+    pub fn done(mut self) {
+        self.is_gone = true;
+    }
+
+    /// Removes the container and what was committed of it, as far as they are still there. Dropping does
+    /// the same without waiting.
+    pub async fn finish(mut self) {
+        clear(self.docker, &self.name).await;
+        self.is_gone = true;
     }
 }
 
 impl Drop for Builder<'_> {
     fn drop(&mut self) {
-        if !self.docker.helpers.has(&self.name) {
+        if self.is_gone {
             return;
         }
         // Given up in the middle: a package script may hang in there. What this misses, because the
@@ -128,7 +141,7 @@ async fn clear(docker: &DockerProvider, name: &str) {
     image::remove_intermediates(&docker.client, name).await;
 }
 
-fn silent(error: ApiError, quiet: Duration) -> StepError {
+fn silent(error: ApiError, quiet: Duration) -> Trouble {
     match error {
         ApiError::Timeout { .. } => {
             let message = format!("the package manager did nothing for {} s", quiet.as_secs());

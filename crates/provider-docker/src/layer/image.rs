@@ -18,15 +18,6 @@ use crate::read::json::{list, text};
 /// How long a commit or load of gigabytes may take; the step's own limit is stricter.
 const LONG: Duration = Duration::from_secs(6 * 3600);
 
-/// An image by id or reference; `None` when there is none.
-pub(crate) async fn inspect(client: &Client, image: &str) -> Result<Option<Value>, ApiError> {
-    match client.get(&["images", image, "json"]).json().await {
-        Ok(inspect) => Ok(Some(inspect)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// The patched image: by its tag, else, for another reference to the same base, by its labels.
 pub(crate) async fn built(
     client: &Client,
@@ -35,11 +26,11 @@ pub(crate) async fn built(
     tag: &str,
 ) -> Result<Option<Value>, ApiError> {
     let ours = |image: &Value| is_patched(image, base, patch_set);
-    if let Some(image) = inspect(client, tag).await?.filter(ours) {
+    if let Some(image) = client.image(tag).await?.filter(ours) {
         return Ok(Some(image));
     }
     for id in labelled(client, LABEL_PATCH_SET, &patch_set.to_string()).await? {
-        if let Some(image) = inspect(client, &id).await?.filter(ours) {
+        if let Some(image) = client.image(&id).await?.filter(ours) {
             return Ok(Some(image));
         }
     }
@@ -59,18 +50,18 @@ pub(crate) async fn commit(client: &Client, container: &str, name: &str) -> Resu
     let commit = commit.query("changes", &format!("LABEL {LABEL_INTERMEDIATE}={name}"));
     let committed = commit.json_body(&json!({})).timeout(LONG).json().await?;
     let id = committed["Id"].as_str().ok_or_else(|| ApiError::protocol("a commit without Id"))?;
-    inspect(client, id).await?.ok_or_else(|| ApiError::protocol("a committed image that is not there"))
+    client.image(id).await?.ok_or_else(|| ApiError::protocol("a committed image that is not there"))
 }
 
-/// Makes the image that has the layers of `committed` and the settings of `base`, under `tag`. The
-/// committed one is gone afterwards, whatever comes of it.
+/// Makes the image that has the layers of `committed` and the settings of `base`, under `tag`; returns
+/// its id. The committed one is gone afterwards, whatever comes of it.
 pub(crate) async fn correct(
     client: &Client,
     base: &Value,
     committed: &Value,
     labels: &BTreeMap<String, String>,
     tag: &str,
-) -> Result<Value, ApiError> {
+) -> Result<String, ApiError> {
     let made = async {
         let history = client.get(&["images", text(&base["Id"]), "history"]).json().await?;
         let config = settings(base, committed, &history, labels).to_string();
@@ -87,11 +78,13 @@ pub(crate) async fn correct(
         archive.file(&file, 0o644, config.as_bytes())?;
         archive.file("manifest.json", 0o644, manifest.to_string().as_bytes())?;
         load(client, reader_body(Cursor::new(archive.finish()))).await?;
-        let loaded = inspect(client, &format!("sha256:{digest}")).await?;
-        loaded.ok_or_else(|| ApiError::protocol("the engine loaded an image under another id than it has"))
+        let id = format!("sha256:{digest}");
+        let is_there = client.image(&id).await?.is_some();
+        let other = || ApiError::protocol("the engine loaded an image under another id than it has");
+        is_there.then_some(id).ok_or_else(other)
     };
     let made = made.await;
-    remove(client, text(&committed["Id"])).await?;
+    remove_intermediate(client, text(&committed["Id"])).await?;
     made
 }
 
@@ -104,7 +97,7 @@ pub(crate) async fn load(client: &Client, archive: Body) -> Result<(), ApiError>
 }
 
 /// Removes an image that has no name. Its parents stay, untagged ones too.
-pub(crate) async fn remove(client: &Client, id: &str) -> Result<(), ApiError> {
+pub(crate) async fn remove_intermediate(client: &Client, id: &str) -> Result<(), ApiError> {
     match client.delete(&["images", id]).query("noprune", "1").done().await {
         Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
         removed => removed,
@@ -115,7 +108,7 @@ pub(crate) async fn remove(client: &Client, id: &str) -> Result<(), ApiError> {
 /// of the same set removes.
 pub(crate) async fn remove_intermediates(client: &Client, name: &str) {
     for id in labelled(client, LABEL_INTERMEDIATE, name).await.unwrap_or_default() {
-        let _ = remove(client, &id).await;
+        let _ = remove_intermediate(client, &id).await;
     }
 }
 
@@ -123,6 +116,17 @@ pub(crate) async fn remove_intermediates(client: &Client, name: &str) {
 pub(crate) async fn tag(client: &Client, image: &str, tag: &str) -> Result<(), ApiError> {
     let (repository, version) = tag.rsplit_once(':').unwrap_or((tag, "latest"));
     client.post(&["images", image, "tag"]).query("repo", repository).query("tag", version).done().await
+}
+
+/// Takes a tag away; with the last one the image goes, unless a container uses it. False when it has
+/// to stay.
+pub(crate) async fn untag(client: &Client, tag: &str) -> Result<bool, ApiError> {
+    match client.delete(&["images", tag]).query("noprune", "1").done().await {
+        Err(error) if error.is_not_found() => Ok(true),
+        // A container uses it: the tag stays until that is gone.
+        Err(error) if error.is_conflict() => Ok(false),
+        removed => removed.map(|()| true),
+    }
 }
 
 /// Whether an image is `base` and one layer of this patch set, and nothing else.

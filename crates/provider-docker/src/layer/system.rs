@@ -1,12 +1,13 @@
 //! What a package manager has to say about itself to work in a builder: the seam that dnf, zypper and
 //! apk will use beside apt.
 
-use patchyard_types::{PackageChange, StepError};
+use patchyard_types::PackageChange;
 
 use super::builder::Builder;
 use super::outcome::Installed;
 use super::words::Output;
 use crate::client::TarWriter;
+use crate::swap::Trouble;
 
 /// A package manager.
 pub(super) trait PackageSystem {
@@ -23,28 +24,28 @@ pub(super) trait PackageSystem {
     ///
     /// # Errors
     /// When a name in the plan is none.
-    fn command(&self, changes: &[PackageChange]) -> Result<Vec<String>, StepError>;
+    fn command(&self, changes: &[PackageChange]) -> Result<Vec<String>, Trouble>;
 
     /// The path, without the first slash, under which its command expects a package's file.
     ///
     /// # Errors
     /// When a name in the plan is none.
-    fn file(&self, change: &PackageChange) -> Result<String, StepError>;
+    fn file(&self, change: &PackageChange) -> Result<String, Trouble>;
 
     /// What is installed in a builder that has not been started.
     ///
     /// # Errors
     /// When there is no package database.
-    async fn look(&self, builder: &Builder<'_>) -> Result<(Installed, Self::Kept), StepError>;
+    async fn look(&self, builder: &Builder<'_>) -> Result<(Installed, Self::Kept), Trouble>;
 
     /// What has to be in the builder besides the package files.
     ///
     /// # Errors
     /// Never in practice: the paths are short.
-    fn besides(&self, kept: &Self::Kept) -> Result<TarWriter, StepError>;
+    fn besides(&self, kept: &Self::Kept) -> Result<TarWriter, Trouble>;
 
     /// The failure that its last words tell of.
-    fn blame(&self, output: &Output) -> StepError;
+    fn blame(&self, output: &Output) -> Trouble;
 
     /// Puts back, in a builder whose work is done, what only the way of doing it has changed. Returns
     /// what is installed now.
@@ -57,5 +58,5 @@ pub(super) trait PackageSystem {
         before: &Installed,
         kept: &Self::Kept,
         changes: &[PackageChange],
-    ) -> Result<Installed, StepError>;
+    ) -> Result<Installed, Trouble>;
 }

@@ -1,8 +1,8 @@
 //! The last words of a process that may print without end.
 
-use patchyard_types::{FailureKind, StepError, printable};
+use patchyard_types::{FailureKind, printable};
 
-use super::failed;
+use crate::swap::{Trouble, failed};
 
 /// How much of the end is kept, in bytes.
 const KEPT: usize = 64 * 1024;
@@ -38,7 +38,7 @@ impl Tail {
     ///
     /// # Errors
     /// When it is too much: whoever prints that much will not stop.
-    pub fn push(&mut self, piece: &[u8]) -> Result<(), StepError> {
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), Trouble> {
         let length = piece.len() as u64;
         self.end.extend_from_slice(&piece[piece.len().saturating_sub(KEPT)..]);
         if self.end.len() > 2 * KEPT {
@@ -74,7 +74,7 @@ pub(super) fn quote(lines: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use patchyard_types::Failure;
+    use patchyard_types::{Failure, StepError};
 
     use super::*;
 
@@ -87,7 +87,8 @@ mod tests {
         }
         tail.push(b"\nlast \x1b[31mwords\n").unwrap();
         assert_eq!(lines(&tail.text()).last(), Some(&"last \u{1b}[31mwords"));
-        let Err(StepError::Failed(Failure { kind, message })) = tail.push(&[b'y'; KEPT]) else {
+        let Err(Trouble::Step(StepError::Failed(Failure { kind, message }))) = tail.push(&[b'y'; KEPT])
+        else {
             panic!("more than the limit was taken")
         };
         assert_eq!(kind, FailureKind::PackageManager);
