@@ -100,8 +100,11 @@ async fn transfer(run: &Run<'_>, source: &ImageSource, base: &Value) -> Result<V
     image::load(run.client(), reader_body(file.open().await?)).await?;
     match run.client().image(&source.image).await? {
         Some(image) if image::is_patched(&image, base, &run.action.patch_set) => Ok(image),
-        Some(_) => {
-            image::remove_intermediate(run.client(), &source.image).await?;
+        Some(image) => {
+            // With a name it was here before, and is somebody's.
+            if image["RepoTags"].as_array().is_none_or(Vec::is_empty) {
+                image::remove_intermediate(run.client(), &source.image).await?;
+            }
             Err(failed(FailureKind::Host, "what the other host sent is not this patch set's image"))
         }
         None => Err(failed(FailureKind::Host, "the image sent by the other host got another id here")),

@@ -1,14 +1,20 @@
 //! Layers built on a real engine, from images and packages of the lab.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod engine;
 mod yard;
 
-use std::path::Path;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
-use patchyard_types::{FailureKind, Probe, Record};
+use patchyard_contract::{ImageSource, Provider};
+use patchyard_types::{FailureKind, Probe, Record, StepError};
 
+use engine::Engine;
 use yard::{Yard, deb, layers, settings};
 
 /// Settings that a commit would lose, change or add to.
@@ -281,19 +287,74 @@ async fn a_hostile_package_is_installed_like_any_other() {
     assert_eq!(yard.run_in(&yard.patched_tag(), &["find", "/tmp", "-mindepth", "1"]), "");
 }
 
-/// A package whose script asks, as `invoke-rc.d` does, whether it may start its service.
-fn asking_package(folder: &Path) -> std::path::PathBuf {
-    let control = folder.join("lab-asks/DEBIAN");
-    std::fs::create_dir_all(&control).unwrap();
-    let fields = "Package: lab-asks\nVersion: 1\nArchitecture: all\nMaintainer: Lab <lab@example.invalid>\n\
-        Description: asks whether its service may start\n";
-    std::fs::write(control.join("control"), fields).unwrap();
-    let script = control.join("postinst");
-    std::fs::write(&script, "#!/bin/sh\n/usr/sbin/policy-rc.d lab start\necho $? >/etc/lab-asks\n").unwrap();
-    Command::new("chmod").arg("755").arg(&script).status().unwrap();
-    let deb = folder.join("lab-asks_1_all.deb");
-    let (tree, mut build) = (folder.join("lab-asks"), Command::new("dpkg-deb"));
-    let built = build.args(["--root-owner-group", "--build"]).arg(tree).arg(&deb).output().unwrap();
+#[tokio::test]
+async fn an_image_that_another_host_has_is_moved_not_built_again() {
+    let here = Yard::of_case("good").await;
+    let engine = Engine::start("move");
+    engine.copy(&here.tag);
+    let built = here.prepare().await.unwrap();
+    let Record::Prepared { image, .. } = &built else { panic!("{built:?}") };
+    let there = here.twin(&engine.host).await;
+    // Nothing to build with: it can only have been moved.
+    here.cache.prune(&std::collections::BTreeSet::new(), Duration::ZERO).unwrap();
+    let mut call = there.call();
+    let provider = Arc::new(here.provider.clone());
+    call.source = Some(ImageSource { provider: provider.clone(), image: image.clone() });
+    let moved = there.provider.perform(&call).await.unwrap();
+    assert_eq!(moved, built);
+    assert_eq!(there.probe().await, Probe::Done { record: built });
+    assert!(there.served_by(&there.patched_tag()).contains("1.1"));
+    assert_eq!(there.objects(), [there.patched_tag()]);
+
+    // Another image under that name is not taken.
+    there.docker(&["rmi", &there.patched_tag()]);
+    call.source = Some(ImageSource { provider, image: here.base["Id"].as_str().unwrap().to_owned() });
+    let refused = there.provider.perform(&call).await;
+    assert!(
+        matches!(&refused, Err(StepError::Failed(failure)) if failure.kind == FailureKind::Host),
+        "{refused:?}"
+    );
+    assert_eq!(there.objects(), Vec::<String>::new());
+    assert!(there.image(&there.tag).await.is_some(), "what was there already stays");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_no_fault_of_the_patch() {
+    let folder = std::env::temp_dir().join(format!("patchyard-layer-full-{}", std::process::id()));
+    // Much larger than its file: that it does not fit shows only when it is unpacked.
+    let package = package(&folder, "lab-zeros", |tree| {
+        std::fs::File::create(tree.join("zeros")).unwrap().set_len(400 << 20).unwrap();
+    });
+    let Some(engine) = Engine::start_small("full", 300) else { return };
+    let mut here = Yard::new("web-good", "").await;
+    engine.copy(&here.tag);
+    here.change(&package, None, "1");
+    let there = here.twin(&engine.host).await;
+    let failure = there.fails().await;
+    assert_eq!(failure.kind, FailureKind::NoSpace, "{failure}");
+    assert!(failure.message.contains("No space left on device"), "{failure}");
+
+    // And where it can be foreseen, nothing is started.
+    let mut large = here.twin(&engine.host).await;
+    large.change(&deb("too-large", "lab-web", "1.1"), Some("1.0"), "1.1");
+    let failure = large.fails().await;
+    assert_eq!(failure.kind, FailureKind::NoSpace, "{failure}");
+    assert!(failure.message.contains("not enough room"), "{failure}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Makes a package of a test's own.
+fn package(folder: &Path, name: &str, fill: impl Fn(&Path)) -> PathBuf {
+    let tree = folder.join(name);
+    std::fs::create_dir_all(tree.join("DEBIAN")).unwrap();
+    let fields = format!(
+        "Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: Lab <lab@example.invalid>\nDescription: lab\n"
+    );
+    std::fs::write(tree.join("DEBIAN/control"), fields).unwrap();
+    fill(&tree);
+    let deb = folder.join(format!("{name}_1_all.deb"));
+    let mut build = Command::new("dpkg-deb");
+    let built = build.args(["--root-owner-group", "-Zgzip", "--build"]).arg(tree).arg(&deb).output().unwrap();
     assert!(built.status.success(), "{built:?}");
     deb
 }
@@ -301,7 +362,13 @@ fn asking_package(folder: &Path) -> std::path::PathBuf {
 #[tokio::test]
 async fn no_service_starts_in_a_builder_whatever_the_image_allows() {
     let folder = std::env::temp_dir().join(format!("patchyard-layer-asks-{}", std::process::id()));
-    let package = asking_package(&folder);
+    // Its script asks, as `invoke-rc.d` does, whether it may start its service.
+    let package = package(&folder, "lab-asks", |tree| {
+        let script = tree.join("DEBIAN/postinst");
+        std::fs::write(&script, "#!/bin/sh\n/usr/sbin/policy-rc.d lab start\necho $? >/etc/lab-asks\n")
+            .unwrap();
+        std::fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    });
     for (instructions, afterwards) in [
         ("", "#!/bin/sh exit 101"),
         ("RUN rm /usr/sbin/policy-rc.d", ""),

@@ -64,29 +64,17 @@ pub fn deb(case: &str, name: &str, version: &str) -> PathBuf {
 impl Yard {
     /// A place with the lab's image `service`, with these instructions of a Dockerfile on top.
     pub async fn new(service: &str, instructions: &str) -> Self {
-        Self::on(ENGINE, service, instructions).await
-    }
-
-    pub async fn on(engine: &str, service: &str, instructions: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let controller = format!("lay{:03x}{number:02}", std::process::id() & 0xfff);
         let folder = std::env::temp_dir().join(format!("patchyard-{controller}"));
         std::fs::create_dir_all(&folder).unwrap();
         let lab_image = format!("patchyard-lab/{service}:1");
-        if engine == ENGINE && docker_on(engine, &["image", "inspect", &lab_image]).is_err() {
+        if docker_on(ENGINE, &["image", "inspect", &lab_image]).is_err() {
             lab("services", &[service]);
         }
         let cache = Arc::new(FileCache::open(&folder.join("cache")).unwrap());
-        let options = Options {
-            controller: controller.clone(),
-            key: [7; 32],
-            cache: cache.clone(),
-            state_dir: folder.join("state"),
-            name: None,
-        };
-        let endpoint = resolve(Some(engine), &Environment::default()).unwrap();
-        let provider = DockerProvider::connect(endpoint, options).await.unwrap();
+        let provider = connect(ENGINE, &controller, &cache, &folder).await;
         let tag = format!("patchyard-layer/{controller}:1");
         let mut yard = Self {
             provider,
@@ -94,13 +82,27 @@ impl Yard {
             tag,
             base: Value::Null,
             plan: plan(),
-            engine: engine.to_owned(),
+            engine: ENGINE.to_owned(),
             controller,
             folder,
         };
         yard.make_base(&format!("FROM {lab_image}\nLABEL lab.yard={}\n{instructions}\n", yard.controller))
             .await;
         yard
+    }
+
+    /// The same place, plan and controller on another engine, which has the image already.
+    pub async fn twin(&self, engine: &str) -> Self {
+        Self {
+            provider: connect(engine, &self.controller, &self.cache, &self.folder).await,
+            cache: self.cache.clone(),
+            tag: self.tag.clone(),
+            base: self.base.clone(),
+            plan: self.plan.clone(),
+            engine: engine.to_owned(),
+            controller: self.controller.clone(),
+            folder: self.folder.clone(),
+        }
     }
 
     /// The engine's classic builder, without its client: it needs nothing else.
@@ -268,6 +270,18 @@ impl Yard {
         self.docker(&["rm", "-fv", &container]);
         answer.unwrap_or_else(|| panic!("no answer within 10 s: {logs:?}"))
     }
+}
+
+async fn connect(engine: &str, controller: &str, cache: &Arc<FileCache>, folder: &Path) -> DockerProvider {
+    let options = Options {
+        controller: controller.to_owned(),
+        key: [7; 32],
+        cache: cache.clone(),
+        state_dir: folder.join("state"),
+        name: None,
+    };
+    let endpoint = resolve(Some(engine), &Environment::default()).unwrap();
+    DockerProvider::connect(endpoint, options).await.unwrap()
 }
 
 fn get(address: &str) -> Option<String> {
