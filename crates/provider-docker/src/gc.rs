@@ -119,7 +119,9 @@ impl Search<'_> {
             let tags: Vec<&str> = list(&image["RepoTags"]).filter_map(Value::as_str).collect();
             let theirs = tags.iter().any(|tag| !tag.starts_with("patchyard/") && *tag != "<none>:<none>");
             let mut needed = theirs || used.contains(id) || kept.contains(id) || !self.unfinished.is_empty();
-            needed |= text(&labels[LABEL_CONTROLLER]) != self.docker.options.controller;
+            // A pulled image bears no labels of ours: nobody's container runs it, nobody's snapshot has it.
+            let controller = text(&labels[LABEL_CONTROLLER]);
+            needed |= !controller.is_empty() && controller != self.docker.options.controller;
             for tag in tags.iter().copied() {
                 if tag.strip_prefix("patchyard/base:").is_some() {
                     base_tags.insert(tag, id);
