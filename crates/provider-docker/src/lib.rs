@@ -26,13 +26,14 @@ pub use spec::normalise;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use patchyard_contract::{PackageCache, ProviderError};
 use patchyard_types::{HostId, OsRelease};
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use client::{ApiError, Client, Endpoint, EngineKind};
+use client::{ApiError, Client, Endpoint, EngineKind, Environment};
 
 /// How many targets are read at the same time: enough to keep an engine busy, not so many that it
 /// starves its own containers.
@@ -40,6 +41,10 @@ const TARGETS_AT_ONCE: usize = 8;
 
 /// How many helpers work at the same time: each downloads and reads the lists of a distribution.
 const HELPERS_AT_ONCE: usize = 4;
+
+/// How long a package manager may take to answer one question, where nobody says otherwise: the lists
+/// of a distribution have to come over a slow line within it.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a provider needs besides its engine.
 #[derive(Clone)]
@@ -73,6 +78,10 @@ pub struct DockerProvider {
     slots: Arc<Semaphore>,
     /// How many helpers work at the same time.
     helper_slots: Arc<Semaphore>,
+    /// Where the user's Docker configuration is found, with credentials for registries.
+    pub(crate) environment: Environment,
+    /// How long a package manager may take to answer one question.
+    pub(crate) patience: Duration,
     /// Helpers that have not been removed yet.
     pub(crate) helpers: Arc<Helpers>,
 }
@@ -111,8 +120,24 @@ impl DockerProvider {
             facts: Arc::default(),
             slots: Arc::new(Semaphore::new(TARGETS_AT_ONCE)),
             helper_slots: Arc::new(Semaphore::new(HELPERS_AT_ONCE)),
+            environment: Environment::of_process(),
+            patience: PATIENCE,
             helpers: Arc::default(),
         })
+    }
+
+    /// How long a package manager may take to answer one question (five minutes by default).
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Looks for the user's Docker configuration there instead of in this process's environment.
+    #[must_use]
+    pub fn with_environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
     }
 
     /// The connection to the engine.

@@ -57,7 +57,7 @@ pub(crate) async fn newer_image(
         );
     };
     let mut request = docker.client.get(&["distribution", said, "json"]).timeout(TIMEOUT);
-    if let Some(header) = auth_header(&Environment::of_process(), &reference).await? {
+    if let Some(header) = auth_header(&docker.environment, &reference).await? {
         request = request.header("x-registry-auth", &header);
     }
     let answer = request.json().await.map_err(|error| refused(docker, &reference, error))?;
@@ -115,7 +115,7 @@ pub(crate) async fn auth_header(
         Some(helper) => {
             let mut found = None;
             for key in &keys {
-                found = ask_helper(helper, key, &folder).await?;
+                found = ask_helper(env, helper, key, &folder).await?;
                 if found.is_some() {
                     break;
                 }
@@ -158,7 +158,12 @@ fn of_auths(entry: &Value) -> Option<Value> {
 }
 
 /// Docker's protocol for credential helpers: the registry on its standard input, JSON on its output.
-async fn ask_helper(helper: &str, registry: &str, folder: &Path) -> Result<Option<Value>, ProviderError> {
+async fn ask_helper(
+    env: &Environment,
+    helper: &str,
+    registry: &str,
+    folder: &Path,
+) -> Result<Option<Value>, ProviderError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
     let broken = |what: String| ProviderError::Local {
         reason: format!(
@@ -171,7 +176,11 @@ async fn ask_helper(helper: &str, registry: &str, folder: &Path) -> Result<Optio
         return Err(broken("is no name of a program".to_owned()));
     }
     let talk = async {
-        let mut child = tokio::process::Command::new(format!("docker-credential-{helper}"))
+        let mut command = tokio::process::Command::new(format!("docker-credential-{helper}"));
+        if let Some(path) = env.var("PATH") {
+            command.env("PATH", path);
+        }
+        let mut child = command
             .arg("get")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -209,6 +218,8 @@ async fn ask_helper(helper: &str, registry: &str, folder: &Path) -> Result<Optio
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn env(config: &str, name: &str) -> (Environment, std::path::PathBuf) {
@@ -254,6 +265,24 @@ mod tests {
         for helper in ["../../bin/sh", "patchyard-does-not-exist"] {
             let (env, folder) = env(&format!(r#"{{"credsStore":"{helper}"}}"#), "missing");
             assert!(auth_header(&env, &Reference::parse("nginx").unwrap()).await.is_err(), "{helper}");
+            std::fs::remove_dir_all(folder).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_helper_is_spoken_to_in_dockers_protocol() {
+        let program = "#!/bin/sh\nread -r registry\nprintf '{\"Username\":\"<token>\",\"Secret\":\"%s %s\"}' \"$1\" \"$registry\"\n";
+        for config in [r#"{"credsStore":"own"}"#, r#"{"credHelpers":{"reg.example":"own"}}"#] {
+            let (mut env, folder) = env(config, "helper");
+            let file = folder.join("docker-credential-own");
+            std::fs::write(&file, program).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+            env.vars.insert("PATH".to_owned(), path);
+            let header =
+                auth_header(&env, &Reference::parse("reg.example/app").unwrap()).await.unwrap().unwrap();
+            let found: Value = serde_json::from_slice(&URL_SAFE.decode(header).unwrap()).unwrap();
+            assert_eq!(found["identitytoken"], "get reg.example", "{config}");
             std::fs::remove_dir_all(folder).unwrap();
         }
     }

@@ -12,7 +12,7 @@ use patchyard_e2e_tests::crash::{AT, LIST};
 use patchyard_e2e_tests::{
     Controller, Engine, Objects, PrivateEngine, Registry, Service, ServiceOptions, in_parallel, slow,
 };
-use patchyard_types::{SwapStep, RolloutId};
+use patchyard_types::{RolloutId, SwapStep};
 
 /// How many points `./test` takes of a scenario.
 const SAMPLE: usize = 6;
@@ -44,7 +44,9 @@ impl Place {
     }
 
     fn service(&self, case: &str) -> Service {
-        let Some(registry) = &self.registry else { return Service::start(&self.engine, &format!("web-{case}")) };
+        let Some(registry) = &self.registry else {
+            return Service::start(&self.engine, &format!("web-{case}"));
+        };
         let reference = registry.reference(case);
         registry.push(case, "1.0");
         let mut pull = self.engine.command(["pull", "-q", &reference]);
@@ -75,7 +77,8 @@ impl Scenario {
             controller = controller.with("DOCKER_CONFIG", registry.docker_config());
         }
         let names = services.iter().map(Service::name);
-        let plan = controller.run(["plan", "--json", "--method", self.method].into_iter().chain(names)).expect(0);
+        let plan =
+            controller.run(["plan", "--json", "--method", self.method].into_iter().chain(names)).expect(0);
         let plan = plan.json("patchyard.plan/v1");
         assert_eq!(plan["actions"].as_array().map(Vec::len), Some(2), "{plan:#}");
         let plan = plan["digest"].as_str().unwrap().to_owned();
@@ -132,8 +135,12 @@ fn ended_well(yard: &Yard, engine: &Engine) {
     let containers = engine.objects().containers;
     assert_eq!(containers, before.containers, "no container is left over");
     controller.run(["gc", "--yes"]).expect(0);
-    let left: Vec<String> =
-        engine.objects().since(before).into_iter().filter(|object| !is_accounted_for(yard, engine, object)).collect();
+    let left: Vec<String> = engine
+        .objects()
+        .since(before)
+        .into_iter()
+        .filter(|object| !is_accounted_for(yard, engine, object))
+        .collect();
     assert!(left.is_empty(), "left behind: {left:#?}");
 }
 
@@ -189,7 +196,9 @@ fn chosen(points: &[String]) -> Vec<String> {
         let step = points.len().div_ceil(SAMPLE);
         return points.iter().skip(step / 2).step_by(step).cloned().collect();
     }
-    let long = |point: &&String| ["prepare", "stop", "snapshot"].iter().any(|step| point.ends_with(&format!("middle {step}")));
+    let long = |point: &&String| {
+        ["prepare", "stop", "snapshot"].iter().any(|step| point.ends_with(&format!("middle {step}")))
+    };
     let deeper = points.iter().filter(long).flat_map(|point| DEEPER.map(|ms| format!("{point}@{ms}")));
     points.iter().cloned().chain(deeper).collect()
 }
@@ -199,14 +208,19 @@ fn die_at_every_chosen_point(scenario: &Scenario) {
     let points = scenario.points(&places[0]);
     every_step_has_its_points(&points);
     let free = Mutex::new(places.iter().collect::<Vec<_>>());
-    in_parallel(places.len(), &chosen(&points), |point| format!("died at '{point}'"), |point| {
-        let place = free.lock().unwrap().pop().expect("as many places as threads");
-        let played = catch_unwind(AssertUnwindSafe(|| scenario.dies_at(place, point)));
-        free.lock().unwrap().push(place);
-        if let Err(panic) = played {
-            resume_unwind(panic);
-        }
-    });
+    in_parallel(
+        places.len(),
+        &chosen(&points),
+        |point| format!("died at '{point}'"),
+        |point| {
+            let place = free.lock().unwrap().pop().expect("as many places as threads");
+            let played = catch_unwind(AssertUnwindSafe(|| scenario.dies_at(place, point)));
+            free.lock().unwrap().push(place);
+            if let Err(panic) = played {
+                resume_unwind(panic);
+            }
+        },
+    );
 }
 
 #[test]

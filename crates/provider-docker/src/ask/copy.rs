@@ -90,7 +90,7 @@ async fn apt_config(client: &Client, container: &str) -> Result<AptConfig, ApiEr
     let mut named = Named::default();
     let request = client.get(&["containers", container, "archive"]).query("path", "/etc/apt");
     let archive = match request.bytes(CONFIG_LIMIT).await {
-        Err(error) if error.is_not_found() => return Ok(AptConfig { archive: None, named }),
+        Err(error) if error.is_no_such_path() => return Ok(AptConfig { archive: None, named }),
         archive => Bytes::from(archive?),
     };
     let mut reader = TarReader::new(BodyReader::new(

@@ -10,8 +10,6 @@ mod helper;
 mod sources;
 mod words;
 
-use std::time::Duration;
-
 use patchyard_assess::deb::apt::{answer, ask as questions, explain, pending as put_together, price};
 use patchyard_contract::{Ask, ProviderError};
 use patchyard_types::{Inventory, PackageManager, PendingPatch, Target, printable};
@@ -24,10 +22,6 @@ pub(crate) use helper::remove;
 
 use helper::Helper;
 
-/// How long the lists may take to come.
-const UPDATE: Duration = Duration::from_secs(300);
-/// How long any other question may take.
-const QUESTION: Duration = Duration::from_secs(120);
 /// The most of an answer that is kept, in bytes; `assess` refuses what is longer than this.
 const ANSWER: usize = 16 * 1024 * 1024 + 1;
 /// The most of the output of `apt-get update` that is kept.
@@ -88,7 +82,7 @@ async fn update(docker: &DockerProvider, helper: &Helper) -> Result<(), Provider
         "Acquire::IndexTargets::deb-src::Sources::DefaultEnabled=false",
     ];
     let output = helper
-        .run(&argv, UPDATE, UPDATE_WORDS)
+        .run(&argv, docker.patience, UPDATE_WORDS)
         .await
         .map_err(|error| asked(docker, "apt-get update", error))?;
     match words::update_errors(output.exit, &[output.stderr.as_slice(), b"\n", &output.stdout].concat()) {
@@ -125,7 +119,7 @@ async fn questions(
 
 async fn put(docker: &DockerProvider, helper: &Helper, argv: &[String]) -> Result<ExecOutput, ProviderError> {
     let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-    let output = helper.run(&argv, QUESTION, ANSWER).await;
+    let output = helper.run(&argv, docker.patience, ANSWER).await;
     output.map_err(|error| asked(docker, argv.first().copied().unwrap_or_default(), error))
 }
 
@@ -154,6 +148,10 @@ fn asked(docker: &DockerProvider, what: &str, error: ApiError) -> ProviderError 
         ApiError::Timeout { after, .. } => ProviderError::NoAnswer {
             reason: format!("{what} did not end within {} s", after.as_secs()),
             hint: "check that a container on the same network reaches the package repositories".to_owned(),
+        },
+        ApiError::TooLarge { limit, .. } => ProviderError::NoAnswer {
+            reason: format!("{what} printed more than {} MiB", limit / (1024 * 1024)),
+            hint: "look at the package manager in the image: a real one is not so loud".to_owned(),
         },
         error => docker.error(error),
     }

@@ -99,7 +99,7 @@ impl Client {
         let mut path = path.to_owned();
         for _ in 0..LINKS {
             let mut archive = match self.archive(container, &path).await {
-                Err(error) if error.is_not_found() => return Ok(None),
+                Err(error) if error.is_no_such_path() => return Ok(None),
                 archive => archive?,
             };
             match archive.next().await? {
@@ -127,7 +127,8 @@ impl Client {
         }
     }
 
-    /// What a path of a container is; `None` when there is none.
+    /// What a path of a container is; `None` when there is none, or no such container: an answer without
+    /// a body does not tell.
     ///
     /// # Errors
     /// When the engine's answer makes no sense.

@@ -92,7 +92,8 @@ pub struct Endpoint {
     pub from: String,
 }
 
-/// The part of the process environment that names an engine, as a value.
+/// The part of the process environment that names an engine and finds its user's configuration, as a
+/// value.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     /// Variables by name.
@@ -103,7 +104,7 @@ impl Environment {
     /// That of this process.
     #[must_use]
     pub fn of_process() -> Self {
-        const WANTED: [&str; 8] = [
+        const WANTED: [&str; 9] = [
             "DOCKER_HOST",
             "DOCKER_CONTEXT",
             "DOCKER_CONFIG",
@@ -111,6 +112,7 @@ impl Environment {
             "DOCKER_TLS_VERIFY",
             "DOCKER_TLS",
             "HOME",
+            "PATH",
             "XDG_RUNTIME_DIR",
         ];
         let vars = WANTED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));

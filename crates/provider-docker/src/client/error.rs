@@ -112,6 +112,12 @@ impl ApiError {
         matches!(self.status(), Some(404))
     }
 
+    /// 404 for a path in a container that is there; a container that is gone is another matter.
+    #[must_use]
+    pub fn is_no_such_path(&self) -> bool {
+        matches!(self, Self::Status { code: 404, message } if !message.to_lowercase().contains("no such container"))
+    }
+
     /// 304: it was so already (start of a running container, stop of a stopped one).
     #[must_use]
     pub const fn is_already_so(&self) -> bool {
@@ -179,6 +185,17 @@ mod tests {
         assert_eq!(error.to_string(), "No such container: \\u{1b}[31mx");
         assert_eq!(ApiError::from_status(500, b"").to_string(), "HTTP status 500");
         assert_eq!(ApiError::from_status(400, b"page not found\n").to_string(), "page not found");
+    }
+
+    #[test]
+    fn a_missing_path_is_not_a_missing_container() {
+        let error = |message: &str| ApiError::Status { code: 404, message: message.to_owned() };
+        assert!(error("Could not find the file /x in container web").is_no_such_path());
+        for gone in
+            ["No such container: web", "no container with name or ID \"web\" found: no such container"]
+        {
+            assert!(error(gone).is_not_found() && !error(gone).is_no_such_path(), "{gone}");
+        }
     }
 
     #[test]

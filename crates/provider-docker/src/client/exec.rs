@@ -6,6 +6,9 @@ use serde_json::json;
 
 use super::{ApiError, BodyReader, Client};
 
+/// A command that prints more than this is not waited for, in bytes.
+const FLOOD: u64 = 256 * 1024 * 1024;
+
 /// A command to run in a container: an argument vector, never a shell line.
 #[derive(Debug, Clone)]
 pub struct Exec<'a> {
@@ -19,7 +22,8 @@ pub struct Exec<'a> {
     pub workdir: Option<&'a str>,
     /// The longest it may take. The engine cannot end it then: the container has to.
     pub timeout: Duration,
-    /// How much of each output is kept, in bytes. The rest is read and thrown away.
+    /// How much of each output is kept, in bytes. The rest is read and thrown away, up to a
+    /// quarter of a gibibyte.
     pub limit: usize,
 }
 
@@ -48,7 +52,8 @@ impl Client {
     /// Runs a command in a running container.
     ///
     /// # Errors
-    /// [`ApiError::Timeout`] when it does not end in time; it may go on in the container.
+    /// [`ApiError::Timeout`] when it does not end in time, [`ApiError::TooLarge`] when it prints without
+    /// end; it may go on in the container.
     pub async fn exec(&self, container: &str, exec: &Exec<'_>) -> Result<ExecOutput, ApiError> {
         let run = async {
             let mut create = json!({
@@ -96,6 +101,7 @@ impl Client {
 pub(super) async fn demultiplex(mut body: BodyReader, limit: usize) -> Result<ExecOutput, ApiError> {
     let mut output = ExecOutput::default();
     let mut header = [0; 8];
+    let mut read = 0;
     while body.fill(&mut header).await? {
         let [stream @ 0..=3, 0, 0, 0, length @ ..] = header else {
             return Err(ApiError::protocol("an output frame without its header"));
@@ -106,6 +112,10 @@ pub(super) async fn demultiplex(mut body: BodyReader, limit: usize) -> Result<Ex
                 return Err(ApiError::Lost { reason: "the output ends in the middle of a frame".to_owned() });
             };
             left -= chunk.len();
+            read += chunk.len() as u64;
+            if read > FLOOD {
+                return Err(ApiError::too_large("the output", FLOOD));
+            }
             let kept = if stream == 2 { &mut output.stderr } else { &mut output.stdout };
             let room = limit.saturating_sub(kept.len());
             kept.extend_from_slice(&chunk[..chunk.len().min(room)]);

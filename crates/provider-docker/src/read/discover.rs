@@ -1,17 +1,18 @@
 //! Finds the targets of an engine: every container that is not one of Patchyard's own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use patchyard_contract::ProviderError;
 use patchyard_types::{OsRelease, Target, TargetId};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::inventory::platform_of;
 use super::json::{list, text};
 use super::managers::Watchtower;
 use super::own;
-use super::refuse::Surroundings;
+use super::refuse::{NOT_INSPECTED, Surroundings};
 use super::target::{self, Engine, container_name};
 use crate::DockerProvider;
 use crate::client::ApiError;
@@ -19,6 +20,8 @@ use crate::names::{LABEL_BASE, LABEL_CONTROLLER, LABEL_RUN, controller8};
 
 /// How many questions an engine is asked at the same time.
 pub(super) const PARALLEL: usize = 8;
+/// How long the engine may take to tell about one container.
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// The most of an os-release file that is read, in bytes.
 const OS_RELEASE_LIMIT: u64 = 64 * 1024;
 
@@ -39,11 +42,15 @@ struct Found {
 async fn find(docker: &DockerProvider) -> Result<Found, ApiError> {
     let client = &docker.client;
     let listed = client.get(&["containers", "json"]).query("all", "1").json().await?;
-    let ids: Vec<String> = list(&listed).map(|container| text(&container["Id"]).to_owned()).collect();
-    let inspected = futures_util::stream::iter(ids).map(|id| async move {
-        match client.get(&["containers", &id, "json"]).json().await {
+    let items: Vec<Value> = list(&listed).cloned().collect();
+    let inspected = futures_util::stream::iter(items).map(|item| async move {
+        let id = text(&item["Id"]);
+        match client.get(&["containers", id, "json"]).timeout(INSPECT_TIMEOUT).json().await {
             // Gone between the list and the question.
             Err(error) if error.is_not_found() => Ok(None),
+            // The engine keeps a container locked while somebody copies from it or commits it: one
+            // that is stuck must not hide all others.
+            Err(ApiError::Timeout { .. }) => Ok(Some(from_list(&item))),
             document => document.map(Some),
         }
     });
@@ -59,6 +66,17 @@ async fn find(docker: &DockerProvider) -> Result<Found, ApiError> {
     images.extend(inspect_images(docker, bases).await?);
     let os = os_releases(docker, &containers).await?;
     Ok(Found { containers, images, os })
+}
+
+/// As much of an inspect document as the list has.
+fn from_list(item: &Value) -> Value {
+    let networks = &item["NetworkSettings"]["Networks"];
+    json!({
+        "Id": item["Id"], "Name": item["Names"][0], "Image": item["ImageID"], "Mounts": item["Mounts"],
+        "Config": {"Image": item["Image"], "Labels": item["Labels"]},
+        "State": {"Status": item["State"]}, "NetworkSettings": {"Networks": networks},
+        NOT_INSPECTED: true,
+    })
 }
 
 async fn inspect_images(
@@ -82,7 +100,7 @@ async fn os_releases(
 ) -> Result<BTreeMap<String, Option<OsRelease>>, ApiError> {
     let mut of_image = BTreeMap::new();
     for container in containers {
-        if !own::is_own_name(container_name(container)) {
+        if !own::is_own_name(container_name(container)) && container[NOT_INSPECTED].is_null() {
             of_image.entry(text(&container["Image"]).to_owned()).or_insert(text(&container["Id"]).to_owned());
         }
     }

@@ -115,7 +115,7 @@ async fn dpkg(docker: &DockerProvider, container: &str) -> Result<Option<Vec<Ins
         }
     }
     let mut archive = match docker.client.archive(container, STATUS_D).await {
-        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) if error.is_no_such_path() => return Ok(None),
         archive => archive?,
     };
     let mut reader = StatusReader::new(Layout::StatusD);
@@ -152,7 +152,7 @@ async fn apt_inputs(docker: &DockerProvider, container: &str) -> Result<Vec<(Str
 async fn apt_config(docker: &DockerProvider, container: &str) -> Result<Vec<(String, Digest)>, ApiError> {
     let mut inputs = Vec::new();
     let mut archive = match docker.client.archive(container, APT).await {
-        Err(error) if error.is_not_found() => return Ok(inputs),
+        Err(error) if error.is_no_such_path() => return Ok(inputs),
         archive => archive?,
     };
     let mut left = CONFIG_LIMIT;

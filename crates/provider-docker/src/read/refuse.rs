@@ -9,6 +9,9 @@ use serde_json::Value;
 use super::json::{list, text};
 use crate::client::EngineKind;
 
+/// Mark of a document that is put together from the engine's list: it would not tell more in time.
+pub(super) const NOT_INSPECTED: &str = "io.patchyard.not-inspected";
+
 /// What is known of the surroundings of a container.
 pub(super) struct Surroundings<'a> {
     pub kind: EngineKind,
@@ -35,6 +38,13 @@ pub(super) fn refusals(inspect: &Value, around: &Surroundings<'_>) -> Vec<Refusa
 
     if around.own_container.is_some_and(|own| own.len() >= 12 && text(&inspect["Id"]).starts_with(own)) {
         refuse("own_container", "Patchyard runs in this container and does not swap itself: pull its new image and recreate it by hand".to_owned());
+    }
+    if !inspect[NOT_INSPECTED].is_null() {
+        refuse(
+            "not_inspected",
+            "the engine does not answer for it: somebody may be copying from it or committing it, or it is stuck"
+                .to_owned(),
+        );
     }
     if around.kind == EngineKind::Podman {
         refuse("podman", "patching containers on Podman is not in this release: it is shown only".to_owned());

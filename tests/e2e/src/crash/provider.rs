@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use patchyard_contract::{Ask, Call, Leftover, Provider, ProviderError};
 use patchyard_types::{
-    Direction, HostId, ImageUpdate, Inventory, Observation, PackageChange, PendingPatch, Probe, Record, RunId,
-    Snapshot, Step, StepError, Subject, SwapStep, TagMove, Target,
+    Direction, HostId, ImageUpdate, Inventory, Observation, PackageChange, PendingPatch, Probe, Record,
+    RunId, Snapshot, Step, StepError, Subject, SwapStep, TagMove, Target,
 };
 
 use super::{Points, store};

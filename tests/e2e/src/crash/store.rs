@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use patchyard_contract::{Append, AuditHead, AuditReport, LockGuard, Store, StoreError};
 use patchyard_types::{
-    Direction, Event, EventBody, LedgerEvent, Plan, PlanDigest, RolloutEvent, RolloutId, RunEvent, Step, Stream,
+    Direction, Event, EventBody, LedgerEvent, Plan, PlanDigest, RolloutEvent, RolloutId, RunEvent, Step,
+    Stream,
 };
 
 use super::Points;
@@ -50,7 +51,8 @@ fn run(event: &RunEvent) -> Option<(String, String)> {
             let what = step(*this, *direction);
             (format!("decided {what}"), format!("intent {what}"))
         }
-        RunEvent::Succeeded { step: this, direction, .. } | RunEvent::Failed { step: this, direction, .. } => {
+        RunEvent::Succeeded { step: this, direction, .. }
+        | RunEvent::Failed { step: this, direction, .. } => {
             let what = step(*this, *direction);
             (format!("effect {what}"), format!("outcome {what}"))
         }
@@ -58,7 +60,10 @@ fn run(event: &RunEvent) -> Option<(String, String)> {
         RunEvent::Ended { .. } => around("end"),
         RunEvent::AttentionNeeded { .. } => around("attention"),
         // What only a second driver writes, or a person.
-        RunEvent::Lost { .. } | RunEvent::Probed { .. } | RunEvent::AbortRequested | RunEvent::Resolved { .. } => {
+        RunEvent::Lost { .. }
+        | RunEvent::Probed { .. }
+        | RunEvent::AbortRequested
+        | RunEvent::Resolved { .. } => {
             return None;
         }
     })

@@ -1,0 +1,195 @@
+//! What is pending, asked in throw-away containers, and packages fetched from there.
+
+use std::time::Duration;
+
+use patchyard_contract::{Ask, PackageCache, Provider, ProviderError};
+use patchyard_types::{PackageChange, PendingPatch, PendingStatus, Target};
+use serde_json::json;
+
+use crate::support::{Yard, yard};
+
+async fn pending(yard: &Yard, target: &Target) -> Result<Vec<PendingPatch>, ProviderError> {
+    let inventory = yard.docker.inventory(target).await.unwrap();
+    yard.docker.pending(target, &inventory, Ask::default()).await
+}
+
+async fn pending_on(image: &str) -> Result<Vec<PendingPatch>, ProviderError> {
+    let yard = yard().await;
+    let container = yard.container(image, json!({})).await;
+    let answer = pending(&yard, &yard.target(&container).await).await;
+    assert_eq!(yard.helpers().await, [""; 0], "nothing is left behind");
+    answer
+}
+
+fn change(patch: &PendingPatch) -> PackageChange {
+    PackageChange {
+        name: patch.package.clone(),
+        arch: patch.arch.clone(),
+        from: patch.installed.clone(),
+        to: Some(patch.candidate.clone()),
+        sha256: patch.sha256,
+        security: patch.security,
+        size: patch.size,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_version_is_found_with_its_hash_and_fetched_once() {
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/web-good:1", json!({})).await;
+    let target = yard.target(&container).await;
+    let patches = pending(&yard, &target).await.unwrap();
+    let [patch] = patches.as_slice() else { panic!("{patches:?}") };
+    assert_eq!(
+        (patch.package.as_str(), patch.installed.as_deref(), patch.candidate.as_str()),
+        ("lab-web", Some("1.0"), "1.1")
+    );
+    assert_eq!(patch.status, PendingStatus::Available);
+    let sha256 = patch.sha256.expect("a hash from the signed index");
+
+    yard.docker.fetch(&target, &[change(patch)]).await.unwrap();
+    let file = yard.cache.find(&sha256).expect("the cache has it");
+    assert_eq!(std::fs::metadata(file).unwrap().len(), patch.size);
+    // The engine is not needed a second time: the cache has it.
+    drop(container);
+    yard.docker.fetch(&target, &[change(patch)]).await.unwrap();
+    assert_eq!(yard.helpers().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_nobody_offers_is_not_fetched() {
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/web-good:1", json!({})).await;
+    let target = yard.target(&container).await;
+    let mut wanted = change(&pending(&yard, &target).await.unwrap()[0]);
+    wanted.to = Some("9.9".to_owned());
+    wanted.sha256 = Some(patchyard_types::Digest::of_bytes(b"9.9"));
+    let Err(ProviderError::NoAnswer { reason, .. }) = yard.docker.fetch(&target, &[wanted]).await else {
+        panic!("fetched")
+    };
+    assert!(reason.contains("9.9"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_not_those_of_the_plan_are_not_kept() {
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/web-good:1", json!({})).await;
+    let target = yard.target(&container).await;
+    let mut wanted = change(&pending(&yard, &target).await.unwrap()[0]);
+    let other = patchyard_types::Digest::of_bytes(b"other");
+    wanted.sha256 = Some(other);
+    let Err(ProviderError::NoAnswer { reason, .. }) = yard.docker.fetch(&target, &[wanted]).await else {
+        panic!("kept")
+    };
+    assert!(reason.contains("SHA-256"), "{reason}");
+    assert_eq!(yard.cache.find(&other), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_updates_of_the_distribution_are_found() {
+    let patches = pending_on("patchyard-lab/base:1").await.unwrap();
+    assert!(
+        patches.iter().any(|patch| patch.security && patch.sha256.is_some() && patch.size > 0),
+        "{patches:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_asked_says_why_in_apts_words() {
+    for (image, words) in
+        [("patchyard-lab/web-unreachable:1", "onnect"), ("patchyard-lab/web-unsigned:1", "not signed")]
+    {
+        let answer = pending_on(image).await;
+        let Err(ProviderError::NoAnswer { reason, hint }) = answer else { panic!("{image}: {answer:?}") };
+        assert!(reason.contains(words) && !hint.is_empty(), "{image}: {reason}; {hint}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_with_a_wrong_hash_is_not_fetched() {
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/web-wrong-hash:1", json!({})).await;
+    let target = yard.target(&container).await;
+    let patches = pending(&yard, &target).await.unwrap();
+    let refused = yard.docker.fetch(&target, &[change(&patches[0])]).await;
+    assert!(matches!(refused, Err(ProviderError::NoAnswer { .. })), "{refused:?}");
+    assert_eq!(yard.helpers().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_in_the_image_and_one_in_the_container_alone_both_count() {
+    let held = pending_on("patchyard-lab/web-held:1").await.unwrap();
+    assert_eq!(held.iter().map(|patch| patch.status).collect::<Vec<_>>(), [PendingStatus::Held]);
+
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/web-good:1", json!({})).await;
+    yard.run(&container, &["apt-mark", "hold", "lab-web"]).await;
+    let held = pending(&yard, &yard.target(&container).await).await.unwrap();
+    assert_eq!(held.iter().map(|patch| patch.status).collect::<Vec<_>>(), [PendingStatus::Held]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_targets_own_sources_are_asked_not_the_images() {
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/web-good:1", json!({})).await;
+    yard.run(&container, &["rm", "/etc/apt/sources.list"]).await;
+    assert_eq!(pending(&yard, &yard.target(&container).await).await.unwrap(), []);
+
+    // A repository in a folder that only this container has, its key in another place.
+    let script = "cp -r /repo /srv/repo && mkdir /srv/keys && mv /usr/share/keyrings/lab.gpg /srv/keys/ && \
+        echo 'deb [signed-by=/srv/keys/lab.gpg] file:/srv/repo lab main' > /etc/apt/sources.list.d/own.list && rm -r /repo";
+    yard.run(&container, &["sh", "-c", script]).await;
+    let patches = pending(&yard, &yard.target(&container).await).await.unwrap();
+    assert_eq!(patches.iter().map(|patch| patch.candidate.as_str()).collect::<Vec<_>>(), ["1.1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_on_a_volume_is_read_where_it_is() {
+    let yard = yard().await;
+    let more = json!({"Volumes": {"/repo": {}}});
+    let container = yard.container("patchyard-lab/web-good:1", more).await;
+    let patches = pending(&yard, &yard.target(&container).await).await.unwrap();
+    assert_eq!(patches.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_of_another_user_with_the_app_as_entrypoint_is_asked_alike() {
+    let patches = pending_on("patchyard-lab/web-nonroot:1").await.unwrap();
+    assert_eq!(patches.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_manager_that_never_ends_or_never_stops_talking_is_given_up() {
+    let mut yard = yard().await;
+    yard.docker = yard.docker.with_patience(Duration::from_secs(5));
+    for image in ["patchyard-lab/hostile-hangs:1", "patchyard-lab/hostile-loud:1"] {
+        let container = yard.container(image, json!({})).await;
+        let answer = pending(&yard, &yard.target(&container).await).await;
+        let Err(ProviderError::NoAnswer { reason, .. }) = answer else { panic!("{image}: {answer:?}") };
+        assert!(!reason.contains('\x1b'), "{reason:?}");
+        assert_eq!(yard.helpers().await, [""; 0], "{image}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_is_dropped_leaves_no_helper() {
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/hostile-hangs:1", json!({})).await;
+    let target = yard.target(&container).await;
+    let inventory = yard.docker.inventory(&target).await.unwrap();
+    {
+        let asking = yard.docker.pending(&target, &inventory, Ask::default());
+        let mut asking = std::pin::pin!(asking);
+        let until_it_is_there = async {
+            while yard.helpers().await.is_empty() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            answer = &mut asking => panic!("{answer:?}"),
+            () = until_it_is_there => {}
+        }
+    }
+    yard.docker.settle().await;
+    assert_eq!(yard.helpers().await, [""; 0]);
+}

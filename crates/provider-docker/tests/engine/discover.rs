@@ -1,0 +1,115 @@
+//! Targets as they are found.
+
+use patchyard_contract::Provider;
+use patchyard_types::{MountKind, TargetState};
+use serde_json::json;
+
+use crate::support::{unique, yard};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_is_found_with_everything_about_it() {
+    let yard = yard().await;
+    let network = yard.network("net").await;
+    let container = yard
+        .container(
+            "patchyard-lab/web-good:1",
+            json!({
+                "Labels": {"io.patchyard.service": "shop", "io.patchyard.env": "prod"},
+                "HostConfig": {
+                    "NetworkMode": network.name, "Tmpfs": {"/scratch": ""}, "RestartPolicy": {"Name": "always"},
+                    "PortBindings": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]},
+                },
+                "Volumes": {"/data": {}},
+            }),
+        )
+        .await;
+    let target = yard.target(&container).await;
+    assert_eq!(target.id.as_str(), format!("docker:{}/{}", yard.docker.host(), container.name));
+    assert_eq!((target.service.as_str(), target.environment.as_deref()), ("shop", Some("prod")));
+    assert_eq!((target.state, target.networks), (TargetState::Running, vec![network.name.clone()]));
+    assert_eq!(
+        (target.image.reference.as_str(), target.image.base.as_ref()),
+        ("patchyard-lab/web-good:1", None)
+    );
+    assert!(target.image.id.starts_with("sha256:"));
+    assert!(target.os.is_some_and(|os| os.id == "debian" || os.id == "ubuntu"));
+    assert_eq!(target.ports.len(), 1);
+    assert_eq!((target.ports[0].port, target.ports[0].host_ip.as_str()), (8080, "127.0.0.1"));
+    assert!(target.ports[0].host_port > 0);
+    let mounts: Vec<_> = target.mounts.iter().map(|mount| (mount.kind, mount.destination.as_str())).collect();
+    assert_eq!(mounts, [(MountKind::Volume, "/data"), (MountKind::Tmpfs, "/scratch")]);
+    assert_eq!(target.refusals, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_digest_of_a_configuration_changes_with_it_and_only_with_it() {
+    let yard = yard().await;
+    let name = unique("config");
+    let digest = |env: &'static str| {
+        let (yard, name) = (&yard, &name);
+        async move {
+            let container = yard.named(name, "patchyard-lab/base:1", json!({"Env": [env]})).await;
+            yard.target(&container).await.config
+        }
+    };
+    let first = digest("A=1").await;
+    assert_eq!(digest("A=1").await, first);
+    assert_ne!(digest("A=2").await, first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_put_back_is_refused_by_name() {
+    let yard = yard().await;
+    let (one, two) = (yard.network("one").await, yard.network("two").await);
+    let base = "patchyard-lab/base:1";
+    let on_two = yard.container(base, json!({"HostConfig": {"NetworkMode": one.name}})).await;
+    let connect = json!({"Container": on_two.name});
+    yard.docker.client().post(&["networks", &two.name, "connect"]).json_body(&connect).done().await.unwrap();
+    let removed = yard.container(base, json!({"HostConfig": {"AutoRemove": true}})).await;
+    let host = yard.container(base, json!({})).await;
+    let guest = yard
+        .container(base, json!({"HostConfig": {"NetworkMode": format!("container:{}", host.name)}}))
+        .await;
+    let device = json!({"HostConfig": {"Devices": [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/x", "CgroupPermissions": "r"}]}});
+    let device = yard.container(base, device).await;
+    let borrower = yard.container(base, json!({"HostConfig": {"VolumesFrom": [host.name]}})).await;
+    for (container, code) in [
+        (&on_two, "several_networks"),
+        (&removed, "auto_remove"),
+        (&host, "shared_namespace"),
+        (&guest, "shared_namespace"),
+        (&device, "devices"),
+        (&borrower, "volumes_from"),
+    ] {
+        let codes: Vec<String> = yard.target(container).await.refusals.into_iter().map(|r| r.code).collect();
+        assert_eq!(codes, [code], "{}", container.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_helpers_are_never_targets_and_inherited_labels_hide_nobody() {
+    let yard = yard().await;
+    let helper = yard
+        .created(&format!("patchyard-{}-0123abcd-build", yard.controller), "patchyard-lab/base:1", json!({}))
+        .await;
+    let labels = json!({"Labels": {"io.patchyard.role": "build", "io.patchyard.controller": "somebody"}});
+    let labelled = yard.container("patchyard-lab/base:1", labels).await;
+    let found = yard.docker.discover().await.unwrap();
+    assert!(!found.iter().any(|target| target.name == helper.name));
+    assert!(found.iter().any(|target| target.name == labelled.name));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_recreation_would_lose_is_unsaved() {
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/base:1", json!({"Volumes": {"/data": {}}})).await;
+    let target = yard.target(&container).await;
+    assert_eq!(yard.docker.unsaved_paths(&target).await.unwrap(), [""; 0]);
+    let script = "mkdir -p /srv/empty /srv/full /run/secrets; touch /tmp/x /data/y /var/log/z /root/.bash_history; mkfifo /srv/pipe; \
+        echo 1 > /srv/full/file; echo 1 > /run/secrets/key; echo 1 >> /etc/bash.bashrc; rm /etc/debian_version";
+    yard.run(&container, &["sh", "-c", script]).await;
+    assert_eq!(
+        yard.docker.unsaved_paths(&target).await.unwrap(),
+        ["/etc/bash.bashrc", "/etc/debian_version", "/run/secrets/key", "/srv/full/file"]
+    );
+}

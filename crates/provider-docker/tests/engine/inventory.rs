@@ -1,0 +1,117 @@
+//! What targets have, read through the engine.
+
+use std::collections::BTreeSet;
+
+use patchyard_contract::{Provider, ProviderError};
+use patchyard_types::PackageManager;
+use serde_json::json;
+
+use crate::support::yard;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_inventory_is_what_dpkg_itself_says() {
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/base:1", json!({})).await;
+    let target = yard.target(&container).await;
+    let inventory = yard.docker.inventory(&target).await.unwrap();
+    let said =
+        yard.run(&container, &["dpkg-query", "-W", "-f", "${Package} ${Version} ${Architecture}\n"]).await;
+    let said: BTreeSet<String> = said.lines().map(str::to_owned).collect();
+    let read: BTreeSet<String> =
+        inventory.packages.iter().map(|p| format!("{} {} {}", p.name, p.version, p.arch)).collect();
+    assert_eq!(read, said);
+    assert!(read.len() > 50);
+    assert_eq!((inventory.package_manager, inventory.os), (Some(PackageManager::Apt), target.os));
+    assert!(inventory.starting.platform.starts_with("linux/"), "{}", inventory.starting.platform);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_starting_state_is_shared_until_something_that_decides_differs() {
+    let yard = yard().await;
+    let state = |container| {
+        let yard = &yard;
+        async move { yard.docker.inventory(&yard.target(container).await).await.unwrap().starting }
+    };
+    let one = yard.container("patchyard-lab/base:1", json!({})).await;
+    let other = yard.container("patchyard-lab/base:1", json!({"Env": ["A=1"]})).await;
+    let first = state(&one).await;
+    assert_eq!(state(&other).await, first);
+    yard.run(&one, &["sh", "-c", "echo 'machine x login y password z' > /etc/apt/auth.conf"]).await;
+    assert_eq!(state(&one).await, first, "credentials decide nothing");
+    yard.run(&one, &["sh", "-c", "echo '# a remark' >> /etc/apt/sources.list"]).await;
+    let changed = state(&one).await;
+    assert_ne!(changed, first);
+    yard.run(&one, &["apt-mark", "hold", "dpkg"]).await;
+    assert_ne!(state(&one).await, changed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_without_package_manager_is_read_and_not_asked() {
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/scratch-app:1", json!({})).await;
+    let target = yard.target(&container).await;
+    let inventory = yard.docker.inventory(&target).await.unwrap();
+    assert_eq!(
+        (inventory.package_manager, inventory.packages.len(), inventory.starting.packages),
+        (None, 0, None)
+    );
+    let asked = yard.docker.pending(&target, &inventory, patchyard_contract::Ask::default()).await;
+    let Err(ProviderError::NoAnswer { reason, hint }) = asked else { panic!("{asked:?}") };
+    assert_eq!((reason.as_str(), hint.as_str()), ("no package manager", "try --method image"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_container_is_read_too() {
+    let yard = yard().await;
+    let container = yard.created(&crate::support::unique("created"), "patchyard-lab/base:1", json!({})).await;
+    let inventory = yard.docker.inventory(&yard.target(&container).await).await.unwrap();
+    assert!(inventory.packages.iter().any(|package| package.name == "dpkg"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_databases_harm_nothing() {
+    let yard = yard().await;
+    for image in ["patchyard-lab/hostile-names:1", "patchyard-lab/hostile-huge:1"] {
+        let container = yard.container(image, json!({})).await;
+        let target = yard.target(&container).await;
+        match yard.docker.inventory(&target).await {
+            Ok(inventory) => {
+                for package in &inventory.packages {
+                    assert!(
+                        package.name.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)),
+                        "{image}"
+                    );
+                    assert!(package.version.chars().all(|c| c.is_ascii_graphic() && c != '$'), "{image}");
+                }
+            }
+            Err(ProviderError::NoAnswer { reason, .. }) => {
+                assert!(reason.contains("more than 100000 packages"), "{reason}")
+            }
+            Err(error) => panic!("{image}: {error}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_a_gigabyte_is_refused_with_its_reason() {
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/base:1", json!({})).await;
+    yard.run(&container, &["truncate", "-s", "1G", "/var/lib/dpkg/status"]).await;
+    let refused = yard.docker.inventory(&yard.target(&container).await).await;
+    let Err(ProviderError::NoAnswer { reason, .. }) = refused else { panic!("not refused") };
+    assert!(reason.contains("larger than 256 MiB"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_is_gone_is_said_to_be() {
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/base:1", json!({})).await;
+    let target = yard.target(&container).await;
+    drop(container);
+    for answer in [
+        yard.docker.inventory(&target).await.map(|_| ()),
+        yard.docker.unsaved_paths(&target).await.map(|_| ()),
+    ] {
+        assert!(matches!(answer, Err(ProviderError::Gone { .. })), "{answer:?}");
+    }
+}

@@ -1,0 +1,201 @@
+//! Ways to the engine, and what is said when there is none.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use patchyard_contract::{Provider, ProviderError};
+use patchyard_provider_docker::client::{Address, ApiError, Client, Endpoint, Exec, TlsFiles};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, UnixStream};
+
+use crate::support::{endpoint, yard};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engine_says_who_it_is() {
+    let yard = yard().await;
+    let info = yard.docker.client().get(&["info"]).json().await.unwrap();
+    assert_eq!(yard.docker.host().as_str(), info["ID"].as_str().unwrap());
+    assert!(yard.docker.describe().starts_with("Docker "), "{}", yard.docker.describe());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn output_comes_with_its_exit_code_and_within_limits() {
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/base:1", serde_json::json!({})).await;
+    let client = yard.docker.client();
+    let output = client
+        .exec(&container.name, &Exec::new(&["sh", "-c", "echo out; echo err >&2; exit 3"]))
+        .await
+        .unwrap();
+    assert_eq!(
+        (output.exit, output.stdout.as_slice(), output.stderr.as_slice()),
+        (3, &b"out\n"[..], &b"err\n"[..])
+    );
+
+    let loud = Exec { limit: 1000, ..Exec::new(&["head", "-c", "5000000", "/dev/zero"]) };
+    let output = client.exec(&container.name, &loud).await.unwrap();
+    assert_eq!((output.exit, output.stdout.len(), output.truncated), (0, 1000, true));
+
+    let endless = Exec { timeout: std::time::Duration::from_millis(300), ..Exec::new(&["sleep", "100"]) };
+    assert!(matches!(client.exec(&container.name, &endless).await, Err(ApiError::Timeout { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_socket_and_a_closed_one_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &Path| Endpoint { address: Address::Unix(path.to_owned()), from: "--host".to_owned() };
+    let reason = |error: ApiError| error.to_string();
+    let missing = Client::connect(at(&folder.path().join("none.sock"))).await.map(|_| ()).unwrap_err();
+    assert!(reason(missing).contains("is dockerd running"));
+    let closed = folder.path().join("closed.sock");
+    drop(std::os::unix::net::UnixListener::bind(&closed).unwrap());
+    let closed = Client::connect(at(&closed)).await.map(|_| ()).unwrap_err();
+    assert!(
+        matches!(closed, ApiError::Unreachable { .. }) && reason(closed).contains("the engine has stopped")
+    );
+}
+
+/// A folder with a CA, a certificate for 127.0.0.1 and one for a client.
+fn certificates(folder: &Path) {
+    let openssl = |argv: &[&str]| {
+        let output = Command::new("openssl").args(argv).current_dir(folder).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    openssl(
+        &[
+            &["req", "-x509", "-days", "2", "-subj", "/CN=ca", "-keyout", "ca-key.pem", "-out", "ca.pem"][..],
+            &key,
+        ]
+        .concat(),
+    );
+    for (name, extension) in
+        [("server", "subjectAltName=IP:127.0.0.1"), ("client", "extendedKeyUsage=clientAuth")]
+    {
+        let (key_file, request, certificate) =
+            (format!("{name}-key.pem"), format!("{name}.csr"), format!("{name}-cert.pem"));
+        openssl(
+            &[&["req", "-new", "-subj", "/CN=test", "-keyout", &key_file, "-out", &request][..], &key]
+                .concat(),
+        );
+        std::fs::write(folder.join("ext"), extension).unwrap();
+        openssl(&[
+            "x509",
+            "-req",
+            "-days",
+            "2",
+            "-in",
+            &request,
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca-key.pem",
+            "-CAcreateserial",
+            "-extfile",
+            "ext",
+            "-out",
+            &certificate,
+        ]);
+    }
+    std::fs::rename(folder.join("client-cert.pem"), folder.join("cert.pem")).unwrap();
+    std::fs::rename(folder.join("client-key.pem"), folder.join("key.pem")).unwrap();
+}
+
+/// The engine's socket behind TLS, as dockerd itself would offer it with --tlsverify.
+async fn engine_behind_tls(folder: &Path) -> u16 {
+    let Address::Unix(socket) = endpoint().address else { panic!("this test wants an engine on a socket") };
+    let read = |name: &str| {
+        CertificateDer::pem_file_iter(folder.join(name)).unwrap().collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(read("ca.pem").remove(0)).unwrap();
+    let clients =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(clients)
+        .with_single_cert(
+            read("server-cert.pem"),
+            PrivateKeyDer::from_pem_file(folder.join("server-key.pem")).unwrap(),
+        )
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, socket) = (acceptor.clone(), socket.clone());
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut engine = UnixStream::connect(socket).await.unwrap();
+                drop(tokio::io::copy_bidirectional(&mut stream, &mut engine).await);
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_with_the_named_certificates_and_refused_without() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let port = engine_behind_tls(folder.path()).await;
+    let connect = |files: TlsFiles| {
+        let address = Address::Tcp { host: "127.0.0.1".to_owned(), port, tls: Some(files) };
+        Client::connect(Endpoint { address, from: "--host".to_owned() })
+    };
+    let ca = Some(folder.path().join("ca.pem"));
+    let own = Some((folder.path().join("cert.pem"), folder.path().join("key.pem")));
+    let good = connect(TlsFiles { ca: ca.clone(), client: own.clone() }).await.unwrap();
+    assert!(good.get(&["info"]).json().await.unwrap()["ID"].is_string());
+    for (what, files) in [
+        ("no certificate of ours", TlsFiles { ca, client: None }),
+        ("a CA that is not known", TlsFiles { ca: None, client: own }),
+    ] {
+        let error = connect(files).await.map(|_| ()).unwrap_err();
+        assert!(matches!(error, ApiError::NotPermitted { .. }), "{what}: {error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_http_to_a_tls_port_is_an_error_not_a_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let port = engine_behind_tls(folder.path()).await;
+    let address = Address::Tcp { host: "127.0.0.1".to_owned(), port, tls: None };
+    assert!(Client::connect(Endpoint { address, from: String::new() }).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_cannot_connect_names_the_host_as_it_was_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    // Nobody may use it; root may all the same, so an engine that closes at once stands in for it there.
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).unwrap();
+    let closing = std::thread::spawn(move || drop(listener.accept()));
+    let endpoint = Endpoint { address: Address::Unix(socket.clone()), from: "--host".to_owned() };
+    let cache = Arc::new(patchyard_cache::FileCache::open(&folder.path().join("cache")).unwrap());
+    let options = patchyard_provider_docker::Options {
+        controller: "test".to_owned(),
+        key: [0; 32],
+        cache,
+        state_dir: folder.path().to_owned(),
+        name: Some("web01".to_owned()),
+    };
+    let error =
+        patchyard_provider_docker::DockerProvider::connect(endpoint, options).await.map(|_| ()).unwrap_err();
+    assert!(
+        matches!(&error, ProviderError::Unreachable { host, .. } | ProviderError::Denied { host, .. } if host == "web01"),
+        "{error:?}"
+    );
+    drop(UnixStream::connect(&socket).await);
+    closing.join().unwrap();
+}
