@@ -30,19 +30,42 @@ need_packages() {
   for pair in "$@"; do
     command -v "${pair%%=*}" >/dev/null 2>&1 || missing+=("${pair#*=}")
   done
-  [ ${#missing[@]} -gt 0 ] || return 0
+  [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+}
+
+install_packages() { # PACKAGE...
   need_root
-  say "installing ${missing[*]}"
+  say "installing $*"
+  local log
+  log=$(mktemp)
   # Without lists apt knows no package; lists that are merely old are tried first.
-  if ! apt_quiet install --no-install-recommends -y "${missing[@]}"; then
-    apt_quiet update
-    apt_quiet install --no-install-recommends -y "${missing[@]}"
+  if ! apt_quiet install --no-install-recommends -y "$@" >"$log" 2>&1 &&
+    ! { apt_quiet update && apt_quiet install --no-install-recommends -y "$@"; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    die "cannot install $*; apt's log is $log"
   fi
+  rm -f "$log"
 }
 
 # Another apt may be at work on the same machine: wait for its lock instead of failing.
 apt_quiet() {
   DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2
+}
+
+# Puts cargo on the PATH, or says what is missing. No script installs a Rust toolchain: which one, and how, is its owner's to decide.
+need_rust() { # [CARGO-SUBCOMMAND...]
+  local wanted found='' component
+  export PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin # rustup puts it there, and only a login shell knows
+  wanted=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$LAB_DIR/../Cargo.toml")
+  if cargo --version >/dev/null 2>&1; then found=$(rustc --version 2>/dev/null | cut -d' ' -f2); fi
+  if [ -z "$found" ] || [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]; then
+    die "Rust $wanted or newer is needed, ${found:-no cargo} was found. Install it with rustup (https://rustup.rs), then run this again."
+  fi
+  for component; do
+    cargo "$component" --version >/dev/null 2>&1 || die "cargo $component is missing: rustup component add ${component/fmt/rustfmt}"
+  done
+  need_packages cc=gcc ld=binutils # some crates bring C sources
+  [ -e /usr/include/stdio.h ] || install_packages libc6-dev
 }
 
 # Debian's own client comes first: a much newer one refuses some flags on an older engine.

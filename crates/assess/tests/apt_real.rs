@@ -70,6 +70,8 @@ impl System {
         fs::write(root.join("repo/Packages"), packages).unwrap();
         let at = root.display();
         fs::write(root.join("sources.list"), format!("deb [trusted=yes] file:{at}/repo ./\n")).unwrap();
+        // apt takes every phased update in a chroot, where tests may run too: told never to, it behaves
+        // as on a machine whose turn has not come.
         fs::write(
             root.join("apt.conf"),
             format!(
@@ -78,6 +80,7 @@ impl System {
                  Dir::State::status \"{at}/status\";\nDir::Cache \"cache\";\nDir::Etc \"{at}/etc\";\n\
                  Dir::Etc::sourcelist \"{at}/sources.list\";\nAPT::Sandbox::User \"root\";\n\
                  Debug::NoLocking \"1\";\nAPT::Get::Phase-Policy \"1\";\n\
+                 APT::Get::Never-Include-Phased-Updates \"1\";\n\
                  APT::Machine-ID \"0123456789abcdef0123456789abcdef\";\n"
             ),
         )

@@ -54,10 +54,7 @@ pub fn before(first: &Observation, second: &Observation) -> Before {
             // Connected UDP sockets and ephemeral ports come and go.
             .filter(|socket| socket.protocol == Protocol::Tcp || socket.port < EPHEMERAL)
             .collect(),
-        processes: match (&first.processes, &second.processes) {
-            (Some(a), Some(b)) => a.keys().filter(|name| b.contains_key(*name)).cloned().collect(),
-            _ => Default::default(),
-        },
+        processes: first.lasting.intersection(&second.lasting).cloned().collect(),
         http: first
             .http
             .iter()
@@ -302,7 +299,8 @@ mod tests {
             health: Health::None,
             health_within: None,
             listening: Some(BTreeSet::from([Socket { protocol: Protocol::Tcp, port: 25, loopback: false }])),
-            processes: Some([("master".to_owned(), 1)].into()),
+            processes: Some([("master".to_owned(), 1), ("sleep".to_owned(), 1)].into()),
+            lasting: ["master".to_owned()].into(),
             http: [(80, HttpAnswer::Status { status: 200, took: Millis(10) })].into(),
             checks: BTreeMap::new(),
         }

@@ -1,10 +1,10 @@
 //! The planner: turns targets and what is pending on them into one immutable plan.
 //!
 //! All thinking happens here, once, and without input or output: the same request gives the same
-//! plan, in whatever order its parts arrive. Each file decides one thing: [`judge`] what becomes of
-//! a target, [`quarantine`] what failed before, [`order`] who comes after whom, [`waves`] who goes
-//! with whom, [`tags`] which tags follow, [`losses`] what a way back does not bring back.
-//! [`lint`] checks a finished plan, also one that came from somewhere else.
+//! plan, in whatever order its parts arrive. Each file decides one thing: `judge` what becomes of a
+//! target, `quarantine` what failed before, `order` who comes after whom, `waves` who goes with whom,
+//! `tags` which tags follow, `losses` what a way back does not bring back. [`lint()`] checks a
+//! finished plan, also one that came from somewhere else.
 
 mod estimate;
 mod glob;

@@ -5,14 +5,23 @@
 
 mod ask;
 pub mod client;
+mod gc;
+mod layer;
 pub mod names;
 mod observe;
+mod prepare;
 mod provider;
+mod pull;
 mod read;
 mod registry;
+mod room;
+mod snapshot;
 mod spec;
 mod swap;
+mod tags;
 mod unsaved;
+
+pub use spec::normalise;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -10,7 +10,7 @@ use patchyard_types::{
 };
 
 use crate::client::EngineKind;
-use crate::{DockerProvider, ask, observe, read, registry, swap};
+use crate::{DockerProvider, ask, gc, observe, read, registry, snapshot, swap, tags};
 
 #[async_trait]
 impl Provider for DockerProvider {
@@ -75,15 +75,15 @@ impl Provider for DockerProvider {
     }
 
     async fn move_tag(&self, tag: &TagMove, image: &str) -> Result<Option<String>, ProviderError> {
-        swap::move_tag(self, tag, image).await
+        tags::move_tag(self, tag, image).await
     }
 
     async fn export_image(&self, image: &str, to: &Path) -> Result<(), ProviderError> {
-        swap::export_image(self, image, to).await
+        tags::export_image(self, image, to).await
     }
 
     async fn remove_snapshot(&self, snapshot: &Snapshot) -> Result<(), ProviderError> {
-        swap::remove_snapshot(self, snapshot).await
+        snapshot::remove(self, snapshot).await
     }
 
     async fn leftovers(
@@ -91,10 +91,10 @@ impl Provider for DockerProvider {
         unfinished: &[RunId],
         kept: &[Snapshot],
     ) -> Result<Vec<Leftover>, ProviderError> {
-        swap::leftovers(self, unfinished, kept).await
+        gc::leftovers(self, unfinished, kept).await
     }
 
     async fn collect(&self, leftover: &Leftover) -> Result<(), ProviderError> {
-        swap::collect(self, leftover).await
+        gc::collect(self, leftover).await
     }
 }

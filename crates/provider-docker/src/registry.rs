@@ -158,7 +158,12 @@ fn of_auths(entry: &Value) -> Option<Value> {
 }
 
 /// Docker's protocol for credential helpers: the registry on its standard input, JSON on its output.
-async fn ask_helper(env: &Environment, helper: &str, registry: &str, folder: &Path) -> Result<Option<Value>, ProviderError> {
+async fn ask_helper(
+    env: &Environment,
+    helper: &str,
+    registry: &str,
+    folder: &Path,
+) -> Result<Option<Value>, ProviderError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
     let broken = |what: String| ProviderError::Local {
         reason: format!(
@@ -274,7 +279,8 @@ mod tests {
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
             let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
             env.vars.insert("PATH".to_owned(), path);
-            let header = auth_header(&env, &Reference::parse("reg.example/app").unwrap()).await.unwrap().unwrap();
+            let header =
+                auth_header(&env, &Reference::parse("reg.example/app").unwrap()).await.unwrap().unwrap();
             let found: Value = serde_json::from_slice(&URL_SAFE.decode(header).unwrap()).unwrap();
             assert_eq!(found["identitytoken"], "get reg.example", "{config}");
             std::fs::remove_dir_all(folder).unwrap();

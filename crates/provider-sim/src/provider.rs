@@ -489,6 +489,7 @@ fn observation(object: &SimObject, now: Timestamp) -> Observation {
         health_within: None,
         listening: Some(if alive { serving } else { BTreeSet::new() }),
         processes: Some(BTreeMap::from([("web".to_owned(), 1)])),
+        lasting: BTreeSet::from(["web".to_owned()]),
         http: BTreeMap::from([(8080, HttpAnswer::Status { status, took: Millis(5) })]),
         checks: BTreeMap::new(),
     }

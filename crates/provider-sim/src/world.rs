@@ -282,6 +282,17 @@ impl World {
         }
     }
 
+    /// Nobody may be left down while nobody works on it; who is, is noted as a violation.
+    pub fn note_who_is_down(&mut self) {
+        let down = self.targets.values().filter(|target| {
+            !target.interfered
+                && !self.objects.values().any(|o| o.started.is_some() && self.is_of(o, &target.name))
+        });
+        let notes: Vec<String> =
+            down.map(|target| format!("{} was left down by a pause", target.name)).collect();
+        self.violations.extend(notes);
+    }
+
     /// Two containers of one target must never run beside each other: two databases on one volume.
     fn check_one_at_a_time(&mut self, started: &str) {
         let Some(me) = self.objects.get(started) else { return };

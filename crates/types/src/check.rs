@@ -118,6 +118,9 @@ pub struct Observation {
     pub listening: Option<BTreeSet<Socket>>,
     /// Names of running programs and how many of each.
     pub processes: Option<BTreeMap<String, u32>>,
+    /// Those of them that have run for long enough to be expected to go on: what comes and goes, like
+    /// a shell's `sleep`, is not among them.
+    pub lasting: BTreeSet<String>,
     /// What each published TCP port answers, by its port inside the target.
     #[serde(with = "by_port")]
     pub http: BTreeMap<u16, HttpAnswer>,

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Direction, Failure, PlanDigest, Probe, Quarantine, QuarantineId, Record, RolloutId, RunId,
-    SnapshotId, Step, TargetId,
+    Digest, Direction, Failure, HostId, PlanDigest, Probe, Quarantine, QuarantineId, Record, RolloutId,
+    RunId, SnapshotId, Step, TargetId,
 };
 
 /// Version of the bodies that this build writes.
@@ -297,6 +297,17 @@ pub enum LedgerEvent {
         snapshot: SnapshotId,
         /// Why: `retention`, `rolled back`, or a person's words.
         reason: String,
+    },
+    /// An object that nothing needed any more was removed from its host.
+    Collected {
+        /// Where it was.
+        host: HostId,
+        /// `container`, `image`, `tag`, `volume`, `file`.
+        kind: String,
+        /// Its name or id.
+        name: String,
+        /// Who asked.
+        by: Actor,
     },
     /// A plan was stored.
     Planned {

@@ -187,6 +187,7 @@ impl Scenario {
                     }
                     Some(Ok(DriveEnd::Ended(_))) => return controllers,
                     Some(Ok(DriveEnd::Paused)) => {
+                        self.world().note_who_is_down();
                         self.clock.sleep(Duration::from_secs(60)).await;
                         let _ = immortal.request(rollout, Request::Resume, me.clone(), "a test").await;
                     }

@@ -17,6 +17,7 @@ use crate::DockerProvider;
 
 pub(crate) use discover::discover;
 pub(crate) use inventory::{inventory, without_credentials};
+pub(crate) use target::config_digest;
 
 pub(crate) async fn unsaved_paths(
     docker: &DockerProvider,

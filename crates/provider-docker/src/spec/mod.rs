@@ -10,7 +10,7 @@ mod three_way;
 
 pub use compare::{Difference, compare};
 pub use normalise::{is_anonymous, normalise, short_id};
-pub use request::{CreateRequest, Inputs, Network, create_request};
+pub use request::{CreateRequest, Inputs, create_request};
 
 use serde_json::{Map, Value};
 

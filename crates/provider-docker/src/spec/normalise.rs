@@ -212,6 +212,7 @@ mod tests {
     const ID: &str = "9aa4c193d86890b7f6dbcdd678321ceb69703465863b052e7d72163a922e5541";
     const ANONYMOUS: &str = "8bb96f30fc139ebc9c150338d638a4f4edd78186404fa503e5607fcf90cd27fb";
 
+    #[allow(clippy::needless_pass_by_value, reason = "the rows of a table are moved in")]
     fn document(config: Value, host: Value) -> Value {
         json!({"Id": ID, "Config": config, "HostConfig": host, "Mounts": [], "NetworkSettings": {"Networks": {}}})
     }

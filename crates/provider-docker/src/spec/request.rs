@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::three_way::own_config;
 use super::{insert, is_empty, list, object, short_id};
-use crate::names::LABEL_COMPOSE_IMAGE;
+use crate::names::{LABEL_COMPOSE_IMAGE, OWN_LABELS};
 
 /// What a create request is made from.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,21 @@ pub struct CreateRequest {
     pub body: Value,
     /// Networks to attach it to before it is started: a create call takes only one.
     pub networks: Vec<Network>,
+}
+
+impl CreateRequest {
+    /// The same container again, from another reference and with these labels of ours instead of
+    /// those it had.
+    #[must_use]
+    pub fn again(&self, name: &str, reference: &str, labels: &BTreeMap<String, String>) -> Self {
+        let mut body = self.body.clone();
+        body["Image"] = json!(reference);
+        let mut all = body["Labels"].as_object().cloned().unwrap_or_default();
+        all.retain(|name, _| !OWN_LABELS.contains(&name.as_str()));
+        all.extend(labels.iter().map(|(name, value)| (name.clone(), json!(value))));
+        body["Labels"] = Value::Object(all);
+        Self { name: name.to_owned(), body, networks: self.networks.clone() }
+    }
 }
 
 /// A network to attach a container to.

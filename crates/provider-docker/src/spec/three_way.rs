@@ -127,6 +127,7 @@ fn merged_healthcheck(own: &Value, image: &Value) -> Value {
 mod tests {
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "the rows of a table are moved in")]
     fn own(config: Value, image: Value) -> Value {
         own_config(&config, &image, "0123456789ab", Some("machine"))
     }

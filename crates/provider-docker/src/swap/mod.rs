@@ -1,48 +1,109 @@
-//! What changes targets: the steps of a swap, tags, snapshots, what is left over.
+//! What changes targets: the steps of a swap, a file each with its effect, its undo and its probe.
+//!
+//! Every step looks before it acts, so that doing it again is no mistake; every undo tolerates that
+//! there is nothing to take back. An engine that says no is not believed on its word alone: the probe
+//! looks whether the effect has taken place all the same.
 
-use std::path::Path;
+mod container;
+mod create;
+mod hold;
+mod preflight;
+mod rename;
+mod retire;
+mod run;
+mod start;
+mod stop;
 
-use patchyard_contract::{Call, Leftover, ProviderError};
-use patchyard_types::{Failure, FailureKind, Probe, Record, RunId, Snapshot, StepError, TagMove};
+use patchyard_contract::{Call, ProviderError};
+use patchyard_types::{Direction, Probe, Record, Step, StepError, SwapStep};
 
-use crate::DockerProvider;
+use crate::client::ApiError;
+use crate::{DockerProvider, prepare, snapshot};
 
-fn missing<T>() -> Result<T, ProviderError> {
-    Err(ProviderError::Local { reason: "changing containers is not built in".to_owned() })
+pub(crate) use container::Container;
+pub(crate) use create::remove as remove_replacement;
+pub(crate) use preflight::{enough, image_size};
+use run::{GONE, judge};
+pub(crate) use run::{Run, Trouble, failed, restart_policy};
+
+/// Does a step or takes it back.
+pub(crate) async fn perform(docker: &DockerProvider, call: &Call) -> Result<Record, StepError> {
+    let run = Run::new(docker, call)?;
+    let error = match Box::pin(effect(&run)).await {
+        Ok(record) => return Ok(record),
+        Err(Trouble::Step(error)) => return Err(error),
+        Err(Trouble::Api(error)) => error,
+    };
+    let verdict = judge(&error);
+    if matches!(verdict, StepError::Unknown(_)) {
+        return Err(verdict);
+    }
+    // It said no. Did it do it all the same?
+    match Box::pin(ask(&run)).await {
+        Ok(Probe::Done { record }) => Ok(record),
+        Ok(_) => Err(verdict),
+        Err(_) => Err(StepError::Unknown(error.to_string())),
+    }
 }
 
-pub(crate) async fn perform(_: &DockerProvider, _: &Call) -> Result<Record, StepError> {
-    Err(StepError::Failed(Failure::new(FailureKind::Refused, "changing containers is not built in")))
+/// Asks the world whether a step, or its undo, has taken place.
+pub(crate) async fn probe(docker: &DockerProvider, call: &Call) -> Result<Probe, ProviderError> {
+    let run = match Run::new(docker, call) {
+        Ok(run) => run,
+        Err(error) => return Ok(Probe::CannotTell { reason: error.to_string() }),
+    };
+    Box::pin(ask(&run)).await.map_err(|error| docker.error(error))
 }
 
-pub(crate) async fn probe(_: &DockerProvider, _: &Call) -> Result<Probe, ProviderError> {
-    missing()
+async fn effect(run: &Run<'_>) -> Result<Record, Trouble> {
+    let Step::Swap(step) = run.call.step;
+    match (step, run.call.direction) {
+        (SwapStep::Prepare, Direction::Do) => prepare::perform(run).await,
+        (SwapStep::Preflight, Direction::Do) => preflight::perform(run).await,
+        (SwapStep::Create, Direction::Do) => create::perform(run).await,
+        (SwapStep::Create, Direction::Undo) => create::undo(run).await,
+        (SwapStep::Stop, Direction::Do) => stop::perform(run).await,
+        (SwapStep::Stop, Direction::Undo) => stop::undo(run).await,
+        (SwapStep::Hold, Direction::Do) => hold::perform(run).await,
+        (SwapStep::Hold, Direction::Undo) => hold::undo(run).await,
+        (SwapStep::Rename, Direction::Do) => rename::perform(run).await,
+        (SwapStep::Rename, Direction::Undo) => rename::undo(run).await,
+        (SwapStep::Start, Direction::Do) => start::perform(run).await,
+        (SwapStep::Start, Direction::Undo) => start::undo(run).await,
+        (SwapStep::Snapshot, Direction::Do) => snapshot::perform(run).await,
+        (SwapStep::Snapshot, Direction::Undo) => snapshot::undo(run).await,
+        (SwapStep::Retire, Direction::Do) => retire::perform(run).await,
+        (SwapStep::Verify, _)
+        | (SwapStep::Prepare | SwapStep::Preflight | SwapStep::Retire, Direction::Undo) => {
+            Err(Trouble::Step(StepError::Unknown(format!("never asked of a provider: {step}"))))
+        }
+    }
 }
 
-pub(crate) async fn move_tag(
-    _: &DockerProvider,
-    _: &TagMove,
-    _: &str,
-) -> Result<Option<String>, ProviderError> {
-    missing()
+async fn ask(run: &Run<'_>) -> Result<Probe, ApiError> {
+    let Step::Swap(step) = run.call.step;
+    let undone = run.call.direction == Direction::Undo;
+    match step {
+        SwapStep::Prepare => prepare::probe(run).await,
+        SwapStep::Create => create::probe(run, undone).await,
+        SwapStep::Stop => stop::probe(run, undone).await,
+        SwapStep::Hold => hold::probe(run, undone).await,
+        SwapStep::Rename => rename::probe(run, undone).await,
+        SwapStep::Start => start::probe(run, undone).await,
+        SwapStep::Snapshot => snapshot::probe(run, undone).await,
+        SwapStep::Retire => retire::probe(run).await,
+        // They only look: doing them again is right.
+        SwapStep::Preflight | SwapStep::Verify => Ok(Probe::NotDone),
+    }
 }
 
-pub(crate) async fn export_image(_: &DockerProvider, _: &str, _: &Path) -> Result<(), ProviderError> {
-    missing()
+/// A probe's answer for a step that leaves nothing on record.
+pub(crate) fn done_if(done: bool) -> Probe {
+    if done { Probe::Done { record: Record::Nothing } } else { Probe::NotDone }
 }
 
-pub(crate) async fn remove_snapshot(_: &DockerProvider, _: &Snapshot) -> Result<(), ProviderError> {
-    missing()
-}
-
-pub(crate) async fn leftovers(
-    _: &DockerProvider,
-    _: &[RunId],
-    _: &[Snapshot],
-) -> Result<Vec<Leftover>, ProviderError> {
-    missing()
-}
-
-pub(crate) async fn collect(_: &DockerProvider, _: &Leftover) -> Result<(), ProviderError> {
-    missing()
+/// A probe's answer when the original is gone before it may be.
+fn gone() -> Probe {
+    let failure = patchyard_types::Failure::new(patchyard_types::FailureKind::Precondition, GONE);
+    Probe::Failed { failure }
 }

@@ -82,9 +82,12 @@ async fn a_registry_that_wants_credentials_gets_those_of_the_docker_configuratio
     let container = yard.container(&reference, json!({})).await;
     let target = yard.target(&container).await;
 
-    let environment = |folder: &str| Environment { vars: [("DOCKER_CONFIG".to_owned(), folder.to_owned())].into() };
+    let environment =
+        |folder: &str| Environment { vars: [("DOCKER_CONFIG".to_owned(), folder.to_owned())].into() };
     let stranger = yard.docker.clone().with_environment(environment("/nonexistent"));
-    let Err(ProviderError::NoAnswer { hint, .. }) = stranger.newer_image(&target).await else { panic!("let in") };
+    let Err(ProviderError::NoAnswer { hint, .. }) = stranger.newer_image(&target).await else {
+        panic!("let in")
+    };
     assert!(hint.contains("docker login"), "{hint}");
     let known = yard.docker.clone().with_environment(environment(&config));
     assert_eq!(known.newer_image(&target).await.unwrap(), None);

@@ -1,0 +1,146 @@
+//! The configuration: found, read, validated. No file at all is a good configuration too.
+
+mod error;
+mod find;
+mod raw;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use patchyard_types::{Check, Millis, Settings};
+
+pub use error::ConfigError;
+pub use find::{Places, find};
+pub(crate) use validate::{default_name, is_http_path};
+
+use crate::select::Selector;
+
+/// The example in the user guide, complete and commented; a test keeps it true.
+pub const EXAMPLE: &str = include_str!("../../../../docs/patchyard.example.yaml");
+
+/// The JSON Schema of the file, for editors.
+pub const SCHEMA: &str = include_str!("../../../../docs/schemas/config.v1.json");
+
+/// Larger files are a mistake, and reading them would cost memory.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// A validated configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The file it came from; `None` when there is none and the defaults apply.
+    pub file: Option<PathBuf>,
+    /// Hosts by name. Empty: the engine that Docker's own client would talk to.
+    pub hosts: BTreeMap<String, Host>,
+    /// What applies to every target unless a label or a flag says otherwise.
+    pub defaults: Settings,
+    /// How long snapshots are kept.
+    pub retention: Retention,
+    /// Tags stay where they are instead of following their patched image.
+    pub keep_tags: bool,
+    /// Which container labels may override the defaults.
+    pub labels: LabelRights,
+    /// Named checks and the targets they are asked of.
+    pub checks: Vec<SelectedCheck>,
+    /// Registries with credentials of their own, by `host` or `host:port`.
+    pub registries: BTreeMap<String, Registry>,
+    /// Where each setting was made: its path in the file and the line.
+    pub lines: BTreeMap<String, u64>,
+}
+
+/// A host and how to reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// `unix://…`, `tcp://…` or `ssh://…`.
+    pub url: String,
+    /// Client TLS for `tcp://`.
+    pub tls: Option<Tls>,
+}
+
+/// Files for TLS to an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Certificates that are trusted.
+    pub ca: PathBuf,
+    /// The client's own certificate and key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// How long snapshots are kept: whatever satisfies either rule stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Younger ones stay.
+    pub keep_for: Millis,
+    /// So many of the newest of each target stay.
+    pub keep_last: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { keep_for: Millis::from_secs(7 * 24 * 60 * 60), keep_last: 1 }
+    }
+}
+
+/// Which container labels may override the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LabelRights {
+    /// `io.patchyard.exclude`.
+    pub exclude: bool,
+    /// `io.patchyard.service`.
+    pub service: bool,
+    /// `io.patchyard.check.http`.
+    pub check_http: bool,
+    /// `io.patchyard.verify-for`.
+    pub verify_for: bool,
+}
+
+impl Default for LabelRights {
+    fn default() -> Self {
+        Self { exclude: true, service: true, check_http: true, verify_for: true }
+    }
+}
+
+/// A check and whom it is asked of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelectedCheck {
+    /// `None`: every target.
+    pub select: Option<Selector>,
+    /// The check.
+    pub check: Check,
+}
+
+/// Credentials for a registry; without them Docker's own configuration is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registry {
+    /// User name.
+    pub username: String,
+    /// The file that holds the password: secrets never stand in the configuration itself.
+    pub password_file: PathBuf,
+}
+
+/// Reads the configuration at `path`.
+///
+/// # Errors
+/// When the file cannot be read, is no YAML, or says something this version does not know.
+pub fn read(path: &Path) -> Result<Config, ConfigError> {
+    let size = std::fs::metadata(path)
+        .map_err(|error| ConfigError::whole(path, format!("cannot be read: {error}")))?
+        .len();
+    if size > MAX_FILE {
+        return Err(ConfigError::whole(path, "is larger than 1 MiB: this cannot be a configuration"));
+    }
+    let source = std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::whole(path, format!("cannot be read: {error}")))?;
+    parse(path, &source)
+}
+
+/// Reads a configuration from its text; `path` is only for messages and relative file names.
+///
+/// # Errors
+/// As for [`read`].
+pub fn parse(path: &Path, source: &str) -> Result<Config, ConfigError> {
+    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+    let raw = serde_saphyr::from_str_with_options(source, options)
+        .map_err(|error| ConfigError::from_yaml(path, source, &error))?;
+    validate::validate(path, raw)
+}

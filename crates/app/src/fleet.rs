@@ -1,0 +1,120 @@
+//! The fleet: every host in reach and every target on them, found afresh.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use patchyard_contract::{Provider, ProviderError};
+use patchyard_types::{HostId, Target};
+
+use crate::select::Selection;
+use crate::settings::rename_services;
+use crate::{Context, Error};
+
+/// A host that answered.
+#[derive(Clone)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// What it is: `Docker 20.10 on web01`.
+    pub description: String,
+    /// How its targets are handled.
+    pub provider: Arc<dyn Provider>,
+}
+
+/// A host that did not answer.
+#[derive(Debug, Clone)]
+pub struct Unreachable {
+    /// Its name.
+    pub name: String,
+    /// Why, with what to do.
+    pub error: ProviderError,
+}
+
+/// Hosts and targets.
+pub struct Fleet {
+    /// The hosts that answered.
+    pub hosts: Vec<Host>,
+    /// The hosts that did not: what is on them is unknown, not nothing.
+    pub unreachable: Vec<Unreachable>,
+    /// Every target found, sorted by host and name.
+    pub targets: Vec<Target>,
+}
+
+impl Fleet {
+    /// The provider of a host.
+    #[must_use]
+    pub fn provider(&self, host: &HostId) -> Option<&Arc<dyn Provider>> {
+        self.hosts.iter().map(|h| &h.provider).find(|provider| provider.host() == host)
+    }
+
+    /// All providers, for an engine.
+    #[must_use]
+    pub fn providers(&self) -> Vec<Arc<dyn Provider>> {
+        self.hosts.iter().map(|host| Arc::clone(&host.provider)).collect()
+    }
+
+    /// Narrows the targets down.
+    ///
+    /// # Errors
+    /// When a name matches nothing, and no host is out of reach that might have it.
+    pub fn select(&mut self, selection: &Selection) -> Result<(), Error> {
+        let targets = std::mem::take(&mut self.targets);
+        self.targets = selection.select(targets).map_err(|error| match self.unreachable.first() {
+            Some(silent) => Error::Host(silent.error.clone()),
+            None => error.into(),
+        })?;
+        Ok(())
+    }
+}
+
+/// Reaches the hosts, without looking for targets.
+///
+/// # Errors
+/// When an address makes no sense, or no host at all answers.
+pub async fn reach(context: &Context) -> Result<Fleet, Error> {
+    let mut fleet = Fleet { hosts: Vec::new(), unreachable: Vec::new(), targets: Vec::new() };
+    let mut known = BTreeSet::new();
+    for reached in context.reach.reach().await? {
+        match reached.provider {
+            // Two routes to one machine are one host.
+            Ok(provider) => {
+                if known.insert(provider.host().clone()) {
+                    let description = provider.describe();
+                    fleet.hosts.push(Host { name: reached.name, description, provider });
+                }
+            }
+            Err(error) => fleet.unreachable.push(Unreachable { name: reached.name, error }),
+        }
+    }
+    match fleet.unreachable.first() {
+        Some(first) if fleet.hosts.is_empty() => Err(first.error.clone().into()),
+        _ => Ok(fleet),
+    }
+}
+
+/// Reaches the hosts and finds every target on them.
+///
+/// # Errors
+/// As [`reach`]; a host that fails while it is searched counts as unreachable.
+pub async fn discover(context: &Context) -> Result<Fleet, Error> {
+    let mut fleet = reach(context).await?;
+    let hosts = std::mem::take(&mut fleet.hosts);
+    let found = join_all(hosts.iter().map(|host| host.provider.discover())).await;
+    for (host, targets) in hosts.into_iter().zip(found) {
+        match targets {
+            Ok(targets) => {
+                fleet.targets.extend(targets);
+                fleet.hosts.push(host);
+            }
+            Err(error) => fleet.unreachable.push(Unreachable { name: host.name, error }),
+        }
+    }
+    match fleet.unreachable.first() {
+        Some(first) if fleet.hosts.is_empty() => return Err(first.error.clone().into()),
+        _ => {}
+    }
+    rename_services(&context.config, &mut fleet.targets);
+    fleet.targets.sort_by(|a, b| (&a.host_name, &a.name, &a.id).cmp(&(&b.host_name, &b.name, &b.id)));
+    Ok(fleet)
+}

@@ -1,0 +1,266 @@
+//! Gathering: what is installed and pending on targets, asked once per distinct starting state.
+//!
+//! Answers are remembered. One is reused while it is young enough and everything it depended on is
+//! unchanged: the key is the digest of those inputs. What could not be asked is never remembered and
+//! never counts as nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::stream::{self, StreamExt};
+use jiff::Timestamp;
+use patchyard_contract::{Ask, Note, Progress, Provider, ProviderError};
+use patchyard_types::{
+    Assessment, Digest, HostId, ImageUpdate, Inventory, Millis, NotAssessed, PendingPatch, StartingState,
+    Target, printable,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Context, Error, Fleet};
+
+/// How many package managers are asked at the same time: each is a process that downloads indices.
+const ASK_AT_ONCE: usize = 4;
+
+/// How many inventories are read at the same time: no process is started for these.
+const READ_AT_ONCE: usize = 8;
+
+/// How answers are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// The oldest answer that is good enough.
+    pub max_age: Millis,
+    /// Let the solver remove packages.
+    pub allow_remove: bool,
+    /// Ask registries for newer images, too.
+    pub images: bool,
+}
+
+/// What is known about one target.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The target.
+    pub target: Target,
+    /// What it has, or why that could not be read.
+    pub inventory: Result<Inventory, NotAssessed>,
+    /// What is pending on it.
+    pub assessment: Assessment,
+    /// A newer image behind its tag, or why that is not known; nothing when nobody asked.
+    pub image_update: Result<Option<ImageUpdate>, NotAssessed>,
+}
+
+/// Finds out what is installed and pending on every target of the fleet, in its order.
+///
+/// # Errors
+/// When the store fails. A host or target that does not answer is an answer: not assessed.
+pub async fn gather(
+    context: &Context,
+    fleet: &Fleet,
+    wanted: Wanted,
+    progress: &dyn Progress,
+) -> Result<Vec<Known>, Error> {
+    let inventories = read_inventories(context, fleet, progress).await;
+    let pending = ask_pending(context, fleet, &inventories, wanted, progress).await?;
+    let images = match wanted.images {
+        true => ask_images(context, fleet, wanted, progress).await?,
+        false => BTreeMap::new(),
+    };
+    let mut known = Vec::with_capacity(fleet.targets.len());
+    for (target, inventory) in fleet.targets.iter().zip(inventories) {
+        let assessment = match &inventory {
+            Ok(inventory) => pending
+                .get(&group_of(target, inventory))
+                .cloned()
+                .unwrap_or_else(|| not_assessed(context.clock.now(), "its host did not answer")),
+            Err(reason) => Assessment::NotAssessed(reason.clone()),
+        };
+        let image_update = images.get(&image_group_of(target)).cloned().unwrap_or(Ok(None));
+        known.push(Known { target: target.clone(), inventory, assessment, image_update });
+    }
+    Ok(known)
+}
+
+fn not_assessed(at: Timestamp, reason: &str) -> Assessment {
+    Assessment::NotAssessed(NotAssessed { at, reason: reason.to_owned(), hint: String::new() })
+}
+
+/// Translates a provider's refusal into what is shown: what came from a target is made printable.
+fn unknown(at: Timestamp, error: &ProviderError) -> NotAssessed {
+    let hint = match error {
+        ProviderError::NoAnswer { hint, .. } => printable(hint, 400),
+        _ => String::new(),
+    };
+    NotAssessed { at, reason: printable(&error.to_string(), 600), hint }
+}
+
+/// Counts what is done and tells the progress bar.
+struct Counter<'a> {
+    text: &'static str,
+    done: AtomicU64,
+    whole: u64,
+    progress: &'a dyn Progress,
+}
+
+impl<'a> Counter<'a> {
+    fn new(text: &'static str, whole: usize, progress: &'a dyn Progress) -> Self {
+        let counter = Self { text, done: AtomicU64::new(0), whole: whole as u64, progress };
+        counter.tell(0);
+        counter
+    }
+
+    fn one_more(&self) {
+        self.tell(self.done.fetch_add(1, Ordering::Relaxed) + 1);
+    }
+
+    fn tell(&self, done: u64) {
+        if self.whole > 0 {
+            self.progress.note(Note { text: self.text.to_owned(), part: Some((done, self.whole)) });
+        }
+    }
+}
+
+async fn read_inventories(
+    context: &Context,
+    fleet: &Fleet,
+    progress: &dyn Progress,
+) -> Vec<Result<Inventory, NotAssessed>> {
+    let counter = Counter::new("reading packages", fleet.targets.len(), progress);
+    let reads = fleet.targets.iter().map(|target| {
+        let counter = &counter;
+        async move {
+            let read = match fleet.provider(&target.host) {
+                Some(provider) => provider.inventory(target).await,
+                None => Err(silent(target)),
+            };
+            counter.one_more();
+            read.map_err(|error| unknown(context.clock.now(), &error))
+        }
+    });
+    stream::iter(reads.collect::<Vec<_>>()).buffered(READ_AT_ONCE).collect().await
+}
+
+fn silent(target: &Target) -> ProviderError {
+    ProviderError::Unreachable { host: target.host_name.clone(), reason: "it did not answer".into() }
+}
+
+/// Targets that share one answer about pending patches.
+type Group = (HostId, StartingState);
+
+fn group_of(target: &Target, inventory: &Inventory) -> Group {
+    (target.host.clone(), inventory.starting.clone())
+}
+
+async fn ask_pending(
+    context: &Context,
+    fleet: &Fleet,
+    inventories: &[Result<Inventory, NotAssessed>],
+    wanted: Wanted,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<Group, Assessment>, Error> {
+    let mut groups: BTreeMap<Group, (&Target, &Inventory)> = BTreeMap::new();
+    for (target, inventory) in fleet.targets.iter().zip(inventories) {
+        if let Ok(inventory) = inventory {
+            groups.entry(group_of(target, inventory)).or_insert((target, inventory));
+        }
+    }
+    let counter = Counter::new("asking package managers", groups.len(), progress);
+    let ask = Ask { allow_remove: wanted.allow_remove };
+    let asked = groups.into_iter().map(|(group, (target, inventory))| {
+        let counter = &counter;
+        async move {
+            let key = Key::new("pending", &(&group.0, &group.1, ask.allow_remove));
+            let question =
+                |provider: Arc<dyn Provider>| async move { provider.pending(target, inventory, ask).await };
+            let answer = remembered(context, fleet, target, wanted.max_age, key, question).await;
+            counter.one_more();
+            answer.map(|answer| (group, answer))
+        }
+    });
+    let answers: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffered(ASK_AT_ONCE).collect().await;
+    let mut found = BTreeMap::new();
+    for answer in answers {
+        let (group, answer): (Group, Answered<Vec<PendingPatch>>) = answer?;
+        let assessment = match answer {
+            Ok((at, pending)) => Assessment::Assessed { at, pending },
+            Err(reason) => Assessment::NotAssessed(reason),
+        };
+        found.insert(group, assessment);
+    }
+    Ok(found)
+}
+
+/// Targets that share one answer about a newer image.
+type ImageGroup = (HostId, String, Option<String>);
+
+fn image_group_of(target: &Target) -> ImageGroup {
+    (target.host.clone(), target.image.reference.clone(), target.image.digest.clone())
+}
+
+async fn ask_images(
+    context: &Context,
+    fleet: &Fleet,
+    wanted: Wanted,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<ImageGroup, Result<Option<ImageUpdate>, NotAssessed>>, Error> {
+    let mut groups: BTreeMap<ImageGroup, &Target> = BTreeMap::new();
+    for target in &fleet.targets {
+        groups.entry(image_group_of(target)).or_insert(target);
+    }
+    let counter = Counter::new("asking registries", groups.len(), progress);
+    let asked = groups.into_iter().map(|(group, target)| {
+        let counter = &counter;
+        async move {
+            let key = Key::new("image", &group);
+            let question = |provider: Arc<dyn Provider>| async move { provider.newer_image(target).await };
+            let answer = remembered(context, fleet, target, wanted.max_age, key, question).await;
+            counter.one_more();
+            answer.map(|answer| (group, answer.map(|(_, update)| update)))
+        }
+    });
+    let answers: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffered(ASK_AT_ONCE).collect().await;
+    answers.into_iter().collect()
+}
+
+/// The key of a remembered answer: what was asked, and the digest of everything it depends on.
+struct Key(String);
+
+impl Key {
+    fn new<T: Serialize>(question: &str, inputs: &T) -> Self {
+        Self(format!("{question}/1/{}", Digest::of(inputs)))
+    }
+}
+
+type Answered<T> = Result<(Timestamp, T), NotAssessed>;
+
+/// A remembered answer that is young enough, else a new one, which is then remembered.
+async fn remembered<T, F>(
+    context: &Context,
+    fleet: &Fleet,
+    target: &Target,
+    max_age: Millis,
+    key: Key,
+    question: impl FnOnce(Arc<dyn Provider>) -> F,
+) -> Result<Answered<T>, Error>
+where
+    T: Serialize + for<'de> Deserialize<'de>,
+    F: Future<Output = Result<T, ProviderError>>,
+{
+    let now = context.clock.now();
+    if max_age > Millis(0)
+        && let Some((at, text)) = context.store.recall(&key.0).await?
+        && now.duration_since(at).unsigned_abs() < max_age.as_duration()
+        // One that cannot be read was written by another version: ask again.
+        && let Ok(answer) = serde_json::from_str(&text)
+    {
+        return Ok(Ok((at, answer)));
+    }
+    let Some(provider) = fleet.provider(&target.host) else { return Ok(Err(unknown(now, &silent(target)))) };
+    match question(Arc::clone(provider)).await {
+        Ok(answer) => {
+            let text = serde_json::to_string(&answer).map_err(|error| Error::Broken(error.to_string()))?;
+            context.store.remember(&key.0, now, &text).await?;
+            Ok(Ok((now, answer)))
+        }
+        Err(error) => Ok(Err(unknown(now, &error))),
+    }
+}

@@ -1,0 +1,62 @@
+//! Patchyard's use cases, one function each; the command line (and later the server) only render
+//! what these return.
+
+mod apply;
+pub mod audit;
+mod clock;
+pub mod config;
+mod context;
+mod discover;
+pub mod doctor;
+mod drive;
+mod environment;
+mod error;
+mod explain;
+mod fleet;
+mod gather;
+pub mod gc;
+mod glob;
+mod history;
+mod hosts;
+mod live;
+mod log;
+mod nearest;
+mod open;
+mod patches;
+mod plan;
+pub mod quarantine;
+mod report;
+mod rollback;
+pub mod rollouts;
+mod scan;
+pub mod select;
+pub mod settings;
+pub mod size;
+pub mod snapshots;
+mod state;
+#[cfg(test)]
+mod testing;
+mod why;
+
+pub use apply::{Meant, begin, plan_named, what_is_meant};
+pub use clock::SystemClock;
+pub use context::{Context, Options, Reach, Reached};
+pub use discover::discover;
+pub use drive::{Asked, ask, drive, resolve, resume};
+pub use environment::Environment;
+pub use error::{Error, Kind};
+pub use explain::{Setting, explain};
+pub use fleet::{Fleet, Host, Unreachable};
+pub use gather::Known;
+pub use history::{Past, history};
+pub use live::{Live, Update};
+pub use log::{Log, open_log};
+pub use patches::PatchFilter;
+pub use patchyard_contract::{AuditHead, AuditReport, Leftover, Note, Progress, ProviderError};
+pub use patchyard_engine::{DriveEnd, Stop, Stopper, Watcher};
+pub use plan::{PlanReport, PlanRequest, plan};
+pub use report::{RolloutReport, RunReport, report};
+pub use rollback::{RollbackReport, plan_rollback};
+pub use scan::{ScanReport, ScanRequest, Scanned, scan};
+pub use state::StateDir;
+pub use why::{WhyReport, why};

@@ -1,0 +1,105 @@
+//! The log: what happened in a run, to a target, in a rollout; event by event.
+
+use std::collections::BTreeMap;
+
+use patchyard_types::{Event, RolloutId, RunId, Stream, printable};
+
+use crate::rollouts::Rollout;
+use crate::{Context, Error, glob};
+
+/// What a log is about, and how far it has been read.
+pub struct Log {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// The runs that are shown, with the names of their targets; all of a rollout, or one.
+    pub runs: BTreeMap<RunId, String>,
+    /// Earlier runs of the same target, newest first.
+    pub earlier: Vec<RunId>,
+    streams: Vec<(Stream, u64)>,
+}
+
+/// Finds what is meant: a run, a rollout, or the last run of a target.
+///
+/// # Errors
+/// When there is no such thing.
+pub async fn open_log(context: &Context, subject: &str) -> Result<Log, Error> {
+    if let Ok(run) = subject.parse::<RunId>() {
+        let rollout = Rollout::read(&*context.store, run.rollout).await?;
+        let Some((_, action)) = rollout.runs().find(|(id, _)| *id == run) else {
+            let hint = format!("patchyard status {}", run.rollout);
+            return Err(Error::input(format!("there is no run {run}"), hint));
+        };
+        return Ok(of_run(run, action.name.clone(), Vec::new()));
+    }
+    if let Ok(id) = subject.parse::<RolloutId>() {
+        let rollout = Rollout::read(&*context.store, id).await?;
+        let runs: BTreeMap<RunId, String> =
+            rollout.runs().map(|(run, action)| (run, action.name.clone())).collect();
+        let mut streams = vec![(Stream::Rollout(id), 0)];
+        streams.extend(runs.keys().map(|run| (Stream::Run(*run), 0)));
+        return Ok(Log { rollout: id, runs, earlier: Vec::new(), streams });
+    }
+    of_target(context, subject).await
+}
+
+fn of_run(run: RunId, name: String, earlier: Vec<RunId>) -> Log {
+    let streams = vec![(Stream::Run(run), 0)];
+    Log { rollout: run.rollout, runs: BTreeMap::from([(run, name)]), earlier, streams }
+}
+
+async fn of_target(context: &Context, name: &str) -> Result<Log, Error> {
+    let mut found: Option<(RunId, String)> = None;
+    let mut earlier = Vec::new();
+    let mut names: Vec<String> = Vec::new();
+    for id in context.store.rollouts().await?.into_iter().rev() {
+        let rollout = Rollout::read(&*context.store, id).await?;
+        for (run, action) in rollout.runs() {
+            let meant = glob::matches(name, &action.name) || action.target.as_str() == name;
+            match &found {
+                None if meant => found = Some((run, action.name.clone())),
+                // A glob means the first target it meets.
+                Some((_, first)) if *first == action.name => earlier.push(run),
+                _ => {}
+            }
+            names.push(action.name.clone());
+        }
+    }
+    let Some((run, target)) = found else {
+        let near = crate::nearest::nearest(name, names.iter().map(String::as_str));
+        let near = near.map_or_else(String::new, |near| format!("; did you mean '{}'?", printable(near, 80)));
+        let message = format!("nothing was ever done to a target '{}'{near}", printable(name, 80));
+        return Err(Error::input(message, "patchyard history"));
+    };
+    Ok(of_run(run, target, earlier))
+}
+
+impl Log {
+    /// The events since the last call, in the order in which they were written.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn next(&mut self, context: &Context) -> Result<Vec<Event>, Error> {
+        let mut events = Vec::new();
+        for (stream, seen) in &mut self.streams {
+            let new = context.store.read(*stream, *seen).await?;
+            if let Some(last) = new.last() {
+                *seen = last.seq;
+            }
+            events.extend(new);
+        }
+        // A rollout tells of a run's start before the run itself does: streams were read in order,
+        // and this sort keeps it where the times are equal.
+        events.sort_by_key(|event| event.at);
+        Ok(events)
+    }
+
+    /// Whether more can come.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn is_over(&self, context: &Context) -> Result<bool, Error> {
+        let rollout = Rollout::read(&*context.store, self.rollout).await?;
+        let runs_over = self.runs.keys().all(|run| rollout.state.ended_run(run.action));
+        Ok(rollout.phase.is_over() || (self.streams.len() == 1 && runs_over))
+    }
+}

@@ -1,0 +1,44 @@
+//! Opening everything a use case works with.
+
+use std::sync::Arc;
+
+use patchyard_cache::FileCache;
+use patchyard_provider_docker::client::Environment as DockerEnvironment;
+use patchyard_store_sqlite::SqliteStore;
+
+use crate::config::find;
+use crate::hosts::{Engines, Ours};
+use crate::{Context, Environment, Error, Options, StateDir, SystemClock};
+
+impl Context {
+    /// Opens configuration and state. No host is reached yet.
+    ///
+    /// # Errors
+    /// When the configuration, the state or an address cannot be used.
+    pub fn open(environment: &Environment, options: &Options) -> Result<Self, Error> {
+        let config = find(&environment.config_places(options.config.clone()))?;
+        let state = StateDir::open(options.state.clone(), environment)?;
+        let key = state.key()?;
+        let store = SqliteStore::open(state.path())?;
+        let cache = Arc::new(FileCache::open(&state.cache())?);
+        let controller = store.controller().to_owned();
+        let ours = Ours {
+            controller: controller.clone(),
+            key,
+            cache: Arc::clone(&cache) as _,
+            state_dir: state.path().to_owned(),
+        };
+        let docker = DockerEnvironment::of_process();
+        let engines = Engines::meant(&config, &options.hosts, &docker, ours)?;
+        Ok(Self {
+            config,
+            state,
+            store: Arc::new(store),
+            cache,
+            clock: Arc::new(SystemClock),
+            controller,
+            actor: environment.actor.clone(),
+            reach: Box::new(engines),
+        })
+    }
+}

@@ -1,0 +1,287 @@
+//! Read models over rollouts: what there was, what is under way, what waits for somebody.
+
+use jiff::Timestamp;
+use patchyard_contract::{Store, StoreError};
+use patchyard_decide::rollout::{RolloutState, RunSlot};
+use patchyard_decide::run::RunState;
+use patchyard_types::{
+    Action, Event, EventBody, LedgerEvent, Method, PackageChange, Plan, Record, RolloutEnd, RolloutEvent,
+    RolloutId, RunEnd, RunId, Snapshot, SnapshotId, Step, Stream, SwapStep, TargetId,
+};
+
+use crate::Error;
+
+/// What a rollout is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// A driver is at work.
+    Running,
+    /// Put down on request.
+    Paused,
+    /// Its driver died, or gave up on a silent host.
+    Interrupted,
+    /// A run waits for a person's decision.
+    NeedsAttention,
+    /// Over.
+    Ended(RolloutEnd),
+}
+
+impl Phase {
+    /// Whether `resume` has something to go on with.
+    #[must_use]
+    pub const fn waits(self) -> bool {
+        matches!(self, Self::Paused | Self::Interrupted)
+    }
+
+    /// Whether it is over for good.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Ended(_))
+    }
+}
+
+/// A rollout as it is now.
+pub struct Rollout {
+    /// Its number.
+    pub id: RolloutId,
+    /// Its plan.
+    pub plan: Plan,
+    /// The fold of its events.
+    pub state: RolloutState,
+    /// What it is doing.
+    pub phase: Phase,
+}
+
+impl Rollout {
+    /// Reads a rollout.
+    ///
+    /// # Errors
+    /// When there is none, its plan is gone, or the store cannot be read.
+    pub async fn read(store: &dyn Store, id: RolloutId) -> Result<Self, Error> {
+        let events = store.read(Stream::Rollout(id), 0).await?;
+        Self::from_events(store, id, &events).await
+    }
+
+    async fn from_events(store: &dyn Store, id: RolloutId, events: &[Event]) -> Result<Self, Error> {
+        let digest = events.iter().find_map(|event| match &event.body {
+            EventBody::Rollout(RolloutEvent::Started { plan, .. }) => Some(*plan),
+            _ => None,
+        });
+        let Some(digest) = digest else {
+            return Err(patchyard_engine::EngineError::NoRollout { rollout: id }.into());
+        };
+        let Some(plan) = store.load_plan(&digest).await? else {
+            return Err(patchyard_engine::EngineError::NoPlan { rollout: id }.into());
+        };
+        let state = RolloutState::fold(&plan, events);
+        let phase = match state.ended {
+            Some(RolloutEnd::NeedsAttention) => Phase::NeedsAttention,
+            Some(end) => Phase::Ended(end),
+            None if driven(store, id)? => Phase::Running,
+            None if state.paused => Phase::Paused,
+            None => Phase::Interrupted,
+        };
+        Ok(Self { id, plan, state, phase })
+    }
+
+    /// Whether it has begun with an action and has not ended it, or waits for a person there.
+    #[must_use]
+    pub fn is_in_hand(&self, action: usize) -> bool {
+        match self.state.runs.get(action) {
+            None | Some(RunSlot::Waiting) => false,
+            Some(RunSlot::Running) => true,
+            Some(RunSlot::Ended { end, .. }) => *end == RunEnd::NeedsAttention,
+        }
+    }
+
+    /// Its actions with the names of their runs.
+    pub fn runs(&self) -> impl Iterator<Item = (RunId, &Action)> {
+        let run = |(action, planned)| (RunId { rollout: self.id, action }, planned);
+        self.plan.decisions.actions.iter().enumerate().map(run)
+    }
+}
+
+/// What a look at a lock writes about itself: a driver that meets it tries again.
+pub(crate) const LOOK: &str = "a look at who drives it";
+
+/// Whether somebody holds the rollout's lock.
+fn driven(store: &dyn Store, id: RolloutId) -> Result<bool, StoreError> {
+    match store.lock(&format!("rollout-{id}"), LOOK) {
+        Ok(_guard) => Ok(false),
+        Err(StoreError::Locked { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// A rollout in one line, read without its runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Its number.
+    pub id: RolloutId,
+    /// What it is doing.
+    pub phase: Phase,
+}
+
+/// Under this key the store remembers below which number every rollout is over for good.
+const FIRST_OPEN: &str = "rollouts/first-open";
+
+/// Every rollout that is not over, oldest first.
+///
+/// Every verb asks this first, so it must not grow with history: numbers below the first open one
+/// are not read again.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn open(store: &dyn Store, now: Timestamp) -> Result<Vec<Line>, Error> {
+    let remembered = store.recall(FIRST_OPEN).await?;
+    let known: u64 = remembered.and_then(|(_, number)| number.parse().ok()).unwrap_or(0);
+    let (mut lines, mut next) = (Vec::new(), known);
+    for id in store.rollouts().await?.into_iter().filter(|id| id.0 >= known) {
+        let events = store.read(Stream::Rollout(id), 0).await?;
+        next = id.0 + 1;
+        if let Some(phase) = open_phase(store, id, &events)? {
+            lines.push(Line { id, phase });
+        }
+    }
+    let first = lines.first().map_or(next, |line| line.id.0);
+    if first > known {
+        store.remember(FIRST_OPEN, now, &first.to_string()).await?;
+    }
+    Ok(lines)
+}
+
+/// What a rollout is doing, unless it is over.
+fn open_phase(store: &dyn Store, id: RolloutId, events: &[Event]) -> Result<Option<Phase>, StoreError> {
+    let (mut paused, mut ended) = (false, None);
+    for event in events {
+        let EventBody::Rollout(body) = &event.body else { continue };
+        match body {
+            RolloutEvent::Ended { end } => ended = Some(*end),
+            // A run that a person resolved runs again, and so does its rollout.
+            RolloutEvent::RunStarted { .. } => ended = None,
+            RolloutEvent::Paused => paused = true,
+            RolloutEvent::Driven { .. } => paused = false,
+            _ => {}
+        }
+    }
+    Ok(match ended {
+        Some(RolloutEnd::NeedsAttention) => Some(Phase::NeedsAttention),
+        Some(_) => None,
+        None if driven(store, id)? => Some(Phase::Running),
+        None if paused => Some(Phase::Paused),
+        None => Some(Phase::Interrupted),
+    })
+}
+
+/// The command that goes on with a rollout, or shows it.
+#[must_use]
+pub fn what_next(id: RolloutId, phase: Phase) -> String {
+    match phase {
+        Phase::Paused | Phase::Interrupted => format!("patchyard resume {id}"),
+        Phase::NeedsAttention | Phase::Running => format!("patchyard status {id}"),
+        Phase::Ended(_) => format!("patchyard log {id}"),
+    }
+}
+
+/// The rollout that is meant when none is named: the only one that fits.
+///
+/// # Errors
+/// When none fits, or several do.
+pub async fn only(
+    store: &dyn Store,
+    now: Timestamp,
+    what: &str,
+    fits: impl Fn(Phase) -> bool,
+) -> Result<RolloutId, Error> {
+    let fitting: Vec<_> = open(store, now).await?.into_iter().filter(|line| fits(line.phase)).collect();
+    match &fitting[..] {
+        [one] => Ok(one.id),
+        [] => Err(Error::input(format!("there is no rollout to {what}"), "patchyard history")),
+        several => {
+            let names: Vec<_> = several.iter().map(|line| line.id.to_string()).collect();
+            Err(Error::input(format!("several rollouts are open: {}; name one", names.join(", ")), ""))
+        }
+    }
+}
+
+/// A run's state.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn run(store: &dyn Store, id: RunId) -> Result<RunState, Error> {
+    Ok(RunState::fold(&store.read(Stream::Run(id), 0).await?))
+}
+
+/// Snapshots that have not been removed, newest first.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn snapshots(store: &dyn Store) -> Result<Vec<Snapshot>, Error> {
+    let mut gone: Vec<SnapshotId> = Vec::new();
+    for event in store.read(Stream::Ledger, 0).await? {
+        if let EventBody::Ledger(LedgerEvent::Pruned { snapshot, .. }) = event.body {
+            gone.push(snapshot);
+        }
+    }
+    let mut kept = Vec::new();
+    for id in store.rollouts().await?.into_iter().rev() {
+        let Ok(rollout) = Rollout::read(store, id).await else { continue };
+        for (run_id, _) in rollout.runs() {
+            let state = run(store, run_id).await?;
+            if let Some(Record::Snapshotted { snapshot }) = state.records.get(&Step::Swap(SwapStep::Snapshot))
+                && !gone.contains(&snapshot.id)
+            {
+                kept.push((**snapshot).clone());
+            }
+        }
+    }
+    kept.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.id.cmp(&b.id)));
+    Ok(kept)
+}
+
+/// What happened to a target last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastRun {
+    /// The run.
+    pub run: RunId,
+    /// How it was patched.
+    pub method: Method,
+    /// How it ended.
+    pub end: RunEnd,
+    /// When its rollout ended.
+    pub at: Option<Timestamp>,
+    /// The packages it changed, for method `layer`.
+    pub packages: Vec<PackageChange>,
+}
+
+/// The last run of each target that succeeded, over all rollouts.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn last_successes(
+    store: &dyn Store,
+) -> Result<std::collections::BTreeMap<TargetId, LastRun>, Error> {
+    let mut found = std::collections::BTreeMap::new();
+    for id in store.rollouts().await?.into_iter().rev() {
+        let Ok(rollout) = Rollout::read(store, id).await else { continue };
+        for (run, action) in rollout.runs() {
+            let succeeded = rollout.state.runs.get(run.action).and_then(RunSlot::end);
+            if succeeded != Some(RunEnd::Succeeded) || found.contains_key(&action.target) {
+                continue;
+            }
+            let packages = match rollout.plan.patch_set(action).map(|set| &set.change) {
+                Some(patchyard_types::Change::Packages(packages)) => packages.clone(),
+                _ => Vec::new(),
+            };
+            let last = LastRun {
+                run,
+                method: action.method,
+                end: RunEnd::Succeeded,
+                at: rollout.state.ended_at,
+                packages,
+            };
+            found.insert(action.target.clone(), last);
+        }
+    }
+    Ok(found)
+}

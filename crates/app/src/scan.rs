@@ -1,0 +1,107 @@
+//! Scanning: what is unpatched, without changing anything.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use patchyard_contract::Progress;
+use patchyard_types::{Assessment, Method, Millis, PendingPatch, PendingStatus, TargetId};
+
+use crate::gather::{Known, Wanted, gather};
+use crate::patches::PatchFilter;
+use crate::rollouts::{LastRun, last_successes};
+use crate::select::Selection;
+use crate::{Context, Error, Host, Unreachable, fleet};
+
+/// What is to be scanned.
+#[derive(Debug, Clone, Default)]
+pub struct ScanRequest {
+    /// Which targets.
+    pub selection: Selection,
+    /// Which patches count.
+    pub patches: PatchFilter,
+    /// The oldest answer that is good enough.
+    pub max_age: Millis,
+}
+
+/// What was found.
+pub struct ScanReport {
+    /// When.
+    pub at: Timestamp,
+    /// The hosts that answered.
+    pub hosts: Vec<Host>,
+    /// The hosts that did not: what is on them is unknown.
+    pub unreachable: Vec<Unreachable>,
+    /// The selected targets. Those that went back to their unpatched base come first.
+    pub targets: Vec<Scanned>,
+}
+
+impl ScanReport {
+    /// Whether anything can be patched now.
+    #[must_use]
+    pub fn any_pending(&self) -> bool {
+        self.targets.iter().any(|scanned| scanned.available().next().is_some())
+    }
+
+    /// Whether anything is not known.
+    #[must_use]
+    pub fn any_unknown(&self) -> bool {
+        !self.unreachable.is_empty()
+            || self.targets.iter().any(|s| matches!(s.known.assessment, Assessment::NotAssessed(_)))
+    }
+}
+
+/// One target.
+pub struct Scanned {
+    /// What is known about it; what the filter does not want is gone from its pending patches.
+    pub known: Known,
+    /// It was patched by this run, and somebody has put the unpatched base back since.
+    pub reverted: Option<LastRun>,
+}
+
+impl Scanned {
+    /// Its pending patches of any status; nothing when it is not assessed.
+    #[must_use]
+    pub fn pending(&self) -> &[PendingPatch] {
+        match &self.known.assessment {
+            Assessment::Assessed { pending, .. } => pending,
+            Assessment::NotAssessed(_) => &[],
+        }
+    }
+
+    /// The pending patches that could be installed now.
+    pub fn available(&self) -> impl Iterator<Item = &PendingPatch> {
+        self.pending().iter().filter(|patch| patch.status == PendingStatus::Available)
+    }
+}
+
+/// Finds out what is unpatched.
+///
+/// # Errors
+/// When no host answers, a name matches nothing, or the store fails.
+pub async fn scan(
+    context: &Context,
+    request: &ScanRequest,
+    progress: &dyn Progress,
+) -> Result<ScanReport, Error> {
+    let mut fleet = fleet::discover(context).await?;
+    fleet.select(&request.selection)?;
+    let wanted = Wanted { max_age: request.max_age, allow_remove: false, images: true };
+    let known = gather(context, &fleet, wanted, progress).await?;
+    let last = last_successes(&*context.store).await?;
+    let mut targets: Vec<Scanned> = known
+        .into_iter()
+        .map(|mut known| {
+            request.patches.apply(&mut known.assessment);
+            Scanned { reverted: reverted(&known, &last), known }
+        })
+        .collect();
+    targets.sort_by_key(|scanned| scanned.reverted.is_none());
+    let at = context.clock.now();
+    Ok(ScanReport { at, hosts: fleet.hosts, unreachable: fleet.unreachable, targets })
+}
+
+/// Whether a target that was patched with a layer runs an unpatched image again.
+pub(crate) fn reverted(known: &Known, last: &BTreeMap<TargetId, LastRun>) -> Option<LastRun> {
+    let last = last.get(&known.target.id)?;
+    (last.method == Method::Layer && known.target.image.base.is_none()).then(|| last.clone())
+}

@@ -1,0 +1,265 @@
+//! What is decided for one target: defaults, then configuration, then labels where they may, then flags.
+
+use patchyard_types::{
+    Budget, Check, CheckKind, Method, Millis, Refusal, Settings, Target, TargetId, printable,
+};
+
+use crate::config::{Config, default_name, is_http_path};
+
+/// Label: leave this container alone.
+pub const EXCLUDE: &str = "io.patchyard.exclude";
+/// Label: which service it belongs to.
+pub const SERVICE: &str = "io.patchyard.service";
+/// Label: an HTTP check, `PORT`, `PORT/path` or `:PORT/path`.
+pub const CHECK_HTTP: &str = "io.patchyard.check.http";
+/// Label: how long its checks must stay green.
+pub const VERIFY_FOR: &str = "io.patchyard.verify-for";
+
+/// What was said on the command line; it outweighs everything else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--method`.
+    pub method: Option<Method>,
+    /// `--verify-for`.
+    pub verify_for: Option<Millis>,
+    /// `--step-timeout`.
+    pub step_timeout: Option<Millis>,
+    /// `--max-unavailable`.
+    pub max_unavailable: Option<Budget>,
+    /// `--max-failures`.
+    pub max_failures: Option<Budget>,
+    /// `--max-parallel`.
+    pub max_parallel: Option<u32>,
+    /// `--max-layer`, in bytes.
+    pub max_layer: Option<u64>,
+    /// `--allow-remove`.
+    pub allow_remove: bool,
+}
+
+/// What is decided for one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The settings.
+    pub settings: Settings,
+    /// Its label takes it out.
+    pub excluded: bool,
+    /// Labels that say something unreadable. Guessing what was meant could patch what should be left
+    /// alone, so these keep the target out.
+    pub refusals: Vec<Refusal>,
+    /// Labels that were passed over because the configuration does not let them.
+    pub ignored: Vec<&'static str>,
+}
+
+/// Decides for one target.
+#[must_use]
+pub fn settle(config: &Config, overrides: &Overrides, target: &Target) -> Settled {
+    let mut settled = Settled {
+        settings: config.defaults.clone(),
+        excluded: false,
+        refusals: Vec::new(),
+        ignored: Vec::new(),
+    };
+    let wanted = |check: &&crate::config::SelectedCheck| {
+        check.select.as_ref().is_none_or(|selector| selector.matches(target))
+    };
+    settled.settings.checks = config.checks.iter().filter(wanted).map(|c| c.check.clone()).collect();
+    settled.read_labels(config, target);
+    settled.override_by(overrides);
+    settled
+}
+
+impl Settled {
+    fn read_labels(&mut self, config: &Config, target: &Target) {
+        let rights = &config.labels;
+        let mut label = |name: &'static str, allowed: bool| {
+            let value = target.labels.get(name)?;
+            if !allowed {
+                self.ignored.push(name);
+            }
+            allowed.then_some(value.trim())
+        };
+        label(SERVICE, rights.service);
+        let exclude = label(EXCLUDE, rights.exclude);
+        let verify_for = label(VERIFY_FOR, rights.verify_for);
+        let http = label(CHECK_HTTP, rights.check_http);
+        if let Some(value) = exclude {
+            match value.to_ascii_lowercase().as_str() {
+                // A label without a value is how flags are set on containers.
+                "" | "true" | "1" | "yes" => self.excluded = true,
+                "false" | "0" | "no" => {}
+                _ => self.refuse(EXCLUDE, value, "write true or false"),
+            }
+        }
+        if let Some(value) = verify_for {
+            match value.parse() {
+                Ok(duration) => self.settings.verify_for = duration,
+                Err(_) => self.refuse(VERIFY_FOR, value, "write a duration such as 90s"),
+            }
+        }
+        if let Some(value) = http {
+            match http_check(value) {
+                Some(kind) => {
+                    let name = format!("label {}", default_name(&kind));
+                    self.settings.checks.push(Check { name, kind });
+                }
+                None => self.refuse(CHECK_HTTP, value, "write PORT/path, such as 8080/health"),
+            }
+        }
+    }
+
+    fn refuse(&mut self, label: &str, value: &str, instead: &str) {
+        let message = format!("its label {label} says '{}': {instead}", printable(value, 60));
+        self.refusals.push(Refusal { code: "bad_label".into(), message });
+    }
+
+    fn override_by(&mut self, overrides: &Overrides) {
+        let Overrides {
+            method,
+            verify_for,
+            step_timeout,
+            max_unavailable,
+            max_failures,
+            max_parallel,
+            max_layer,
+            allow_remove,
+        } = *overrides;
+        fn set<T>(slot: &mut T, value: Option<T>) {
+            if let Some(value) = value {
+                *slot = value;
+            }
+        }
+        let settings = &mut self.settings;
+        set(&mut settings.method, method);
+        set(&mut settings.verify_for, verify_for);
+        set(&mut settings.timeouts.step, step_timeout);
+        set(&mut settings.max_unavailable, max_unavailable);
+        set(&mut settings.max_failures, max_failures);
+        set(&mut settings.max_parallel, max_parallel.map(|n| n as usize));
+        set(&mut settings.max_layer, max_layer);
+        settings.allow_remove |= allow_remove;
+    }
+}
+
+/// `8080`, `8080/health`, `:8080/health`.
+fn http_check(text: &str) -> Option<CheckKind> {
+    let text = text.strip_prefix(':').unwrap_or(text);
+    let (port, path) = match text.find('/') {
+        Some(at) => text.split_at(at),
+        None => (text, "/"),
+    };
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    // A path is sent over a network and shown: what came with a label is not trusted.
+    let fits = is_http_path(path) && path.is_ascii() && path.len() <= 1000;
+    fits.then(|| CheckKind::Http { port, path: path.to_owned(), status: None, body: None, within: None })
+}
+
+/// Takes `io.patchyard.service` back from targets where the configuration does not let labels name
+/// services: Compose's own service, else the target's name.
+pub fn rename_services(config: &Config, targets: &mut [Target]) {
+    if config.labels.service {
+        return;
+    }
+    let mut renamed: Vec<(Option<String>, String, String)> = Vec::new();
+    for target in targets.iter_mut().filter(|t| t.labels.contains_key(SERVICE)) {
+        let compose = target.labels.get("com.docker.compose.service");
+        let service = compose.cloned().unwrap_or_else(|| target.name.clone());
+        let before = std::mem::replace(&mut target.service, service.clone());
+        renamed.push((target.project.clone(), before, service));
+    }
+    for target in targets {
+        for service in &mut target.depends_on {
+            let right =
+                renamed.iter().find(|(project, before, _)| *project == target.project && before == service);
+            if let Some((_, _, right)) = right {
+                service.clone_from(right);
+            }
+        }
+    }
+}
+
+/// Names of targets by id, for messages about things that are gone.
+#[must_use]
+pub fn name_of(targets: &[Target], id: &TargetId) -> String {
+    let name = targets.iter().find(|t| t.id == *id).map_or_else(|| id.name(), |t| &t.name);
+    printable(name, 120)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{LabelRights, SelectedCheck};
+    use crate::testing::target;
+
+    fn labelled(labels: &[(&str, &str)]) -> Target {
+        let mut target = target("shop-1", "shop");
+        target.labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        target
+    }
+
+    #[test]
+    fn flags_outweigh_labels_and_labels_the_file() {
+        let mut config = Config::default();
+        config.defaults.verify_for = Millis::from_secs(10);
+        let shop = labelled(&[(VERIFY_FOR, "20s")]);
+        let settle = |overrides: &Overrides| settle(&config, overrides, &shop).settings.verify_for;
+        assert_eq!(settle(&Overrides::default()), Millis::from_secs(20));
+        let flag = Overrides { verify_for: Some(Millis::from_secs(5)), ..Overrides::default() };
+        assert_eq!(settle(&flag), Millis::from_secs(5));
+    }
+
+    #[test]
+    fn labels_override_only_where_they_may() {
+        let none = LabelRights { exclude: false, service: false, check_http: false, verify_for: false };
+        let config = Config { labels: none, ..Config::default() };
+        let labels = [(EXCLUDE, "true"), (VERIFY_FOR, "nonsense"), (CHECK_HTTP, "80"), (SERVICE, "x")];
+        let settled = settle(&config, &Overrides::default(), &labelled(&labels));
+        assert_eq!(settled.settings, Config::default().defaults);
+        assert!(!settled.excluded && settled.refusals.is_empty());
+        assert_eq!(settled.ignored, [SERVICE, EXCLUDE, VERIFY_FOR, CHECK_HTTP]);
+    }
+
+    #[test]
+    fn unreadable_labels_keep_the_target_out() {
+        for (label, value) in [
+            (EXCLUDE, "perhaps"),
+            (VERIFY_FOR, "long"),
+            (CHECK_HTTP, "health"),
+            (CHECK_HTTP, "0/x"),
+            (CHECK_HTTP, "80/a b"),
+        ] {
+            let settled = settle(&Config::default(), &Overrides::default(), &labelled(&[(label, value)]));
+            assert_eq!(settled.refusals.len(), 1, "{label}={value}");
+            assert!(settled.refusals[0].message.contains(label));
+        }
+    }
+
+    #[test]
+    fn checks_come_from_selectors_and_labels() {
+        let check = |name: &str| Check { name: name.into(), kind: CheckKind::Tcp { port: 1 } };
+        let config = Config {
+            checks: vec![
+                SelectedCheck { select: Some("service=shop".parse().unwrap()), check: check("mine") },
+                SelectedCheck { select: Some("service=db".parse().unwrap()), check: check("theirs") },
+                SelectedCheck { select: None, check: check("all") },
+            ],
+            ..Config::default()
+        };
+        let settled = settle(&config, &Overrides::default(), &labelled(&[(CHECK_HTTP, ":8080/health")]));
+        let names: Vec<_> = settled.settings.checks.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["mine", "all", "label http :8080/health"]);
+    }
+
+    #[test]
+    fn services_are_taken_back_from_labels_that_may_not_name_them() {
+        let mut config = Config::default();
+        config.labels.service = false;
+        let mut one = labelled(&[(SERVICE, "other"), ("com.docker.compose.service", "web")]);
+        one.service = "other".into();
+        let mut two = target("two", "two");
+        two.depends_on = vec!["other".into()];
+        let mut targets = [one, two];
+        rename_services(&config, &mut targets);
+        assert_eq!(targets[0].service, "web");
+        assert_eq!(targets[1].depends_on, ["web"]);
+    }
+}

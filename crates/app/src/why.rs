@@ -1,0 +1,81 @@
+//! Why: what is pending on one target, and why it is or is not patched.
+
+use patchyard_contract::Progress;
+use patchyard_types::{Millis, Quarantine, QuarantineId, Settings};
+
+use crate::gather::{Known, Wanted, gather};
+use crate::patches::PatchFilter;
+use crate::rollouts::{LastRun, last_successes};
+use crate::scan::reverted;
+use crate::select::Selection;
+use crate::settings::{Overrides, settle};
+use crate::{Context, Error, fleet};
+
+/// Everything known about one target.
+pub struct WhyReport {
+    /// What is installed and pending.
+    pub known: Known,
+    /// What is decided for it.
+    pub settings: Settings,
+    /// Its label takes it out.
+    pub excluded: bool,
+    /// Labels that were passed over because the configuration does not let them.
+    pub ignored_labels: Vec<&'static str>,
+    /// Paths that recreation would lose, or why they are not known.
+    pub unsaved: Result<Vec<String>, String>,
+    /// Entries of the quarantine that concern its service.
+    pub quarantine: Vec<(QuarantineId, Quarantine)>,
+    /// The last run that patched it.
+    pub last: Option<LastRun>,
+    /// Somebody has put the unpatched base back since.
+    pub reverted: bool,
+}
+
+/// Explains a target.
+///
+/// # Errors
+/// When no host answers, no target or several have this name, or the store fails.
+pub async fn why(
+    context: &Context,
+    name: &str,
+    patches: &PatchFilter,
+    max_age: Millis,
+    progress: &dyn Progress,
+) -> Result<WhyReport, Error> {
+    let mut fleet = fleet::discover(context).await?;
+    fleet.select(&Selection { names: vec![name.to_owned()], ..Selection::default() })?;
+    let [target] = &fleet.targets[..] else {
+        let names: Vec<_> =
+            fleet.targets.iter().take(8).map(|t| format!("{}/{}", t.host_name, t.name)).collect();
+        return Err(Error::input(
+            format!("several targets answer to that: {}", names.join(", ")),
+            "name one",
+        ));
+    };
+    let settled =
+        settle(&context.config, &Overrides { method: patches.method, ..Overrides::default() }, target);
+    let unsaved = match fleet.provider(&target.host) {
+        Some(provider) => provider.unsaved_paths(target).await.map_err(|error| error.to_string()),
+        None => Ok(Vec::new()),
+    };
+    let wanted = Wanted { max_age, allow_remove: settled.settings.allow_remove, images: true };
+    let mut known = gather(context, &fleet, wanted, progress).await?;
+    let Some(mut known) = known.pop() else {
+        return Err(Error::Broken("a target was lost while it was asked about".into()));
+    };
+    patches.apply(&mut known.assessment);
+    known.target.refusals.extend(settled.refusals);
+    let last = last_successes(&*context.store).await?;
+    let reverted = reverted(&known, &last).is_some();
+    let quarantine = patchyard_engine::quarantine(&*context.store).await?;
+    Ok(WhyReport {
+        settings: settled.settings,
+        excluded: settled.excluded,
+        ignored_labels: settled.ignored,
+        unsaved,
+        quarantine: quarantine.into_iter().filter(|(_, q)| q.service == known.target.service).collect(),
+        last: last.get(&known.target.id).cloned(),
+        reverted,
+        known,
+    })
+}

@@ -1,0 +1,238 @@
+//! Images made of a container's layer with the settings of the image below it.
+//!
+//! A commit brings the container's environment and labels into the image, which no option takes out
+//! again, and drops `ONBUILD`. So the layer is committed, and an archive of settings alone is loaded:
+//! every layer it names is there already. The result is whole or not there at all.
+
+use std::collections::BTreeMap;
+
+use patchyard_types::{Digest, printable};
+use serde_json::{Map, Value, json};
+
+use crate::client::{ApiError, Client, TarWriter, reader_body};
+use crate::names::{LABEL_BASE, LABEL_INTERMEDIATE, LABEL_PATCH_SET, OWN_LABELS};
+
+/// How long a commit or load of gigabytes may take; the step's own limit is stricter.
+const LONG: std::time::Duration = std::time::Duration::from_secs(6 * 3600);
+
+/// Commits a container that does not run. The image is marked as an intermediate one of `name`, so
+/// that it is found again if nobody gets to remove it.
+pub(crate) async fn commit(client: &Client, container: &str, name: &str) -> Result<Value, ApiError> {
+    let committed = client
+        .post(&["commit"])
+        .query("container", container)
+        .query("pause", "0")
+        .query("changes", &format!("LABEL {LABEL_INTERMEDIATE}={name}"))
+        .json_body(&json!({}))
+        .timeout(LONG)
+        .json()
+        .await?;
+    let id = committed["Id"].as_str().ok_or_else(|| ApiError::protocol("a commit without Id"))?;
+    client.image(id).await?.ok_or_else(|| ApiError::protocol("a committed image that is not there"))
+}
+
+/// Makes the image that has the layers of `committed` and the settings of `base`, under `tag`, and
+/// removes the committed one. Returns its id.
+pub(crate) async fn correct(
+    client: &Client,
+    base: &Value,
+    committed: &Value,
+    labels: &BTreeMap<String, String>,
+    tag: &str,
+) -> Result<String, ApiError> {
+    let base_id = base["Id"].as_str().unwrap_or_default();
+    let history = client.get(&["images", base_id, "history"]).json().await?;
+    let config = settings(base, committed, &history, labels).to_string();
+    let digest = Digest::of_bytes(config.as_bytes());
+    let layers = committed["RootFS"]["Layers"].as_array().map_or(0, Vec::len);
+    let file = format!("{digest}.json");
+    let manifest = json!([{
+        "Config": file,
+        "RepoTags": [tag],
+        // Never opened: the engine has every layer.
+        "Layers": (0..layers).map(|index| format!("{index}/layer.tar")).collect::<Vec<_>>(),
+    }]);
+    let mut archive = TarWriter::new();
+    archive.file(&file, 0o644, config.as_bytes())?;
+    archive.file("manifest.json", 0o644, manifest.to_string().as_bytes())?;
+    load(client, reader_body(std::io::Cursor::new(archive.finish()))).await?;
+    let id = format!("sha256:{digest}");
+    if client.image(&id).await?.is_none() {
+        return Err(ApiError::protocol("the engine loaded an image under another id than its settings give"));
+    }
+    remove_intermediate(client, committed["Id"].as_str().unwrap_or_default()).await?;
+    Ok(id)
+}
+
+/// Loads an archive of images.
+pub(crate) async fn load(client: &Client, archive: crate::client::Body) -> Result<(), ApiError> {
+    let request = client.post(&["images", "load"]).query("quiet", "1").timeout(LONG);
+    let mut said = request.body("application/x-tar", archive).lines().await?;
+    while said.next().await?.is_some() {}
+    Ok(())
+}
+
+/// Removes an image that has no name. Its parents stay: `noprune` keeps untagged ones too.
+pub(crate) async fn remove_intermediate(client: &Client, id: &str) -> Result<(), ApiError> {
+    match client.delete(&["images", id]).query("noprune", "1").done().await {
+        Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Gives an image a tag; one that has it is fine.
+pub(crate) async fn tag(client: &Client, image: &str, tag: &str) -> Result<(), ApiError> {
+    let (repository, version) = tag.rsplit_once(':').unwrap_or((tag, "latest"));
+    client.post(&["images", image, "tag"]).query("repo", repository).query("tag", version).done().await
+}
+
+/// Takes a tag away; with the last one the image goes, unless a container uses it. False when it has
+/// to stay.
+pub(crate) async fn untag(client: &Client, tag: &str) -> Result<bool, ApiError> {
+    match client.delete(&["images", tag]).query("noprune", "1").done().await {
+        Err(error) if error.is_not_found() => Ok(true),
+        // A container uses it: the tag stays until that is gone.
+        Err(error) if error.is_conflict() => Ok(false),
+        removed => removed.map(|()| true),
+    }
+}
+
+/// Whether an image is `base` and one layer of this patch set, and nothing else.
+pub(crate) fn is_patched(image: &Value, base: &Value, patch_set: &Digest) -> bool {
+    let label = |name: &str| image["Config"]["Labels"][name].as_str().unwrap_or_default();
+    label(LABEL_PATCH_SET) == patch_set.to_string()
+        && Some(label(LABEL_BASE)) == base["Id"].as_str()
+        && one_layer_more(image, base)
+}
+
+fn one_layer_more(image: &Value, base: &Value) -> bool {
+    match (image["RootFS"]["Layers"].as_array(), base["RootFS"]["Layers"].as_array()) {
+        (Some(layers), Some(below)) => layers.len() == below.len() + 1 && layers.starts_with(below),
+        _ => false,
+    }
+}
+
+/// The image's settings as an archive holds them: those of `base`, the layers of `committed`.
+fn settings(base: &Value, committed: &Value, history: &Value, labels: &BTreeMap<String, String>) -> Value {
+    let mut config = base["Config"].clone();
+    if config.is_null() {
+        config = json!({});
+    }
+    let mut all = config["Labels"].as_object().cloned().unwrap_or_default();
+    all.retain(|name, _| !OWN_LABELS.contains(&name.as_str()));
+    all.extend(labels.iter().map(|(name, value)| (name.clone(), json!(value))));
+    config["Labels"] = Value::Object(all);
+
+    let layers = committed["RootFS"]["Layers"].as_array().cloned().unwrap_or_default();
+    let mut out = Map::new();
+    for (ours, theirs) in [
+        ("architecture", "Architecture"),
+        ("os", "Os"),
+        ("variant", "Variant"),
+        ("os.version", "OsVersion"),
+        ("author", "Author"),
+    ] {
+        if let Some(text) = base[theirs].as_str().filter(|text| !text.is_empty()) {
+            out.insert(ours.to_owned(), json!(text));
+        }
+    }
+    out.insert("created".to_owned(), committed["Created"].clone());
+    out.insert("config".to_owned(), config);
+    let below = layers.len().saturating_sub(1);
+    if let Some(mut steps) = past(history, below) {
+        steps.push(json!({ "created": committed["Created"], "created_by": "patchyard", "comment": "" }));
+        out.insert("history".to_owned(), Value::Array(steps));
+    }
+    out.insert("rootfs".to_owned(), json!({ "type": "layers", "diff_ids": layers }));
+    Value::Object(out)
+}
+
+/// The steps that made the base, oldest first. The engine tells sizes, not which steps made no layer:
+/// where the two do not fit together nothing is said rather than something wrong.
+fn past(history: &Value, layers: usize) -> Option<Vec<Value>> {
+    let entries = history.as_array()?;
+    let has_size = |entry: &Value| entry["Size"].as_i64() != Some(0);
+    let all_made_one = entries.len() == layers;
+    if !all_made_one && entries.iter().filter(|entry| has_size(entry)).count() != layers {
+        return None;
+    }
+    entries
+        .iter()
+        .rev()
+        .map(|entry| {
+            let created = jiff::Timestamp::from_second(entry["Created"].as_i64()?).ok()?;
+            let text = |key: &str| printable(entry[key].as_str().unwrap_or_default(), 10_000);
+            let mut step = json!({ "created": created.to_string(), "created_by": text("CreatedBy"), "comment": text("Comment") });
+            if !all_made_one && !has_size(entry) {
+                step["empty_layer"] = json!(true);
+            }
+            Some(step)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> Value {
+        json!({
+            "Id": "sha256:base", "Architecture": "arm64", "Variant": "v8", "Os": "linux", "Author": "",
+            "Config": {"Env": ["A=1"], "OnBuild": ["RUN x"], "Shell": ["/bin/sh"], "Labels": {"a": "b", LABEL_BASE: "older"}},
+            "RootFS": {"Layers": ["sha256:1", "sha256:2"]},
+        })
+    }
+
+    fn committed() -> Value {
+        json!({
+            "Created": "2026-11-21T09:00:00Z", "RootFS": {"Layers": ["sha256:1", "sha256:2", "sha256:3"]},
+            "Config": {"Env": ["http_proxy=http://secret@proxy"], "Labels": {"io.patchyard.role": "build"}},
+        })
+    }
+
+    #[test]
+    fn an_image_has_the_settings_of_its_base_and_labels_of_ours() {
+        let history = json!([
+            {"Created": 20, "CreatedBy": "CMD", "Size": 0},
+            {"Created": 10, "CreatedBy": "RUN", "Size": 5},
+            {"Created": 0, "CreatedBy": "ADD", "Size": 7},
+        ]);
+        let labels = BTreeMap::from([(LABEL_BASE.to_owned(), "sha256:base".to_owned())]);
+        let made = settings(&base(), &committed(), &history, &labels);
+        assert_eq!(
+            made["config"],
+            json!({"Env": ["A=1"], "OnBuild": ["RUN x"], "Shell": ["/bin/sh"],
+                "Labels": {"a": "b", LABEL_BASE: "sha256:base"}})
+        );
+        assert_eq!((&made["architecture"], &made["variant"]), (&json!("arm64"), &json!("v8")));
+        assert_eq!(made.get("author"), None);
+        assert_eq!(made["rootfs"]["diff_ids"], committed()["RootFS"]["Layers"]);
+        let steps = made["history"].as_array().unwrap();
+        assert_eq!(steps.len(), 4);
+        assert_eq!(steps[0]["created"], json!("1970-01-01T00:00:00Z"));
+        assert_eq!(steps[2]["empty_layer"], json!(true));
+    }
+
+    #[test]
+    fn a_past_that_does_not_fit_its_layers_is_left_out() {
+        let entry = |size: i64| json!({"Created": 1, "CreatedBy": "x", "Size": size});
+        assert_eq!(past(&json!([entry(0), entry(0)]), 1), None);
+        // A layer without content: every step made one.
+        let steps = past(&json!([entry(0), entry(3)]), 2).unwrap();
+        assert!(steps.iter().all(|step| step.get("empty_layer").is_none()));
+    }
+
+    #[test]
+    fn only_one_layer_of_this_patch_set_on_this_base_is_ours() {
+        let set = Digest::of_bytes(b"set");
+        let mut image = committed();
+        image["Config"]["Labels"] = json!({LABEL_PATCH_SET: set.to_string(), LABEL_BASE: "sha256:base"});
+        assert!(is_patched(&image, &base(), &set));
+        assert!(!is_patched(&image, &base(), &Digest::of_bytes(b"other")));
+        // Somebody's own image made from ours inherits the labels.
+        image["RootFS"]["Layers"].as_array_mut().unwrap().push(json!("sha256:4"));
+        assert!(!is_patched(&image, &base(), &set));
+        image["RootFS"]["Layers"] = json!(["sha256:9", "sha256:2", "sha256:3"]);
+        assert!(!is_patched(&image, &base(), &set));
+    }
+}

@@ -1,0 +1,137 @@
+//! What listens in a container, read from its network namespace's socket tables (proc(5)).
+//!
+//! On a local engine they are the host's `/proc/<pid>/net`; elsewhere `cat` reads them by exec where
+//! the container has one, and nobody knows where it has not.
+
+use std::collections::BTreeSet;
+
+use patchyard_types::{Protocol, Socket};
+
+use super::Look;
+use crate::client::Exec;
+
+/// The tables, with what each holds.
+const TABLES: [(&str, Protocol); 4] =
+    [("tcp", Protocol::Tcp), ("tcp6", Protocol::Tcp), ("udp", Protocol::Udp), ("udp6", Protocol::Udp)];
+
+/// A table is cut off here: a container with more connections than this still listens at the top.
+const LIMIT: usize = 4 * 1024 * 1024;
+
+pub(super) async fn listening(look: &Look<'_>) -> Option<BTreeSet<Socket>> {
+    let shared = look.inspect["HostConfig"]["NetworkMode"] == "host";
+    let Some(pid) = look.local_pid() else {
+        // On the host's network the tables hold everybody's sockets, and whose they are shows only here.
+        return if shared { None } else { by_exec(look).await };
+    };
+    let own = if shared { Some(own_inodes(look, pid).await?) } else { None };
+    let mut sockets = BTreeSet::new();
+    for (table, protocol) in TABLES {
+        // A host without IPv6 has no tcp6.
+        let Ok(bytes) = tokio::fs::read(format!("/proc/{pid}/net/{table}")).await else { continue };
+        let text = String::from_utf8_lossy(&bytes);
+        let rows = text.lines().skip(1).filter_map(|line| row(line, protocol));
+        sockets.extend(
+            rows.filter(|(_, inode)| own.as_ref().is_none_or(|own| own.contains(inode)))
+                .map(|(socket, _)| socket),
+        );
+    }
+    Some(sockets)
+}
+
+async fn by_exec(look: &Look<'_>) -> Option<BTreeSet<Socket>> {
+    let mut sockets = BTreeSet::new();
+    let mut any = false;
+    for (table, protocol) in TABLES {
+        let path = format!("/proc/net/{table}");
+        let argv = ["cat", path.as_str()];
+        let exec = Exec { timeout: look.limit, limit: LIMIT, ..Exec::new(&argv) };
+        let Ok(output) = look.docker.client.exec(look.container, &exec).await else { return None };
+        if output.exit == 0 {
+            any = true;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            sockets.extend(
+                text.lines().skip(1).filter_map(|line| row(line, protocol)).map(|(socket, _)| socket),
+            );
+        }
+    }
+    any.then_some(sockets)
+}
+
+/// Inodes of the sockets that the container's processes hold.
+async fn own_inodes(look: &Look<'_>, main: u64) -> Option<BTreeSet<u64>> {
+    let top = look.docker.client.get(&["containers", look.container, "top"]).query("ps_args", "-eo pid");
+    let top = top.timeout(look.limit).json().await.ok()?;
+    let listed = top["Processes"].as_array().into_iter().flatten();
+    let pids = listed.filter_map(|row| row[0].as_str()?.trim().parse().ok()).chain([main]);
+    let mut inodes = BTreeSet::new();
+    for pid in pids.collect::<BTreeSet<u64>>() {
+        let Ok(files) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
+        inodes.extend(files.flatten().filter_map(|file| {
+            let link = std::fs::read_link(file.path()).ok()?;
+            link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok()
+        }));
+    }
+    Some(inodes)
+}
+
+/// State of a listening TCP socket, and of a UDP socket without a peer (`include/net/tcp_states.h`).
+const LISTEN: &str = "0A";
+const UNCONNECTED: &str = "07";
+
+/// `sl local_address rem_address st … inode`: a socket that waits for peers, and its inode.
+fn row(line: &str, protocol: Protocol) -> Option<(Socket, u64)> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
+    let [_, local, _, state, ..] = fields[..] else { return None };
+    let waits = match protocol {
+        Protocol::Tcp => state == LISTEN,
+        Protocol::Udp => state == UNCONNECTED,
+    };
+    let (address, port) = local.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok().filter(|_| waits)?;
+    let inode = fields.get(9).and_then(|inode| inode.parse().ok()).unwrap_or(0);
+    Some((Socket { protocol, port, loopback: is_loopback(address) }, inode))
+}
+
+/// Addresses are host-order words in hex: `0100007F` is 127.0.0.1 on a little-endian machine.
+fn is_loopback(address: &str) -> bool {
+    const V6: &str = "00000000000000000000000001000000";
+    const MAPPED: &str = "0000000000000000FFFF0000";
+    let v4 = address.strip_prefix(MAPPED).unwrap_or(address);
+    address == V6 || (v4.len() == 8 && v4.ends_with("7F"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TCP: &str = "\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0
+   1: 0100007F:0CEA 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 100 0 0 10 0
+   2: 0200A8C0:1F90 0300A8C0:C350 01 00000000:00000000 00:00000000 00000000     0        0 4713 1 0 20 4 30 10 -1
+";
+
+    #[test]
+    fn listening_sockets_are_told_from_connections() {
+        let rows: Vec<_> = TCP.lines().skip(1).filter_map(|line| row(line, Protocol::Tcp)).collect();
+        let socket = |port, loopback| Socket { protocol: Protocol::Tcp, port, loopback };
+        assert_eq!(rows, [(socket(8080, false), 4711), (socket(3306, true), 4712)]);
+    }
+
+    #[test]
+    fn loopback_is_known_in_every_spelling() {
+        for address in ["0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"] {
+            assert!(is_loopback(address), "{address}");
+        }
+        for address in ["00000000", "0200A8C0", "00000000000000000000000000000000", "7F"] {
+            assert!(!is_loopback(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_no_socket() {
+        for line in ["", "a b c", "0: xyz 0 0A", "0: 00000000:FFFFF 0 0A"] {
+            assert_eq!(row(line, Protocol::Tcp), None);
+        }
+    }
+}

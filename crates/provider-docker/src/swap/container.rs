@@ -1,0 +1,79 @@
+//! A container as the engine describes it, with the few questions a swap asks of it.
+
+use patchyard_types::printable;
+use serde_json::Value;
+
+use crate::client::{ApiError, Client};
+
+/// The engine's word for "never".
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// An inspect document of a container.
+#[derive(Debug, Clone)]
+pub(crate) struct Container(pub Value);
+
+impl Container {
+    /// Its id.
+    pub fn id(&self) -> &str {
+        self.0["Id"].as_str().unwrap_or_default()
+    }
+
+    /// Its name, without the engine's slash.
+    pub fn name(&self) -> &str {
+        self.0["Name"].as_str().unwrap_or_default().trim_start_matches('/')
+    }
+
+    /// The id of the image it runs.
+    pub fn image(&self) -> &str {
+        self.0["Image"].as_str().unwrap_or_default()
+    }
+
+    /// Whether it has processes: running, paused, or between two restarts.
+    pub fn is_up(&self) -> bool {
+        ["Running", "Paused", "Restarting"]
+            .iter()
+            .any(|state| self.0["State"][*state].as_bool() == Some(true))
+    }
+
+    /// Whether it has ever been started.
+    pub fn was_started(&self) -> bool {
+        self.is_up() || self.0["State"]["StartedAt"].as_str().is_some_and(|at| !at.is_empty() && at != NEVER)
+    }
+
+    /// A label of its own or its image's.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.0["Config"]["Labels"][name].as_str()
+    }
+
+    /// Its restart policy: name and retry limit.
+    pub fn restart_policy(&self) -> (String, u64) {
+        let policy = &self.0["HostConfig"]["RestartPolicy"];
+        let name = policy["Name"].as_str().filter(|name| !name.is_empty()).unwrap_or("no");
+        (name.to_owned(), policy["MaximumRetryCount"].as_u64().unwrap_or(0))
+    }
+
+    /// What to call it in messages.
+    pub fn shown(&self) -> String {
+        printable(self.name(), 200)
+    }
+}
+
+impl Client {
+    /// A container by id or name; `None` when there is none.
+    pub(crate) async fn container(&self, id: &str) -> Result<Option<Container>, ApiError> {
+        match self.get(&["containers", id, "json"]).json().await {
+            Ok(inspect) => Ok(Some(Container(inspect))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An image by id or reference; `None` when there is none.
+    pub(crate) async fn image(&self, id: &str) -> Result<Option<Value>, ApiError> {
+        match self.get(&["images", id, "json"]).json().await {
+            Ok(inspect) => Ok(Some(inspect)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

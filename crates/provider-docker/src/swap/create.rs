@@ -1,0 +1,223 @@
+//! Create: the replacement, complete but not started, compared with what was meant. Whatever cannot
+//! be brought back is refused here, before anything is stopped.
+
+use std::collections::BTreeMap;
+
+use patchyard_types::{FailureKind, Method, Probe, Record};
+use serde_json::{Value, json};
+
+use super::run::restart_policy;
+use super::{Container, Run, Trouble, done_if, failed, preflight};
+use crate::client::{ApiError, Client};
+use crate::spec::{self, CreateRequest, Inputs};
+use crate::{gc, names, snapshot};
+
+pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
+    let old = run.old_or_gone().await?;
+    if old.is_up() {
+        preflight::is_as_planned(run, &old)?;
+    }
+    let meant = intent(run, &old).await?;
+    if let Some(found) = run.new_container().await? {
+        if found.was_started() || is_as_meant(&found, &meant).is_empty() {
+            return Ok(Record::Created { object: found.id().to_owned() });
+        }
+        // A crash has left it half made.
+        remove(run.client(), &found).await?;
+    }
+    let id = create(run, &meant.request).await?;
+    let made = run.client().container(&id).await?;
+    let made =
+        made.ok_or_else(|| failed(FailureKind::Host, "its replacement was removed by somebody else"))?;
+    let differences = is_as_meant(&made, &meant);
+    if !differences.is_empty() {
+        remove(run.client(), &made).await?;
+        let listed: Vec<String> = differences.iter().take(5).map(ToString::to_string).collect();
+        return Err(failed(
+            FailureKind::Refused,
+            format!("the engine cannot make it again as it is: {}", listed.join("; ")),
+        ));
+    }
+    gc::remember_volumes(run, &anonymous_volumes(&old.0))?;
+    Ok(Record::Created { object: id })
+}
+
+pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
+    let Some(new) = run.new_container().await? else { return Ok(Record::Nothing) };
+    if !run.is_ours(&new) || new.name() != run.new_name() {
+        return Err(failed(
+            FailureKind::Host,
+            format!(
+                "the container {} is not removed: it bears another name than this run gave it",
+                new.shown()
+            ),
+        ));
+    }
+    remove(run.client(), &new).await?;
+    Ok(Record::Nothing)
+}
+
+pub(super) async fn probe(run: &Run<'_>, undone: bool) -> Result<Probe, ApiError> {
+    let new = run.new_container().await?;
+    if undone {
+        return Ok(done_if(new.is_none()));
+    }
+    let Some(new) = new else { return Ok(Probe::NotDone) };
+    let done = Probe::Done { record: Record::Created { object: new.id().to_owned() } };
+    if new.was_started() {
+        return Ok(done);
+    }
+    let Some(old) = run.old().await? else { return Ok(super::gone()) };
+    match intent(run, &old).await {
+        // What a crash has left half made is made again.
+        Ok(meant) => Ok(if is_as_meant(&new, &meant).is_empty() { done } else { Probe::NotDone }),
+        Err(Trouble::Api(error)) => Err(error),
+        // Doing it again will say why it cannot be.
+        Err(Trouble::Step(_)) => Ok(Probe::NotDone),
+    }
+}
+
+/// What is meant: the request, what it is compared with, the image.
+struct Intent {
+    request: CreateRequest,
+    before: Value,
+    image: Value,
+}
+
+async fn intent(run: &Run<'_>, old: &Container) -> Result<Intent, Trouble> {
+    let image_id = run.prepared()?;
+    let missing = |what: &str, id: &str| {
+        failed(
+            FailureKind::Host,
+            format!("the {what} image {} is not on the host any more", names::short_image(id)),
+        )
+    };
+    let image = run.client().image(image_id).await?.ok_or_else(|| missing("prepared", image_id))?;
+    let labels = labels(run, old);
+    if run.action.method == Method::Restore {
+        let kept = snapshot::kept_for(run)?;
+        let reference = snapshot::reference(run, &kept).await?;
+        let request = kept.request.again(old.name(), &reference, &labels);
+        return Ok(Intent { request, before: kept.before, image });
+    }
+    let expected = &run.action.expected;
+    let old_image = run.client().image(&expected.image).await?;
+    let old_image = old_image.ok_or_else(|| missing("present", &expected.image))?;
+    let reference = names::patched_tag(&expected.reference, &run.action.patch_set);
+    if run.client().image(&reference).await?.is_none_or(|tagged| tagged["Id"].as_str() != Some(image_id)) {
+        return Err(failed(FailureKind::Host, format!("somebody else has moved the tag {reference}")));
+    }
+    // A container that is held has its own policy in its replacement alone.
+    let held = run.held().map(|policy| restart_policy(&policy));
+    let request = spec::create_request(Inputs {
+        container: &old.0,
+        image: &old_image,
+        host_name: run.docker.info["Name"].as_str().unwrap_or_default(),
+        reference: &reference,
+        image_id,
+        restart_policy: held.as_ref(),
+        labels: &labels,
+    })
+    .map_err(|refusal| failed(FailureKind::Refused, format!("cannot be swapped: {}", refusal.message)))?;
+    Ok(Intent { request, before: old.0.clone(), image })
+}
+
+fn labels(run: &Run<'_>, old: &Container) -> BTreeMap<String, String> {
+    // Where it has got to on the way does not matter: the original is renamed only when the
+    // replacement has been made.
+    [
+        (names::LABEL_CONTROLLER, run.docker.options.controller.clone()),
+        (names::LABEL_RUN, run.call.run.to_string()),
+        (names::LABEL_ROLE, names::ROLE_TARGET.to_owned()),
+        (names::LABEL_TARGET, run.action.target.to_string()),
+        (names::LABEL_NAME, old.name().to_owned()),
+        (names::LABEL_REFERENCE, run.action.expected.reference.clone()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+fn is_as_meant(made: &Container, meant: &Intent) -> Vec<spec::Difference> {
+    let mut differences = spec::compare(&meant.before, &meant.request, &meant.image, &made.0);
+    if made.image() != meant.image["Id"].as_str().unwrap_or_default() {
+        differences.push(spec::Difference { path: "Image".to_owned(), detail: String::new() });
+    }
+    differences
+}
+
+async fn create(run: &Run<'_>, request: &CreateRequest) -> Result<String, Trouble> {
+    let client = run.client();
+    let created = client
+        .post(&["containers", "create"])
+        .query("name", &run.new_name())
+        .json_body(&request.body)
+        .json()
+        .await
+        .map_err(|error| match error.status() {
+            Some(400) => {
+                failed(FailureKind::Refused, format!("the engine does not make it again as it is: {error}"))
+            }
+            _ => Trouble::from(error),
+        })?;
+    let id = created["Id"].as_str().ok_or_else(|| ApiError::protocol("a container without Id"))?;
+    for network in &request.networks {
+        let body = json!({ "Container": id, "EndpointConfig": network.endpoint });
+        client.post(&["networks", &network.name, "connect"]).json_body(&body).done().await?;
+    }
+    Ok(id.to_owned())
+}
+
+/// Removes a replacement, and the volumes that the engine made for it. Never with `v`: that would
+/// judge by other rules which volumes are somebody else's.
+pub(crate) async fn remove(client: &Client, new: &Container) -> Result<(), ApiError> {
+    match client.delete(&["containers", new.id()]).query("v", "0").query("force", "1").done().await {
+        Err(error) if error.is_not_found() => {}
+        removed => removed?,
+    }
+    for volume in made_volumes(&new.0) {
+        // One that is in use all the same is not ours to remove, and the engine knows.
+        let _ = client.delete(&["volumes", &volume]).done().await;
+    }
+    Ok(())
+}
+
+/// The anonymous volumes that the engine made for a container. One that its settings name was there
+/// before and holds data.
+fn made_volumes(container: &Value) -> Vec<String> {
+    let host = &container["HostConfig"];
+    let binds = list(&host["Binds"]).filter_map(|bind| bind.as_str()?.split(':').next());
+    let mounts = list(&host["Mounts"]).filter_map(|mount| mount["Source"].as_str());
+    let named: Vec<&str> = binds.chain(mounts).collect();
+    anonymous_volumes(container).into_iter().filter(|volume| !named.contains(&volume.as_str())).collect()
+}
+
+/// The volumes of a container whose names the engine made up.
+pub(crate) fn anonymous_volumes(container: &Value) -> Vec<String> {
+    list(&container["Mounts"])
+        .filter(|mount| mount["Type"].as_str() == Some("volume"))
+        .filter_map(|mount| mount["Name"].as_str())
+        .filter(|name| spec::is_anonymous(name))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_that_was_there_before_is_never_removed() {
+        let (ours, theirs, third) = ("a".repeat(64), "b".repeat(64), "c".repeat(64));
+        let volume = |name: &str| json!({"Type": "volume", "Name": name});
+        let container = json!({
+            "HostConfig": {"Binds": [format!("{theirs}:/data"), "named:/n"], "Mounts": [{"Type": "volume", "Source": third}]},
+            "Mounts": [volume(&ours), volume(&theirs), volume(&third), volume("named")],
+        });
+        assert_eq!(made_volumes(&container), [ours]);
+    }
+}

@@ -1,0 +1,377 @@
+//! A yard on the real engine: one container of the lab, the plan that patches it, and everything of
+//! both taken away at the end.
+//!
+//! The lab's image `patchyard-lab/web-good:1` has to be there (`lab/prepare web-good`).
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test file uses a part of it; a failed unwrap is a failed test"
+)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use patchyard_cache::FileCache;
+use patchyard_contract::suite::provider::Yard;
+use patchyard_contract::{Ask, Call, Provider};
+use patchyard_provider_docker::client::{Client, Environment, resolve};
+use patchyard_provider_docker::{DockerProvider, Options};
+use patchyard_types::{
+    About, Action, Budget, Change, Decisions, Direction, Expected, Method, Millis, PackageChange, PatchSet,
+    Plan, Record, RolloutId, RunId, SnapshotId, StartingState, Step, StepError, SwapStep, Target, Timeouts,
+    Wave,
+};
+use serde_json::{Value, json};
+
+pub const IMAGE: &str = "patchyard-lab/web-good:1";
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// A target of its own on the real engine.
+pub struct RealYard {
+    pub docker: Arc<DockerProvider>,
+    /// The target's container name.
+    pub name: String,
+    /// A tag of the lab's image of our own: images built for it bear its name.
+    pub reference: String,
+    pub controller: String,
+    state: PathBuf,
+    plan: Option<Arc<Plan>>,
+}
+
+impl RealYard {
+    /// A yard with a target whose create request the caller completes, not planned for yet.
+    pub async fn with(shape: impl FnOnce(&mut Value, &str)) -> Self {
+        Self::of_image(IMAGE, shape).await
+    }
+
+    pub async fn of_image(image: &str, shape: impl FnOnce(&mut Value, &str)) -> Self {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let pid = std::process::id();
+        let name = format!("pyswap-{pid}-{number}");
+        // Eight characters that no other process of this test run has.
+        let controller = format!("{:05x}{:03x}0000", pid & 0xf_ffff, number);
+        let state = std::env::temp_dir().join(&name);
+        std::fs::create_dir_all(&state).unwrap();
+        let options = Options {
+            controller: controller.clone(),
+            key: [7; 32],
+            cache: Arc::new(FileCache::open(&state.join("cache")).unwrap()),
+            state_dir: state.clone(),
+            name: None,
+        };
+        let endpoint = resolve(None, &Environment::of_process()).unwrap();
+        let docker = DockerProvider::connect(endpoint, options).await.unwrap();
+        let yard = Self {
+            docker: Arc::new(docker),
+            reference: format!("{name}:1"),
+            name,
+            controller,
+            state,
+            plan: None,
+        };
+        let tag = yard.client().post(&["images", image, "tag"]).query("repo", &yard.name).query("tag", "1");
+        tag.done().await.expect("the lab's image is there: run lab/prepare");
+        let mut body = json!({
+            "Image": yard.reference,
+            "Env": ["GREETING=hello"],
+            "Labels": {"com.docker.compose.image": "sha256:of-the-old-image", "shop": "yes"},
+            "ExposedPorts": {"8080/tcp": {}},
+            "HostConfig": {
+                "RestartPolicy": {"Name": "unless-stopped"},
+                "PortBindings": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]},
+                "Memory": 268_435_456, "Ulimits": [{"Name": "nofile", "Soft": 512, "Hard": 1024}],
+                "Tmpfs": {"/scratch": ""}, "ExtraHosts": ["shop.test:10.9.8.7"],
+                "Binds": [format!("{}-named:/named", yard.name)],
+            },
+            "Volumes": {"/anonymous": {}},
+        });
+        shape(&mut body, &yard.name);
+        yard.run(&yard.name, &body).await;
+        yard
+    }
+
+    /// A yard with an ordinary target, planned for.
+    pub async fn ordinary() -> Self {
+        let mut yard = Self::with(|_, _| {}).await;
+        yard.plan_layer().await;
+        yard
+    }
+
+    pub fn client(&self) -> &Client {
+        self.docker.client()
+    }
+
+    /// Creates and starts a container.
+    pub async fn run(&self, name: &str, body: &Value) -> String {
+        let request = self.client().post(&["containers", "create"]).query("name", name).json_body(body);
+        let created = request.json().await.unwrap();
+        let id = created["Id"].as_str().unwrap().to_owned();
+        self.client().post(&["containers", &id, "start"]).done().await.unwrap();
+        id
+    }
+
+    /// A container's inspect document; `Null` when there is none.
+    pub async fn inspect(&self, name: &str) -> Value {
+        self.client().get(&["containers", name, "json"]).json().await.unwrap_or(Value::Null)
+    }
+
+    pub async fn target(&self) -> Target {
+        let all = self.docker.discover().await.unwrap();
+        all.into_iter().find(|target| target.name == self.name).expect("the target is discovered")
+    }
+
+    /// Asks, fetches, and plans the layer.
+    pub async fn plan_layer(&mut self) {
+        let target = self.target().await;
+        let inventory = self.docker.inventory(&target).await.unwrap();
+        let pending = self.docker.pending(&target, &inventory, Ask::default()).await.unwrap();
+        let packages: Vec<PackageChange> = pending
+            .into_iter()
+            .map(|patch| PackageChange {
+                name: patch.package,
+                arch: patch.arch,
+                from: patch.installed,
+                to: Some(patch.candidate),
+                sha256: patch.sha256,
+                security: patch.security,
+                size: patch.size,
+            })
+            .collect();
+        assert!(!packages.is_empty(), "a patch is pending");
+        self.docker.fetch(&target, &packages).await.unwrap();
+        // A set of this yard's own, so that yards do not share images.
+        let platform = format!("linux/amd64 of {}", self.name);
+        let from = StartingState { platform, ..inventory.starting };
+        let set = PatchSet { from, change: Change::Packages(packages) };
+        self.plan_with(Method::Layer, set).await;
+    }
+
+    /// Plans to go back to a snapshot.
+    pub async fn plan_restore(&mut self, snapshot: &SnapshotId) {
+        let target = self.target().await;
+        let from = StartingState { platform: String::new(), image: target.image.id, packages: None };
+        let set = PatchSet { from, change: Change::Snapshot { snapshot: snapshot.clone() } };
+        self.plan_with(Method::Restore, set).await;
+    }
+
+    pub async fn plan_with(&mut self, method: Method, set: PatchSet) {
+        let target = self.target().await;
+        let action = Action {
+            target: target.id.clone(),
+            name: target.name.clone(),
+            service: target.service.clone(),
+            host: target.host.clone(),
+            method,
+            patch_set: set.id(),
+            expected: Expected {
+                object: target.object.clone(),
+                image: target.image.id.clone(),
+                config: target.config,
+                reference: target.image.reference.clone(),
+                base: target.image.base.clone(),
+            },
+            checks: Vec::new(),
+            verify_for: Millis::from_secs(1),
+            timeouts: Timeouts {
+                step: Millis::from_secs(300),
+                healthy: Millis::from_secs(30),
+                check: Millis::from_secs(10),
+            },
+            max_layer: 512 * 1024 * 1024,
+            max_unavailable: 1,
+            losses: Vec::new(),
+        };
+        let decisions = Decisions {
+            version: 1,
+            patch_sets: BTreeMap::from([(set.id(), set)]),
+            actions: vec![action],
+            waves: vec![Wave(vec![0])],
+            tags: Vec::new(),
+            max_failures: Budget::Count(0),
+        };
+        let about = About {
+            author: "test".to_owned(),
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            undoes: None,
+            considered: 1,
+            left_out: Vec::new(),
+            up_to_date: Vec::new(),
+            estimate: patchyard_types::Estimate::default(),
+            notes: Vec::new(),
+        };
+        self.plan = Some(Arc::new(Plan { decisions, about }));
+    }
+
+    /// A name of ours for the run of this yard: `patchyard-…-r1.1-old`.
+    pub fn of_run(&self, part: &str) -> String {
+        format!("patchyard-{}-r1.1-{part}", &self.controller[..8])
+    }
+}
+
+#[async_trait::async_trait]
+impl Yard for RealYard {
+    fn provider(&self) -> Arc<dyn Provider> {
+        Arc::clone(&self.docker) as Arc<dyn Provider>
+    }
+
+    fn plan(&self) -> Arc<Plan> {
+        Arc::clone(self.plan.as_ref().expect("it was planned for"))
+    }
+
+    async fn serving(&self) -> Option<String> {
+        let inspect = self.inspect(&self.name).await;
+        let up = inspect["State"]["Running"].as_bool() == Some(true);
+        up.then(|| format!("{} {}", inspect["Id"], inspect["Image"]))
+    }
+
+    async fn objects(&self) -> Vec<String> {
+        let own = format!("patchyard-{}-", &self.controller[..8]);
+        let listed = self.client().get(&["containers", "json"]).query("all", "1").json().await.unwrap();
+        let mut found = Vec::new();
+        for entry in listed.as_array().unwrap() {
+            let name = entry["Names"][0].as_str().unwrap().trim_start_matches('/').to_owned();
+            if name == self.name || name.starts_with(&own) {
+                let inspect = self.inspect(&name).await;
+                let policy = &inspect["HostConfig"]["RestartPolicy"]["Name"];
+                found.push(format!("{} {name} {} {policy}", entry["Id"], entry["State"]));
+            }
+        }
+        let images = self.client().get(&["images", "json"]).json().await.unwrap();
+        let tags = images
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|image| image["RepoTags"].as_array().cloned().unwrap_or_default());
+        let snapshot = format!("patchyard/snapshot:{}", &self.controller[..8]);
+        found.extend(
+            tags.filter_map(|tag| tag.as_str().filter(|tag| tag.starts_with(&snapshot)).map(str::to_owned)),
+        );
+        let files = std::fs::read_dir(self.state.join("snapshots")).into_iter().flatten().flatten();
+        found.extend(files.map(|file| file.path().display().to_string()));
+        found.sort();
+        found
+    }
+
+    async fn meddle(&self) {
+        let before = self.inspect(&self.name).await;
+        let mut body = before["Config"].clone();
+        body["Env"] = json!(["GREETING=goodbye"]);
+        body["HostConfig"] = before["HostConfig"].clone();
+        self.client()
+            .delete(&["containers", &self.name])
+            .query("force", "1")
+            .query("v", "1")
+            .done()
+            .await
+            .unwrap();
+        self.run(&self.name, &body).await;
+    }
+}
+
+/// A run driven by hand.
+pub struct Hand<'a> {
+    pub yard: &'a RealYard,
+    pub run: RunId,
+    pub records: BTreeMap<Step, Record>,
+}
+
+impl<'a> Hand<'a> {
+    pub fn new(yard: &'a RealYard) -> Self {
+        Self::of(yard, 1)
+    }
+
+    pub fn of(yard: &'a RealYard, rollout: u64) -> Self {
+        Self { yard, run: RunId { rollout: RolloutId(rollout), action: 0 }, records: BTreeMap::new() }
+    }
+
+    pub fn call(&self, step: SwapStep, direction: Direction) -> Call {
+        Call {
+            run: self.run,
+            step: Step::Swap(step),
+            direction,
+            plan: self.yard.plan(),
+            records: self.records.clone(),
+            source: None,
+            progress: None,
+        }
+    }
+
+    pub async fn try_to(&mut self, step: SwapStep, direction: Direction) -> Result<Record, StepError> {
+        let record = self.yard.docker.perform(&self.call(step, direction)).await?;
+        if direction == Direction::Do {
+            self.records.insert(Step::Swap(step), record.clone());
+        }
+        Ok(record)
+    }
+
+    pub async fn doing(&mut self, step: SwapStep) -> Record {
+        let outcome = self.try_to(step, Direction::Do).await;
+        outcome.unwrap_or_else(|error| panic!("do {step}: {error}"))
+    }
+
+    pub async fn undoing(&mut self, step: SwapStep) {
+        self.try_to(step, Direction::Undo).await.unwrap_or_else(|error| panic!("undo {step}: {error}"));
+    }
+
+    /// Every step but verify, up to and with this one.
+    pub async fn doing_up_to(&mut self, last: SwapStep) {
+        for step in SwapStep::ALL.into_iter().filter(|step| *step <= last && *step != SwapStep::Verify) {
+            self.doing(step).await;
+        }
+    }
+
+    pub async fn probe(&self, step: SwapStep, direction: Direction) -> patchyard_types::Probe {
+        self.yard.docker.probe(&self.call(step, direction)).await.unwrap()
+    }
+}
+
+/// The words of a failure.
+pub fn failure(outcome: Result<Record, StepError>) -> patchyard_types::Failure {
+    match outcome {
+        Err(StepError::Failed(failure)) => failure,
+        other => panic!("expected a failure, got {other:?}"),
+    }
+}
+
+impl Drop for RealYard {
+    fn drop(&mut self) {
+        let docker = |args: &[&str]| {
+            let output = Command::new("docker").args(args).output();
+            output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+        };
+        let own = format!("patchyard-{}-", &self.controller[..8]);
+        let ps = docker(&["ps", "-a", "--format", "{{.Names}}"]);
+        for name in ps
+            .lines()
+            .filter(|name| **name == self.name || name.starts_with(&self.name) || name.starts_with(&own))
+        {
+            docker(&["rm", "-fv", name]);
+        }
+        let images = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+        let ours = |tag: &str| {
+            tag.contains(self.name.as_str())
+                || tag.starts_with(&format!("patchyard/snapshot:{}", &self.controller[..8]))
+        };
+        for tag in images.lines().filter(|tag| ours(tag)) {
+            docker(&["rmi", "--no-prune", tag]);
+        }
+        let noted = std::fs::read_dir(self.state.join("volumes")).into_iter().flatten().flatten();
+        for volume in noted.filter_map(|entry| entry.file_name().into_string().ok()) {
+            docker(&["volume", "rm", &volume]);
+        }
+        let volumes = docker(&["volume", "ls", "-q"]);
+        for volume in volumes.lines().filter(|volume| volume.starts_with(&self.name)) {
+            docker(&["volume", "rm", volume]);
+        }
+        let networks = docker(&["network", "ls", "--format", "{{.Name}}"]);
+        for network in networks.lines().filter(|network| network.starts_with(&self.name)) {
+            docker(&["network", "rm", network]);
+        }
+        let _ = std::fs::remove_dir_all(&self.state);
+    }
+}

@@ -1,0 +1,29 @@
+//! Crashes at chosen moments: the store and the providers of a real controller, wrapped so that the
+//! process kills itself when it gets there.
+//!
+//! A point has a name, made of what is going on: `R1.2 intent stop` is right after the intent was
+//! written, `R1.2 middle stop` while the engine is at it, `R1.2 effect stop` after the effect and before
+//! its outcome is written, `R1.2 outcome stop` right after that. Names do not depend on what runs
+//! beside, so a point is found again in another process.
+
+mod points;
+mod provider;
+mod store;
+
+use std::sync::Arc;
+
+use patchyard_contract::{Provider, Store};
+
+pub use points::{AT, LIST, Points};
+
+/// A store whose process dies where the points say.
+#[must_use]
+pub fn crashing_store(inner: Arc<dyn Store>, points: &Arc<Points>) -> Arc<dyn Store> {
+    Arc::new(store::CrashingStore { inner, points: Arc::clone(points) })
+}
+
+/// A provider whose process dies where the points say.
+#[must_use]
+pub fn crashing_provider(inner: Arc<dyn Provider>, points: &Arc<Points>) -> Arc<dyn Provider> {
+    Arc::new(provider::CrashingProvider { inner, points: Arc::clone(points) })
+}

@@ -1,0 +1,108 @@
+//! The provider, and the points in the middle of every effect.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use patchyard_contract::{Ask, Call, Leftover, Provider, ProviderError};
+use patchyard_types::{
+    Direction, HostId, ImageUpdate, Inventory, Observation, PackageChange, PendingPatch, Probe, Record, RunId,
+    Snapshot, Step, StepError, Subject, SwapStep, TagMove, Target,
+};
+
+use super::{Points, store};
+
+pub(super) struct CrashingProvider {
+    pub(super) inner: Arc<dyn Provider>,
+    pub(super) points: Arc<Points>,
+}
+
+fn middle(call: &Call) -> String {
+    format!("{} middle {}", call.run, store::step(call.step, call.direction))
+}
+
+#[async_trait]
+impl Provider for CrashingProvider {
+    async fn perform(&self, call: &Call) -> Result<Record, StepError> {
+        self.points.pass_during(&middle(call), self.inner.perform(call)).await
+    }
+
+    async fn observe(&self, call: &Call, subject: Subject) -> Result<Observation, ProviderError> {
+        let looks_only = call.step == Step::Swap(SwapStep::Verify)
+            || (call.step, call.direction) == (Step::Swap(SwapStep::Preflight), Direction::Undo);
+        if looks_only {
+            // The engine's own step: looking is all there is to it.
+            return self.points.pass_during(&middle(call), self.inner.observe(call, subject)).await;
+        }
+        self.inner.observe(call, subject).await
+    }
+
+    async fn move_tag(&self, tag: &TagMove, image: &str) -> Result<Option<String>, ProviderError> {
+        self.points.pass_during("middle tag", self.inner.move_tag(tag, image)).await
+    }
+
+    async fn export_image(&self, image: &str, to: &Path) -> Result<(), ProviderError> {
+        self.points.pass_during("middle copy", self.inner.export_image(image, to)).await
+    }
+
+    async fn remove_snapshot(&self, snapshot: &Snapshot) -> Result<(), ProviderError> {
+        self.points.pass_during("middle prune", self.inner.remove_snapshot(snapshot)).await
+    }
+
+    fn kind(&self) -> &'static str {
+        self.inner.kind()
+    }
+
+    fn host(&self) -> &HostId {
+        self.inner.host()
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    async fn discover(&self) -> Result<Vec<Target>, ProviderError> {
+        self.inner.discover().await
+    }
+
+    async fn inventory(&self, target: &Target) -> Result<Inventory, ProviderError> {
+        self.inner.inventory(target).await
+    }
+
+    async fn pending(
+        &self,
+        target: &Target,
+        inventory: &Inventory,
+        ask: Ask,
+    ) -> Result<Vec<PendingPatch>, ProviderError> {
+        self.inner.pending(target, inventory, ask).await
+    }
+
+    async fn newer_image(&self, target: &Target) -> Result<Option<ImageUpdate>, ProviderError> {
+        self.inner.newer_image(target).await
+    }
+
+    async fn unsaved_paths(&self, target: &Target) -> Result<Vec<String>, ProviderError> {
+        self.inner.unsaved_paths(target).await
+    }
+
+    async fn fetch(&self, target: &Target, packages: &[PackageChange]) -> Result<(), ProviderError> {
+        self.inner.fetch(target, packages).await
+    }
+
+    async fn probe(&self, call: &Call) -> Result<Probe, ProviderError> {
+        self.inner.probe(call).await
+    }
+
+    async fn leftovers(
+        &self,
+        unfinished: &[RunId],
+        kept: &[Snapshot],
+    ) -> Result<Vec<Leftover>, ProviderError> {
+        self.inner.leftovers(unfinished, kept).await
+    }
+
+    async fn collect(&self, leftover: &Leftover) -> Result<(), ProviderError> {
+        self.inner.collect(leftover).await
+    }
+}

@@ -1,0 +1,212 @@
+//! A service to patch: a container of the lab with an image, a port and volumes of its own.
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::{Engine, Fingerprint, get, unique};
+
+/// How a service is started, where that matters.
+#[derive(Debug, Default, Clone)]
+pub struct ServiceOptions<'a> {
+    /// More arguments of `docker run`.
+    pub run: &'a [&'a str],
+    /// The image as it is, in place of one of this service's own.
+    pub as_it_is: bool,
+    /// Shares the image of another service.
+    pub image_of: Option<&'a Service>,
+}
+
+/// A running service; it and everything made from it goes when this is dropped.
+#[derive(Debug)]
+pub struct Service {
+    engine: Engine,
+    name: String,
+    reference: String,
+    port: u16,
+}
+
+/// Carried by the image, and so by everything that is ever made from it.
+const LABEL: &str = "patchyard-lab.e2e";
+
+impl Service {
+    /// Starts `patchyard-lab/CASE:1`, and waits until it answers.
+    #[must_use]
+    pub fn start(engine: &Engine, case: &str) -> Self {
+        Self::start_with(engine, case, &ServiceOptions::default())
+    }
+
+    /// The same with options; a CASE with a slash is a whole image reference.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_with(engine: &Engine, case: &str, options: &ServiceOptions<'_>) -> Self {
+        let word = case.rsplit('/').next().unwrap_or(case).split(':').next().unwrap_or(case);
+        let name = format!("{}-{word}", unique());
+        let image = if case.contains('/') { case.to_owned() } else { format!("patchyard-lab/{case}:1") };
+        let reference = match options.image_of {
+            Some(other) => other.reference.clone(),
+            None if options.as_it_is => image,
+            None => own_image(engine, &image, &name),
+        };
+        let service = Self { engine: engine.clone(), reference, port: free_port(), name };
+        service.run(options);
+        service
+    }
+
+    fn run(&self, options: &ServiceOptions<'_>) {
+        let (label, publish) = (format!("{LABEL}={}", self.name), format!("127.0.0.1:{}:8080", self.port));
+        let volume = format!("{}:/data", self.volume());
+        let mut args = vec!["run", "-d", "--name", &self.name, "--label", &label, "-p", &publish];
+        args.extend([
+            "-v",
+            &volume,
+            "-v",
+            "/anonymous",
+            "-e",
+            "GREETING=grüß 'di\"ch",
+            "--label",
+            "lab.empty=",
+        ]);
+        args.extend(options.run);
+        args.push(&self.reference);
+        crate::lab::printed(&mut self.engine.command(args));
+        self.wait_until_it_answers();
+        for (place, words) in [("/data", "named"), ("/anonymous", "anonymous")] {
+            self.put(place, "precious", words);
+        }
+    }
+
+    /// The container's name, which is the target's.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The reference it was created with.
+    #[must_use]
+    pub fn reference(&self) -> &str {
+        &self.reference
+    }
+
+    /// The engine it runs on.
+    #[must_use]
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The port it answers on, on this machine.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The name of its volume.
+    #[must_use]
+    pub fn volume(&self) -> String {
+        format!("{}-data", self.name)
+    }
+
+    /// What the engine says about the container that has its name.
+    #[must_use]
+    pub fn inspect(&self) -> Value {
+        self.engine.inspect("container", &self.name)
+    }
+
+    /// The id of the container that has its name.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.inspect()["Id"].as_str().expect("a container has an id").to_owned()
+    }
+
+    /// Everything about it that a patch must leave alone.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self)
+    }
+
+    /// Everything on the engine that is its own or was made from it: containers and tags.
+    #[must_use]
+    pub fn objects(&self) -> Vec<String> {
+        self.engine.labelled(&format!("{LABEL}={}", self.name))
+    }
+
+    /// What it answers to `/`.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn answer(&self) -> Result<String, String> {
+        match get(self.port, "/")? {
+            (200, body) => Ok(body),
+            (status, body) => Err(format!("{status}: {body}")),
+        }
+    }
+
+    /// Waits until it answers.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub fn wait_until_it_answers(&self) {
+        let began = Instant::now();
+        while let Err(error) = self.answer() {
+            let logs = || {
+                String::from_utf8_lossy(&self.engine.try_docker(["logs", "--tail", "5", &self.name]).stderr)
+                    .into_owned()
+            };
+            assert!(
+                began.elapsed() < Duration::from_secs(90),
+                "{} does not answer: {error}; {}",
+                self.name,
+                logs()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Writes a file into it, through the engine: there may be no shell.
+    ///
+    /// # Panics
+    /// When the engine does not take it.
+    pub fn put(&self, dir: &str, file: &str, words: &str) {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join(file);
+        std::fs::write(&path, words).unwrap();
+        self.engine.docker(["cp", path.to_str().unwrap(), &format!("{}:{dir}/{file}", self.name)]);
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.engine.try_docker(["rm", "-fv", &self.name]);
+        self.engine.remove_labelled(&format!("{LABEL}={}", self.name));
+        self.engine.try_docker(["volume", "rm", "-f", &self.volume()]);
+    }
+}
+
+/// The same image under a name and an id of the service's own: nobody else builds on it, tags it or
+/// finds what was built on it.
+fn own_image(engine: &Engine, image: &str, name: &str) -> String {
+    let reference = format!("{name}:1");
+    let container = format!("{name}-image");
+    // An image without a command of its own needs one to be created from; it is never started.
+    engine.docker(["create", "--name", &container, image]);
+    engine.docker(["commit", "--change", &format!("LABEL {LABEL}={name}"), &container, &reference]);
+    engine.docker(["rm", "-v", &container]);
+    reference
+}
+
+/// A port below the range of outgoing connections, so that no client's own port is in the way while
+/// the service is down.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let from = 15_000 + u16::try_from(std::process::id() % 150).unwrap() * 100;
+    loop {
+        let port = from + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

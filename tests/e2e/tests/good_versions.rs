@@ -1,0 +1,148 @@
+//! Good versions: each is deployed, none is taken back, and all but the version stays as it was.
+
+use patchyard_e2e_tests::{Controller, Engine, Outcome, PollLog, Poller, Service, intent};
+use patchyard_types::{Record, RunEvent, Step, SwapStep};
+
+/// 18 is a slow starter, 19 ignores SIGTERM, 20 has a worker process.
+const MANY: usize = 20;
+
+#[test]
+fn twenty_good_packages_are_swapped_in_without_a_rollback() {
+    let engine = Engine::machine();
+    let services: Vec<Service> =
+        (1..=MANY).map(|number| Service::start(&engine, &format!("web-many-{number:02}"))).collect();
+    let before: Vec<_> = services.iter().map(Service::fingerprint).collect();
+    let controller = Controller::new(&engine).with_defaults("verify_for: 2s, max_parallel: 4");
+    let plan = controller.plan(&services.iter().collect::<Vec<_>>());
+
+    // An ordinary one, and the one that ignores SIGTERM.
+    let watched = [&services[0], &services[18]];
+    let clients = watched.map(|service| Poller::start(service.port()));
+    let apply = controller.run(["apply", "--yes", "--json", "--plan", &plan]).expect(0);
+    let logs = clients.map(Poller::finish);
+
+    assert_eq!(apply.rollout()["state"], "succeeded", "{apply}");
+    for (number, (service, before)) in services.iter().zip(before).enumerate() {
+        assert_eq!(apply.run_of(service)["state"], "succeeded", "{apply}");
+        assert_eq!(service.answer().unwrap(), format!("lab-good-{:02} 1.1\n", number + 1));
+        assert_eq!(service.fingerprint().but_for_the_version(), before, "{}", service.name());
+    }
+    for (service, log) in watched.into_iter().zip(&logs) {
+        requests_fail_only_during_the_swap(&controller, service, log);
+    }
+    assert!(controller.quarantine().is_empty());
+    controller.events().nothing_was_done_twice();
+}
+
+/// Between the stop of the old container and the first good look at the new one.
+fn requests_fail_only_during_the_swap(controller: &Controller, service: &Service, log: &PollLog) {
+    eprintln!("{}: {} of {} requests failed", service.name(), log.failed.len(), log.requests);
+    let events = controller.events();
+    let run = events.run_of(service).expect("it has a run");
+    let stopped = events.find(run, |at, event| intent(SwapStep::Stop, at, event)).expect("it was stopped");
+    let good = events.find(run, |_, event| match event {
+        RunEvent::Succeeded {
+            step: Step::Swap(SwapStep::Verify),
+            record: Record::Verified { first_good },
+            ..
+        } => Some(*first_good),
+        _ => None,
+    });
+    let good = good.expect("it was verified");
+    assert!(log.requests > log.failed.len(), "{log:?}");
+    for failed in &log.failed {
+        eprintln!("  {} {}", failed.at, failed.why);
+        // One that was under way when the service stopped was sent before.
+        assert!(failed.until >= stopped && failed.at <= good, "not between {stopped} and {good}: {failed:?}");
+    }
+}
+
+/// Patches one service whose patch is good, and makes sure that nothing else about it changed.
+fn is_patched(case: &str, more: &[&str]) -> (Service, Controller, Outcome) {
+    let engine = Engine::machine();
+    let service = Service::start(&engine, case);
+    let before = service.fingerprint();
+    let controller = Controller::new(&engine).with_defaults("verify_for: 2s");
+    let apply = controller.run(["apply", "--yes", "--json", service.name()].iter().chain(more)).expect(0);
+    assert_eq!(apply.run_of(&service)["state"], "succeeded", "{apply}");
+    assert_eq!(service.fingerprint().but_for_the_version(), before);
+    assert!(controller.quarantine().is_empty());
+    (service, controller, apply)
+}
+
+#[test]
+fn a_question_of_debconf_is_answered_without_anybody() {
+    let (service, ..) = is_patched("web-debconf", &[]);
+    assert_eq!(service.answer().unwrap(), "lab-web 1.1\n");
+    let colour = service.engine().docker(["exec", service.name(), "cat", "/etc/lab-web.colour"]);
+    assert_eq!(colour, "green", "the question's default");
+}
+
+#[test]
+fn a_new_dependency_comes_along() {
+    let (service, ..) = is_patched("web-new-dep", &[]);
+    assert_eq!(service.answer().unwrap(), "lab-web 1.1\n");
+    service.engine().docker(["exec", service.name(), "test", "-e", "/usr/share/lab-web-dep/version"]);
+}
+
+#[test]
+fn an_image_with_a_user_an_entrypoint_and_a_stop_signal_keeps_them() {
+    let (service, ..) = is_patched("web-nonroot", &[]);
+    assert_eq!(service.answer().unwrap(), "lab-web 1.1\n");
+    let config = &service.inspect()["Config"];
+    assert_eq!(config["User"], "nobody");
+    assert_eq!(config["Entrypoint"][0], "lab-web");
+    assert_eq!(config["StopSignal"], "SIGINT");
+    assert_eq!(config["WorkingDir"], "/var/tmp");
+}
+
+#[test]
+fn a_security_patch_is_one_by_its_origin() {
+    let (service, ..) = is_patched("web-security", &["--security-only"]);
+    assert_eq!(service.answer().unwrap(), "lab-web 1.1\n");
+    let engine = Engine::machine();
+    let other = Service::start(&engine, "web-good");
+    let plan = Controller::new(&engine).run(["plan", "--json", "--security-only", other.name()]).expect(0);
+    assert!(plan.json("patchyard.plan/v1")["actions"].as_array().is_some_and(Vec::is_empty), "{plan}");
+}
+
+#[test]
+fn the_distributions_own_security_updates_are_deployed() {
+    let (service, controller, _) = is_patched("debian-web", &["--security-only", "--step-timeout", "10m"]);
+    let scan = controller.run(["scan", "--json", "--security-only", "--refresh", service.name()]).expect(0);
+    let scan = scan.json("patchyard.scan/v1");
+    assert_eq!(scan["targets"][0]["assessment"]["state"], "assessed", "{scan:#}");
+    assert!(scan["targets"][0]["pending"].as_array().is_some_and(Vec::is_empty), "{scan:#}");
+}
+
+#[test]
+fn a_package_on_hold_stays_and_the_plan_says_so() {
+    let engine = Engine::machine();
+    let service = Service::start(&engine, "web-held");
+    let plan = Controller::new(&engine).run(["plan", "--json", service.name()]).json("patchyard.plan/v1");
+    assert!(plan["actions"].as_array().is_some_and(Vec::is_empty), "{plan:#}");
+    assert!(plan["left_out"][0]["detail"].as_str().is_some_and(|words| words.contains("held")), "{plan:#}");
+}
+
+#[test]
+fn planning_again_gives_the_same_plan_and_patching_again_has_nothing_to_do() {
+    let (service, controller, _) = is_patched("web-good", &[]);
+    let again = controller.run(["apply", "--yes", "--json", "--refresh", service.name()]).expect(0);
+    assert_eq!(controller.events().rollouts().len(), 1, "{again}");
+    let engine = Engine::machine();
+    let other = Service::start(&engine, "web-good");
+    let other_controller = Controller::new(&engine);
+    assert_eq!(other_controller.plan(&[&other]), other_controller.plan(&[&other]));
+}
+
+#[test]
+fn a_patched_service_is_rolled_back_by_hand_to_what_it_was() {
+    let (service, controller, _) = is_patched("web-good", &[]);
+    let patched = service.fingerprint();
+    let back = controller.run(["rollback", "--yes", "--json", "R1"]).expect(0);
+    assert_eq!(back.rollout()["state"], "succeeded", "{back}");
+    assert_eq!(service.answer().unwrap(), "lab-web 1.0\n");
+    assert_eq!(service.fingerprint(), patched.but_for_the_version());
+    let image = service.engine().inspect("image", service.reference());
+    assert_eq!(service.inspect()["Image"], image["Id"], "the tag and the container are back on the base");
+}

@@ -1,0 +1,63 @@
+//! Hostile containers harm nothing: time limits hold, memory stays small, and nothing of what they say
+//! is obeyed by a shell or a terminal.
+
+use patchyard_e2e_tests::{Controller, Engine, Outcome, Service, in_parallel};
+
+/// The most memory the controller may have.
+const MEMORY: u64 = 256 << 20;
+
+const HOSTILE: [&str; 7] = [
+    "hostile-names",
+    "hostile-huge",
+    "hostile-loud",
+    "hostile-hangs",
+    "web-hostile",
+    "web-postinst-loud",
+    "web-postinst-hangs",
+];
+
+#[test]
+fn hostile_containers_harm_nothing() {
+    let engine = Engine::machine();
+    in_parallel(
+        3,
+        &HOSTILE,
+        |case| (*case).to_owned(),
+        |case| {
+            let service = Service::start(&engine, case);
+            let id = service.id();
+            let controller = Controller::new(&engine)
+                .with_defaults("verify_for: 2s, timeouts: { step: 20s, healthy: 10s, check: 3s }");
+            let name = service.name();
+            for verb in [
+                &["discover", name][..],
+                &["scan", "--refresh", name],
+                &["scan", "--json", name],
+                &["why", name],
+                &["plan", name],
+                &["apply", "--yes", name],
+                &["log", name],
+                &["history"],
+            ] {
+                harmless(&controller.run(verb));
+            }
+            let version = service.answer().unwrap();
+            assert!(
+                version == "lab-web 1.1\n" || service.id() == id,
+                "patched as a whole or not touched: {version}"
+            );
+            assert!(!std::path::Path::new("/tmp/owned").exists(), "no shell of this machine was asked");
+        },
+    );
+}
+
+fn harmless(outcome: &Outcome) {
+    assert!(outcome.code().is_some_and(|code| code != 1), "no internal error: {outcome}");
+    assert!(outcome.peak < MEMORY, "{} MiB: {outcome}", outcome.peak >> 20);
+    for said in [&outcome.stdout, &outcome.stderr] {
+        let bad = said.chars().find(|c| c.is_control() && *c != '\n');
+        assert_eq!(bad, None, "a control character reached the terminal: {said:?}");
+        assert!(!said.contains('\u{202e}'), "a bidirectional override reached the terminal");
+        assert!(said.len() < 16 << 20, "endless output");
+    }
+}
