@@ -1,6 +1,7 @@
 //! The provider on a real engine, with the images of `lab/` (run `lab/prepare` first).
 //!
 //! The engine is the one that `docker` would talk to. Without one these tests fail.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -8,5 +9,6 @@ mod ask;
 mod discover;
 mod inventory;
 mod registry;
+mod sources;
 mod support;
 mod transport;
