@@ -21,8 +21,7 @@ struct LeftoverJson {
     kind: String,
     name: String,
     run: Option<String>,
-    /// `null` where it is not known.
-    size: Option<u64>,
+    size: u64,
     /// Why it is still there; `null` when it is gone or was only looked for.
     failed: Option<String>,
 }
@@ -51,7 +50,7 @@ impl GcDocument {
                 kind: kind.clone(),
                 name: name.clone(),
                 run: run.map(|run| run.to_string()),
-                size: (*size > 0).then_some(*size),
+                size: *size,
                 failed: failed.clone(),
             }
         });
