@@ -132,9 +132,20 @@ pub(super) async fn install(
     if cleaned.exit == 0 { Ok(()) } else { Err(blame(&cleaned)) }
 }
 
-async fn command(builder: &Builder<'_>, argv: &[String], timeout: Duration) -> Result<ExecOutput, ApiError> {
+/// A package manager that floods or hangs has failed: asking the world would only begin it anew.
+async fn command(builder: &Builder<'_>, argv: &[String], timeout: Duration) -> Result<ExecOutput, Trouble> {
     let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-    builder.run(&argv, &environment(), timeout).await
+    builder.run(&argv, &environment(), timeout).await.map_err(|error| match error {
+        ApiError::TooLarge { limit, .. } => {
+            let message = format!("the package manager prints without end: more than {limit} bytes");
+            failed(FailureKind::PackageManager, message)
+        }
+        ApiError::Timeout { after, .. } => {
+            let message = format!("the package manager did not end within {} s", after.as_secs());
+            failed(FailureKind::Timeout, message)
+        }
+        error => error.into(),
+    })
 }
 
 /// Nobody is there to answer questions.
