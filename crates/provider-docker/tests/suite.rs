@@ -1,5 +1,7 @@
 //! The Docker provider passes the suite of every provider, on a real engine.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails is a failed test")]
+
 mod yard;
 
 use patchyard_contract::suite::provider;
