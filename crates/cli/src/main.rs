@@ -17,18 +17,41 @@ use patchyard_app::{Error, Kind};
 
 use args::Cli;
 use exit::Exit;
+use json::ErrorDocument;
 use ui::{BOLD, RED, Ui, paint};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let ui = Ui::new(cli.global.color, cli.global.json, cli.global.yes);
     match verbs::run(cli, ui) {
         Ok(exit) => exit.into(),
         Err(error) => {
             explain(&ui, &error);
+            if ui.json {
+                ui.document(&ErrorDocument::from(&error));
+            }
             exit_of(&error).into()
         }
     }
+}
+
+/// Arguments that make no sense, or a call for help, which is none of that.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if !error.use_stderr() {
+        return Exit::Done.into();
+    }
+    // What could not be read cannot say whether JSON was wanted: the bare word tells.
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let ui = Ui::new(clap::ColorChoice::Never, true, false);
+        let message = error.render().to_string();
+        let first = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        ui.document(&ErrorDocument::usage(first, Some("patchyard --help".to_owned())));
+    }
+    Exit::Usage.into()
 }
 
 /// The whole chain, and what to do next.

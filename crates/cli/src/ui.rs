@@ -46,10 +46,13 @@ impl Ui {
 
     /// Prints a JSON document as one line.
     pub fn document(&self, document: &impl serde::Serialize) {
-        if let Ok(text) = serde_json::to_string(document) {
-            let mut out = std::io::stdout().lock();
-            let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-        }
+        self.line(&crate::json::line(document));
+    }
+
+    /// Prints a line that is JSON already.
+    pub fn line(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
     }
 
     /// Prints a message.

@@ -18,7 +18,7 @@ pub async fn run(session: &Session, args: &Audit) -> Result<Exit, Error> {
     if ui.json {
         ui.document(&AuditDocument::from(&report));
     } else {
-        let head = format!("{}:{}", report.head.entries, report.head.hash);
+        let head = &report.head;
         ui.result(&match &report.broken {
             None => format!("{} the chain holds. Head {head}\n", paint(GREEN, "✔")),
             Some(what) => format!("{} the chain is broken: {}\n", paint(RED, "✘"), remark(what)),

@@ -4,7 +4,7 @@ use patchyard_app::{Environment, Error, config, explain as explain_config};
 
 use crate::args::{Config, ConfigVerb, Global};
 use crate::exit::Exit;
-use crate::json::ConfigDocument;
+use crate::json::{ConfigCheckDocument, ConfigExplainDocument};
 use crate::session::Session;
 use crate::table::Table;
 use crate::text::remark;
@@ -21,7 +21,7 @@ pub fn check(global: &Global, ui: &Ui) -> Result<Exit, Error> {
     let places = Environment::of_process().config_places(global.config.clone());
     let found = config::find(&places)?;
     if ui.json {
-        ui.document(&ConfigDocument::new(found.file.as_deref(), &[]));
+        ui.document(&ConfigCheckDocument::new(found.file.as_deref()));
         return Ok(Exit::Done);
     }
     match &found.file {
@@ -45,7 +45,7 @@ pub async fn explain(session: &Session, args: &Config) -> Result<Exit, Error> {
     let settings = explain_config(&session.context, target).await?;
     let file = session.context.config.file.as_deref();
     if ui.json {
-        ui.document(&ConfigDocument::new(file, &settings));
+        ui.document(&ConfigExplainDocument::new(file, &settings));
         return Ok(Exit::Done);
     }
     let mut table = Table::new(&["KEY", "SAID BY", "VALUE"]);

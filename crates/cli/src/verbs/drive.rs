@@ -66,7 +66,8 @@ pub async fn detach(session: &Session, rollout: RolloutId) -> Result<Exit, Error
     }
     if session.ui.json {
         let report = patchyard_app::report(&session.context, rollout).await?;
-        session.ui.document(&crate::json::RolloutDocument::from(&report));
+        let head = patchyard_app::audit::head(&session.context).await?;
+        session.ui.document(&crate::json::RolloutDocument::new(&report, head));
     } else {
         session.ui.result(&format!(
             "{rollout} goes on in the background: patchyard status {rollout}, patchyard log -f {rollout}\n"

@@ -10,7 +10,7 @@ use patchyard_types::{
 
 use crate::args::Log as LogArgs;
 use crate::exit::Exit;
-use crate::json::{LogDocument, LogEntryJson};
+use crate::json::{EventLine, LogDocument, Names};
 use crate::session::Session;
 use crate::text::{name, remark, rollout_end, run_end, time};
 use crate::ui::{DIM, RED, paint};
@@ -21,21 +21,19 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub async fn run(session: &Session, args: &LogArgs) -> Result<Exit, Error> {
     let (context, ui) = (&session.context, &session.ui);
     let mut log = open_log(context, &args.subject).await?;
-    let mut entries = Vec::new();
+    let mut names = Names::of_log(&log);
+    let mut events = Vec::new();
     loop {
         // Asked before reading: what is written in between is read once more.
         let over = log.is_over(context).await?;
         for event in log.next(context).await? {
-            let target = target(&log, &event);
-            if ui.json {
-                entries.push(LogEntryJson {
-                    at: event.at.to_string(),
-                    stream: event.stream.to_string(),
-                    target,
-                    text: describe(&event.body),
-                });
+            if !ui.json {
+                ui.result(&line(&event, target(&log, &event).as_deref()));
+            } else if args.follow {
+                names.learn(&event);
+                ui.document(&EventLine::new(&names, &event));
             } else {
-                ui.result(&line(&event, target.as_deref()));
+                events.push(event);
             }
         }
         if !args.follow || over {
@@ -44,7 +42,10 @@ pub async fn run(session: &Session, args: &LogArgs) -> Result<Exit, Error> {
         context.clock.sleep(AGAIN).await;
     }
     if ui.json {
-        ui.document(&LogDocument::new(log.rollout, entries));
+        // One that is followed has told everything already.
+        if !args.follow {
+            ui.document(&LogDocument::new(&log, &events));
+        }
     } else if !log.earlier.is_empty() {
         let earlier: Vec<_> = log.earlier.iter().take(5).map(ToString::to_string).collect();
         ui.result(&format!("{}\n", paint(DIM, &format!("Earlier runs: {}", earlier.join(", ")))));

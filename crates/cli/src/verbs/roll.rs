@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
-use patchyard_app::rollouts::Phase;
+use patchyard_app::rollouts::{Phase, Rollout};
 use patchyard_app::{
-    DriveEnd, Error, Fleet, Live, RolloutReport, RunReport, Stop, Update, audit, drive, report,
+    DriveEnd, Error, Fleet, Live, RolloutReport, RunReport, Stop, Update, Watcher, audit, drive, report,
 };
 use patchyard_types::{Direction, Method, RolloutEnd, RolloutId, RunEnd, RunId};
 
 use crate::exit::Exit;
-use crate::json::{EventLine, RolloutDocument};
+use crate::json::{Lines, RolloutDocument};
 use crate::progress::spinner;
 use crate::session::{Session, Signals};
 use crate::table::wrap;
@@ -27,11 +27,10 @@ pub async fn roll(
     mut signals: Signals,
 ) -> Result<Exit, Error> {
     let ui = session.ui;
-    let screen = Arc::new(Screen::new(ui, rollout));
-    let shown = Arc::clone(&screen);
-    let live = Live::open(&session.context, rollout, move |update| shown.show(&update)).await?;
+    let screen = Arc::new(Screen::new(ui));
+    let watcher = watcher(session, rollout, &screen).await?;
     let (stopper, stop) = Stop::pair();
-    let mut driving = Box::pin(drive(&session.context, fleet, rollout, Arc::new(live), stop));
+    let mut driving = Box::pin(drive(&session.context, fleet, rollout, watcher, stop));
     let mut asked = false;
     let end = loop {
         tokio::select! {
@@ -61,6 +60,21 @@ pub async fn roll(
     })
 }
 
+/// Who looks on: a person, or a script that reads a line for each event.
+async fn watcher(
+    session: &Session,
+    rollout: RolloutId,
+    screen: &Arc<Screen>,
+) -> Result<Arc<dyn Watcher>, Error> {
+    let ui = session.ui;
+    if ui.json {
+        let plan = Rollout::read(&*session.context.store, rollout).await?.plan;
+        return Ok(Arc::new(Lines::new(rollout, &plan, move |line: &str| ui.line(line))));
+    }
+    let screen = Arc::clone(screen);
+    Ok(Arc::new(Live::open(&session.context, rollout, move |update| screen.show(&update)).await?))
+}
+
 /// The exit code of a rollout as it is now.
 pub fn exit_of(report: &RolloutReport) -> Exit {
     let runs = exit_of_runs(report);
@@ -84,8 +98,9 @@ fn exit_of_runs(report: &RolloutReport) -> Exit {
 
 async fn finish(session: &Session, report: &RolloutReport) -> Result<(), Error> {
     let ui = &session.ui;
+    let head = audit::head(&session.context).await?;
     if ui.json {
-        ui.document(&RolloutDocument::from(report));
+        ui.document(&RolloutDocument::new(report, head));
         return Ok(());
     }
     let mut text = summary(report);
@@ -93,8 +108,7 @@ async fn finish(session: &Session, report: &RolloutReport) -> Result<(), Error> 
         text.push_str(&format!("Tag {} was left where it is: {}\n", name(reference), remark(reason)));
     }
     text.push_str(&what_next(report));
-    let head = audit::head(&session.context).await?;
-    text.push_str(&paint(DIM, &format!("Audit head {}:{}", head.entries, head.hash)));
+    text.push_str(&paint(DIM, &format!("Audit head {head}")));
     text.push('\n');
     ui.result(&text);
     Ok(())
@@ -209,7 +223,6 @@ fn push_wrapped(text: &mut String, ui: &Ui, paragraph: &str, indent: usize) {
 /// What a person sees while a rollout is driven.
 struct Screen {
     ui: Ui,
-    rollout: RolloutId,
     bars: MultiProgress,
     running: Mutex<BTreeMap<RunId, ProgressBar>>,
 }
@@ -218,10 +231,10 @@ struct Screen {
 const COLUMN: usize = 14;
 
 impl Screen {
-    fn new(ui: Ui, rollout: RolloutId) -> Self {
+    fn new(ui: Ui) -> Self {
         let target = if ui.animated { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
-        Self { ui, rollout, bars, running: Mutex::default() }
+        Self { ui, bars, running: Mutex::default() }
     }
 
     fn say(&self, text: &str) {
@@ -234,12 +247,6 @@ impl Screen {
     }
 
     fn show(&self, update: &Update) {
-        if self.ui.json {
-            if let Some(line) = EventLine::new(self.rollout, update) {
-                self.ui.document(&line);
-            }
-            return;
-        }
         match update {
             Update::Began { run, name } => self.set(*run, name, "begins"),
             Update::Step { run, name, step, direction } => {

@@ -52,7 +52,7 @@ async fn remove(session: &Session, names: &[String], dry_run: bool) -> Result<Ex
         prune(&session.context, &fleet, names, dry_run).await?
     };
     if ui.json {
-        ui.document(&SnapshotsDocument::pruned(&pruned));
+        ui.document(&SnapshotsDocument::pruned(&pruned, dry_run));
     } else if pruned.is_empty() {
         ui.result("Nothing to remove.\n");
     } else {

@@ -1,12 +1,12 @@
 //! `status`: rollouts that are under way or wait, or one of any kind.
 
 use patchyard_app::rollouts::{Phase, open, what_next};
-use patchyard_app::{Error, RolloutReport, report};
+use patchyard_app::{Error, RolloutReport, audit, report};
 
 use super::roll::{run_lines, summary};
 use crate::args::RolloutArg;
 use crate::exit::Exit;
-use crate::json::StatusDocument;
+use crate::json::{RolloutDocument, StatusDocument};
 use crate::session::Session;
 use crate::text::{ago, name, phase, phase_style};
 use crate::ui::{BOLD, DIM, paint};
@@ -22,7 +22,11 @@ pub async fn run(session: &Session, args: &RolloutArg) -> Result<Exit, Error> {
         reports.push(report(context, id).await?);
     }
     if ui.json {
-        ui.document(&StatusDocument::from(&reports[..]));
+        let head = audit::head(context).await?;
+        match (args.rollout, &reports[..]) {
+            (Some(_), [report]) => ui.document(&RolloutDocument::new(report, head)),
+            _ => ui.document(&StatusDocument::new(&reports, head)),
+        }
     } else if reports.is_empty() {
         ui.result("No rollout is open.\n");
     } else {
