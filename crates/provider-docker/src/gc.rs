@@ -16,8 +16,8 @@ use crate::read::own;
 use crate::swap::{Run, Trouble, failed, remove_replacement};
 use crate::{DockerProvider, snapshot};
 
-/// A helper of a reading process that is older than this has lost its process: none works that long.
-const HELPER_LIVES: i64 = 15 * 60;
+/// A helper of a reading process that is older than this has lost its process, in seconds.
+const HELPER_LIVES: i64 = crate::ask::LIFETIME;
 
 /// Notes that a replacement names anonymous volumes: the engine's own `rm -v` spares them from then
 /// on, so that somebody has to remember them.
@@ -119,7 +119,9 @@ impl Search<'_> {
             let tags: Vec<&str> = list(&image["RepoTags"]).filter_map(Value::as_str).collect();
             let theirs = tags.iter().any(|tag| !tag.starts_with("patchyard/") && *tag != "<none>:<none>");
             let mut needed = theirs || used.contains(id) || kept.contains(id) || !self.unfinished.is_empty();
-            needed |= text(&labels[LABEL_CONTROLLER]) != self.docker.options.controller;
+            // A pulled image bears no labels of ours: nobody's container runs it, nobody's snapshot has it.
+            let controller = text(&labels[LABEL_CONTROLLER]);
+            needed |= !controller.is_empty() && controller != self.docker.options.controller;
             for tag in tags.iter().copied() {
                 if tag.strip_prefix("patchyard/base:").is_some() {
                     base_tags.insert(tag, id);

@@ -107,6 +107,11 @@ async fn names_aliases_and_addresses_on_networks_of_ones_own_come_back() {
     assert_eq!(networks[format!("{}-front", yard.name)]["IPAddress"], "10.214.1.77");
     assert_eq!(networks[format!("{}-back", yard.name)]["Aliases"][0], "behind");
     assert_eq!(inspect["Config"]["Hostname"], "web");
+    // Others find it under its alias and its name, on one network or the other.
+    for known in ["shop", yard.name.as_str()] {
+        let found = exec(&yard, &yard.name, &["getent", "hosts", known]).await;
+        assert!(found.starts_with("10.214."), "{known}: {found}");
+    }
 }
 
 #[tokio::test]

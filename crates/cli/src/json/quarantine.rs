@@ -39,7 +39,7 @@ impl QuarantineDocument {
 
 impl From<&(QuarantineId, Quarantine)> for EntryJson {
     fn from((id, entry): &(QuarantineId, Quarantine)) -> Self {
-        let Quarantine { patch_set, versions, service, run, at, reason } = entry;
+        let Quarantine { patch_set, versions, files: _, service, run, at, reason } = entry;
         Self {
             id: id.to_string(),
             service: service.clone(),

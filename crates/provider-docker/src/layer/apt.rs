@@ -1,202 +1,246 @@
 //! apt in a builder: installs files that were uploaded, exactly those, and leaves its own books as
 //! they would be.
 //!
-//! The packages are named as files: apt takes them as they are, needs no lists and no sources, and
-//! orders the work itself. Its caches and logs are turned aside, so that the layer holds what the
-//! packages brought and little else.
+//! The packages are named as files: apt takes them as they are, needs neither lists nor sources, and
+//! orders the work itself. The image's own apt configuration is otherwise obeyed.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
+use patchyard_assess::deb::{Layout, StatusReader, is_arch, is_package};
 use patchyard_types::{FailureKind, PackageChange, printable};
-use tokio::io::AsyncReadExt;
 
-use super::builder::{Builder, PATH};
-use crate::client::{ApiError, ExecOutput, TarWriter, reader_body};
-use crate::swap::{Run, Trouble, failed};
+use super::builder::Builder;
+use super::outcome::Installed;
+use super::system::PackageSystem;
+use super::words::{Output, lines, quote};
+use crate::client::{ApiError, TarWriter};
+use crate::swap::{Trouble, failed};
 
-/// Our own folder in the builder; gone before the layer is taken.
-const FOLDER: &str = "/var/lib/apt/patchyard";
-/// Where Debian's scripts ask whether a service may be started.
-const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// apt's cache: a volume in the builder.
+const CACHE: &str = "/var/cache/apt";
+/// Our own folder in it.
+const FOLDER: &str = "/var/cache/apt/patchyard";
+/// The dpkg database.
+const STATUS: &str = "/var/lib/dpkg/status";
 /// What apt knows of why a package is there.
 const MARKS: &str = "/var/lib/apt/extended_states";
 /// The most that file may take; it has four lines a package.
 const MARKS_LIMIT: u64 = 16 * 1024 * 1024;
+/// Where Debian's scripts ask whether a service may be started.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// The most that file may take.
+const POLICY_LIMIT: u64 = 64 * 1024;
+/// Its answer during the build: no.
+const NO_SERVICES: &[u8] = b"#!/bin/sh\nexit 101\n";
 
-/// Puts the package files into a builder that has not been started.
-pub(super) async fn upload(
-    run: &Run<'_>,
-    builder: &Builder<'_>,
-    changes: &[PackageChange],
-) -> Result<(), Trouble> {
-    let mut folders = TarWriter::new();
-    let inner = FOLDER.trim_start_matches('/');
-    for folder in [
-        "",
-        "/debs",
-        "/lists",
-        "/lists/partial",
-        "/cache",
-        "/cache/archives",
-        "/cache/archives/partial",
-        "/log",
-        "/none",
-    ] {
-        folders.directory(&format!("{inner}{folder}"), 0o755)?;
-    }
-    builder.client().write(builder.id(), "/", folders).await?;
-    let all: u64 = changes.iter().map(|change| change.size).sum();
-    let mut done = 0;
-    for change in changes.iter().filter(|change| change.to.is_some()) {
-        run.note("uploading packages", Some((done, all)));
-        upload_one(run, builder, change).await?;
-        done += change.size;
-    }
-    Ok(())
+/// dpkg with apt.
+pub(super) struct Apt;
+
+/// What apt's way of working changes and nobody planned.
+pub(super) struct Kept {
+    /// [`MARKS`]; empty when there is no such file.
+    marks: String,
+    policy: Policy,
 }
 
-async fn upload_one(run: &Run<'_>, builder: &Builder<'_>, change: &PackageChange) -> Result<(), Trouble> {
-    let lost = |why: &str| {
-        failed(FailureKind::Host, format!("{} is not in the package cache {why}: plan again", change.name))
-    };
-    let digest = change.sha256.ok_or_else(|| lost("(it has no hash)"))?;
-    let path = run.docker.options.cache.find(&digest).ok_or_else(|| lost("any more"))?;
-    let file = tokio::fs::File::open(&path).await.map_err(|error| lost(&format!("({error})")))?;
-    let size = file.metadata().await.map_err(|error| lost(&format!("({error})")))?.len();
-    let name = file_name(change)?;
-    let head = TarWriter::file_head(&name, 0o644, size)?;
-    // Padding to a block, and the two empty blocks that end an archive.
-    let padding = usize::try_from(size.next_multiple_of(512) - size).unwrap_or(0) + 1024;
-    let body =
-        std::io::Cursor::new(head).chain(file.take(size)).chain(std::io::Cursor::new(vec![0; padding]));
-    let folder = format!("{FOLDER}/debs");
-    builder.client().unpack(builder.id(), &folder, reader_body(Box::pin(body))).await?;
-    Ok(())
+/// What is at [`POLICY`].
+#[derive(Debug, PartialEq, Eq)]
+enum Policy {
+    /// Nothing: ours comes, and goes with dpkg's last invocation.
+    None,
+    /// A file that lets no service start, or a link that an administrator has put there: it stays.
+    Stays,
+    /// Another file: ours takes its place during the build.
+    Other { mode: u32, content: Vec<u8> },
 }
 
-/// The file a package is uploaded as. Names come from a plan, and a plan from strangers' indices: only
-/// what is a name becomes one.
-fn file_name(change: &PackageChange) -> Result<String, Trouble> {
-    let good = |text: &str| {
-        text.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
-    };
-    if good(&change.name) && good(&change.arch.0) {
-        return Ok(format!("{}_{}.deb", change.name, change.arch));
-    }
-    Err(failed(FailureKind::Refused, format!("'{}' is no package name", printable(&change.name, 100))))
-}
+impl PackageSystem for Apt {
+    type Kept = Kept;
 
-/// Carries the changes out in a started builder, and cleans up behind them.
-pub(super) async fn install(
-    run: &Run<'_>,
-    builder: &Builder<'_>,
-    changes: &[PackageChange],
-    timeout: Duration,
-) -> Result<(), Trouble> {
-    let marks = builder.client().read_file(builder.id(), MARKS, MARKS_LIMIT).await?.unwrap_or_default();
-    let marks = String::from_utf8_lossy(&marks);
-    let was_automatic = automatic(&marks);
-    let own_policy = builder.client().stat(builder.id(), POLICY).await?.is_none();
-    if own_policy {
-        let mut archive = TarWriter::new();
-        archive.file(POLICY.trim_start_matches('/'), 0o755, b"#!/bin/sh\nexit 101\n")?;
-        builder.client().write(builder.id(), "/", archive).await?;
+    fn cache(&self) -> &'static str {
+        CACHE
     }
-    run.note(format!("installing {} packages", changes.len()), None);
-    let installed = command(builder, &install_arguments(changes)?, timeout).await?;
-    if installed.exit != 0 {
-        return Err(blame(&installed));
+
+    fn environment(&self) -> Vec<String> {
+        [
+            // Package scripts need all of it, whatever the image's own says.
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME=/root",
+            "LC_ALL=C",
+            "LANGUAGE=C",
+            "DEBIAN_FRONTEND=noninteractive",
+            "DEBCONF_NONINTERACTIVE_SEEN=true",
+            "APT_LISTCHANGES_FRONTEND=none",
+            "NEEDRESTART_SUSPEND=1",
+            "UCF_FORCE_CONFFOLD=1",
+        ]
+        .map(str::to_owned)
+        .into_iter()
+        .chain([format!("APT_CONFIG={FOLDER}/apt.conf")])
+        .collect()
     }
-    // Named packages count as wanted by a person from now on: those that did not before, and those
-    // that come in as dependencies, shall not.
-    let automatic = changes.iter().filter(|change| change.to.is_some()).filter(|change| {
-        change.from.is_none() || was_automatic.contains(&(change.name.as_str(), change.arch.0.as_str()))
-    });
-    let automatic: Vec<String> = automatic.map(package).collect();
-    if !automatic.is_empty() {
-        let mut argv = vec!["apt-mark".to_owned(), "-q".to_owned()];
-        argv.extend(aside());
-        argv.push("auto".to_owned());
-        argv.extend(automatic);
-        let marked = command(builder, &argv, timeout).await?;
-        if marked.exit != 0 {
-            return Err(blame(&marked));
+
+    fn command(&self, changes: &[PackageChange]) -> Result<Vec<String>, Trouble> {
+        let mut argv: Vec<String> =
+            ["apt-get", "-y", "-q", "--no-install-recommends", "--no-install-suggests"]
+                .map(str::to_owned)
+                .to_vec();
+        for option in [
+            // No archive is asked, and what the configuration says of archives means nothing here.
+            "Dir::Etc::SourceList=/dev/null",
+            &format!("Dir::Etc::SourceParts={FOLDER}/none"),
+            "Dir::Etc::Preferences=/dev/null",
+            &format!("Dir::Etc::PreferencesParts={FOLDER}/none"),
+            "APT::Default-Release=",
+            &format!("Dir::State::Lists={FOLDER}/lists"),
+            &format!("Dir::Cache={CACHE}"),
+            &format!("Dir::Log={FOLDER}/log"),
+            "APT::Sandbox::User=root",
+            "APT::Get::AutomaticRemove=false",
+            "Dpkg::Use-Pty=0",
+            // A changed configuration file stays as it is in the image.
+            "Dpkg::Options::=--force-confdef",
+            "Dpkg::Options::=--force-confold",
+            // A builder that crashes is thrown away: nothing needs to be on the disk before the commit.
+            "Dpkg::Options::=--force-unsafe-io",
+            &format!("Dpkg::Options::=--log={FOLDER}/log/dpkg.log"),
+        ] {
+            argv.extend(["-o".to_owned(), option.to_owned()]);
         }
+        if changes.iter().all(|change| change.to.is_some()) {
+            argv.push("--no-remove".to_owned());
+        }
+        argv.push("install".to_owned());
+        for change in changes {
+            let file = self.file(change)?;
+            argv.push(match &change.to {
+                Some(_) => format!("/{file}"),
+                None => format!("{}-", package(change)),
+            });
+        }
+        Ok(argv)
     }
-    let mut rubbish = vec!["rm", "-rf", "--", FOLDER];
-    if own_policy {
-        rubbish.push(POLICY);
+
+    fn file(&self, change: &PackageChange) -> Result<String, Trouble> {
+        // Names come from a plan, and a plan from strangers' indices: only what is a name becomes one.
+        if is_package(&change.name) && is_arch(&change.arch.0) {
+            return Ok(format!("{}/debs/{}_{}.deb", &FOLDER[1..], change.name, change.arch));
+        }
+        Err(failed(FailureKind::Refused, format!("'{}' is no package name", printable(&change.name, 100))))
     }
-    let cleaned = builder.run(&rubbish, &environment(), timeout).await?;
-    if cleaned.exit == 0 { Ok(()) } else { Err(blame(&cleaned)) }
+
+    async fn look(&self, builder: &Builder<'_>) -> Result<(Installed, Kept), Trouble> {
+        let before = installed(builder).await?.ok_or_else(|| {
+            failed(FailureKind::Precondition, "changed since planning: the image has no dpkg database")
+        })?;
+        let kept = Kept { marks: marks(builder).await?, policy: policy(builder).await? };
+        Ok((before, kept))
+    }
+
+    fn besides(&self, kept: &Kept) -> Result<TarWriter, Trouble> {
+        let mut archive = TarWriter::new();
+        for folder in ["archives", "archives/partial", "patchyard"] {
+            archive.directory(&format!("{}/{folder}", &CACHE[1..]), 0o755)?;
+        }
+        for folder in ["debs", "lists", "lists/partial", "log", "none"] {
+            archive.directory(&format!("{}/{folder}", &FOLDER[1..]), 0o755)?;
+        }
+        let hook = match kept.policy {
+            Policy::None => format!("DPkg::Post-Invoke {{ \"rm -f {POLICY}\"; }};\n"),
+            Policy::Stays | Policy::Other { .. } => String::new(),
+        };
+        archive.file(&format!("{}/apt.conf", &FOLDER[1..]), 0o644, hook.as_bytes())?;
+        if kept.policy != Policy::Stays {
+            archive.file(&POLICY[1..], 0o755, NO_SERVICES)?;
+        }
+        Ok(archive)
+    }
+
+    fn blame(&self, output: &Output) -> Trouble {
+        let text = output.tail.text();
+        let kind = if text.contains("No space left on device") {
+            FailureKind::NoSpace
+        } else {
+            FailureKind::PackageManager
+        };
+        let words = quote(&telling(&text));
+        failed(kind, format!("the package manager failed (exit code {}): {words}", output.exit))
+    }
+
+    async fn tidy(
+        &self,
+        builder: &Builder<'_>,
+        before: &Installed,
+        kept: &Kept,
+        changes: &[PackageChange],
+    ) -> Result<Installed, Trouble> {
+        let after = installed(builder).await?.unwrap_or_default();
+        let mut archive = TarWriter::new();
+        let mut anything = false;
+        let native = before.packages.iter().find(|package| package.name == "dpkg");
+        let native = native.map_or("all", |package| package.arch.0.as_str());
+        if let Some(marks) = corrected(&kept.marks, &marks(builder).await?, changes, native) {
+            archive.file(&MARKS[1..], 0o644, marks.as_bytes())?;
+            anything = true;
+        }
+        match &kept.policy {
+            Policy::Stays => {}
+            Policy::None => {
+                if builder.client().stat(builder.name(), POLICY).await?.is_some() {
+                    let message = format!("{POLICY} of the builder is still there after the installation");
+                    return Err(failed(FailureKind::PackageManager, message));
+                }
+            }
+            Policy::Other { mode, content } => {
+                archive.file(&POLICY[1..], *mode, content)?;
+                anything = true;
+            }
+        }
+        if anything {
+            builder.client().write(builder.name(), "/", archive).await?;
+        }
+        Ok(after)
+    }
 }
 
-async fn command(builder: &Builder<'_>, argv: &[String], timeout: Duration) -> Result<ExecOutput, ApiError> {
-    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-    builder.run(&argv, &environment(), timeout).await
+/// What dpkg's database says; `None` where there is none.
+async fn installed(builder: &Builder<'_>) -> Result<Option<Installed>, ApiError> {
+    let mut archive = match builder.client().archive(builder.name(), STATUS).await {
+        Err(error) if error.is_not_found() => return Ok(None),
+        archive => archive?,
+    };
+    if archive.next().await?.is_none() {
+        return Ok(None);
+    }
+    let mut reader = StatusReader::new(Layout::Status);
+    let unreadable = |error: patchyard_assess::deb::StatusError| ApiError::protocol(error.to_string());
+    while let Some(piece) = archive.chunk().await? {
+        reader.push(&piece).map_err(unreadable)?;
+    }
+    // The connection can be used again when all of it is read.
+    while archive.next().await?.is_some() {}
+    let status = reader.finish().map_err(unreadable)?;
+    Ok(Some(Installed { packages: status.packages, unfinished: status.unfinished }))
 }
 
-/// Nobody is there to answer questions.
-fn environment() -> Vec<String> {
-    [
-        PATH,
-        "DEBIAN_FRONTEND=noninteractive",
-        "DEBCONF_NONINTERACTIVE_SEEN=true",
-        "DEBIAN_PRIORITY=critical",
-        "APT_LISTCHANGES_FRONTEND=none",
-        "NEEDRESTART_SUSPEND=1",
-        "UCF_FORCE_CONFFOLD=1",
-        "HOME=/root",
-        "LC_ALL=C",
-    ]
-    .map(str::to_owned)
-    .to_vec()
+async fn marks(builder: &Builder<'_>) -> Result<String, ApiError> {
+    let bytes = builder.client().read_file(builder.name(), MARKS, MARKS_LIMIT).await?;
+    Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
 }
 
-/// apt's own files turned aside; the image's configuration is otherwise obeyed.
-fn aside() -> Vec<String> {
-    [
-        "Dir::Etc::SourceList=/dev/null".to_owned(),
-        format!("Dir::Etc::SourceParts={FOLDER}/none"),
-        // Pins speak of archives; here are files.
-        "Dir::Etc::Preferences=/dev/null".to_owned(),
-        format!("Dir::Etc::PreferencesParts={FOLDER}/none"),
-        format!("Dir::State::Lists={FOLDER}/lists"),
-        format!("Dir::Cache={FOLDER}/cache"),
-        format!("Dir::Log={FOLDER}/log"),
-    ]
-    .into_iter()
-    .flat_map(|option| ["-o".to_owned(), option])
-    .collect()
-}
-
-fn install_arguments(changes: &[PackageChange]) -> Result<Vec<String>, Trouble> {
-    let mut argv =
-        vec!["apt-get".to_owned(), "-y".to_owned(), "-q".to_owned(), "--no-install-recommends".to_owned()];
-    argv.extend(aside());
-    for option in [
-        "Dpkg::Use-Pty=0".to_owned(),
-        // A changed configuration file stays as it is in the image.
-        "Dpkg::Options::=--force-confdef".to_owned(),
-        "Dpkg::Options::=--force-confold".to_owned(),
-        format!("Dpkg::Options::=--log={FOLDER}/log/dpkg.log"),
-        "APT::Sandbox::User=root".to_owned(),
-    ] {
-        argv.extend(["-o".to_owned(), option]);
+async fn policy(builder: &Builder<'_>) -> Result<Policy, ApiError> {
+    let Some(stat) = builder.client().stat(builder.name(), POLICY).await? else { return Ok(Policy::None) };
+    if stat.is_symlink() || stat.is_dir() {
+        return Ok(Policy::Stays);
     }
-    if changes.iter().all(|change| change.to.is_some()) {
-        argv.push("--no-remove".to_owned());
+    let content = builder.client().read_file(builder.name(), POLICY, POLICY_LIMIT).await?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&content);
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    match (lines.next(), lines.next()) {
+        (Some("exit 101"), None) => Ok(Policy::Stays),
+        _ => Ok(Policy::Other { mode: stat.mode & 0o7777, content }),
     }
-    argv.push("install".to_owned());
-    for change in changes {
-        let name = file_name(change)?;
-        argv.push(match &change.to {
-            Some(_) => format!("{FOLDER}/debs/{name}"),
-            None => format!("{}-", package(change)),
-        });
-    }
-    Ok(argv)
 }
 
 /// A package as apt names it on its command line.
@@ -204,64 +248,77 @@ fn package(change: &PackageChange) -> String {
     if change.arch.0 == "all" { change.name.clone() } else { format!("{}:{}", change.name, change.arch) }
 }
 
-/// The packages that are there only because others need them, by name and architecture.
-fn automatic(marks: &str) -> std::collections::BTreeSet<(&str, &str)> {
-    marks
-        .split("\n\n")
-        .filter_map(|paragraph| {
-            let field = |name: &str| {
-                paragraph.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
-            };
-            (field("Auto-Installed") == Some("1")).then_some((field("Package")?, field("Architecture")?))
-        })
+/// Names and architectures of the packages that are there only because others need them.
+fn automatic(marks: &str) -> BTreeSet<(&str, &str)> {
+    paragraphs(marks)
+        .filter(|paragraph| field(paragraph, "Auto-Installed") == Some("1"))
+        .filter_map(|paragraph| Some((field(paragraph, "Package")?, field(paragraph, "Architecture")?)))
         .collect()
 }
 
-/// apt's and dpkg's last words. They come from strangers.
-fn blame(output: &ExecOutput) -> Trouble {
-    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let last = |text: &str, lines: usize| -> Vec<String> {
-        let mut last: Vec<String> = text
-            .lines()
-            .rev()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .take(lines)
-            .map(|line| printable(line, 300))
-            .collect();
-        last.reverse();
-        last
+fn paragraphs(marks: &str) -> impl Iterator<Item = &str> {
+    marks.split("\n\n").map(|paragraph| paragraph.trim_matches('\n')).filter(|text| !text.is_empty())
+}
+
+fn field<'a>(paragraph: &'a str, name: &str) -> Option<&'a str> {
+    paragraph.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+/// The marks as they should be, if what apt wrote says something else. Packages that are named on its
+/// command line count as wanted by a person from then on: those that did not before, and those that
+/// come in as dependencies, shall not.
+fn corrected(before: &str, after: &str, changes: &[PackageChange], native: &str) -> Option<String> {
+    // apt keeps a package for all architectures under the machine's own.
+    let arch = |change: &PackageChange| match change.arch.0.as_str() {
+        "all" => native.to_owned(),
+        arch => arch.to_owned(),
     };
-    let mut words = Vec::new();
-    if let Some(at) = said.find("unmet dependencies:") {
-        words.extend(last(&said[at..], 4));
-    }
-    words.extend(last(&errors, 6));
-    if words.is_empty() {
-        words = last(&said, 4);
-    }
-    let kind = if [&said, &errors].iter().any(|text| text.contains("No space left on device")) {
-        FailureKind::NoSpace
-    } else {
-        FailureKind::PackageManager
+    let gone = |paragraph: &str| {
+        changes.iter().filter(|change| change.to.is_none()).any(|change| {
+            field(paragraph, "Package") == Some(&change.name)
+                && field(paragraph, "Architecture") == Some(&arch(change))
+        })
     };
-    failed(
-        kind,
-        format!("the package manager failed (exit {}): {}", output.exit, printable(&words.join(" | "), 1200)),
-    )
+    let mut meant = String::new();
+    for paragraph in paragraphs(before).filter(|paragraph| !gone(paragraph)) {
+        let _ = write!(meant, "{paragraph}\n\n");
+    }
+    for change in changes.iter().filter(|change| change.from.is_none() && change.to.is_some()) {
+        let (name, arch) = (&change.name, arch(change));
+        if !automatic(before).contains(&(name.as_str(), arch.as_str())) {
+            let _ = write!(meant, "Package: {name}\nArchitecture: {arch}\nAuto-Installed: 1\n\n");
+        }
+    }
+    (automatic(&meant) != automatic(after)).then_some(meant)
+}
+
+/// The lines of apt's and dpkg's output that say why it failed.
+fn telling(text: &str) -> Vec<&str> {
+    let lines = lines(text);
+    // What the solver cannot do: a list, and an error below it.
+    if let Some(at) = lines.iter().rposition(|line| line.contains("unmet dependencies:")) {
+        return lines[at + 1..].to_vec();
+    }
+    // What a package script or dpkg said, just before dpkg reports it; the rest repeats names.
+    if let Some(at) = lines.iter().position(|line| line.starts_with("dpkg: error")) {
+        return lines[at.saturating_sub(2)..lines.len().min(at + 2)].to_vec();
+    }
+    let errors: Vec<&str> = lines.iter().copied().filter(|line| line.starts_with("E: ")).collect();
+    if errors.is_empty() { lines } else { errors }
 }
 
 #[cfg(test)]
 mod tests {
-    use patchyard_types::{Arch, StepError};
+    use patchyard_types::{Arch, Failure, StepError};
 
+    use super::super::words::Tail;
     use super::*;
 
-    fn change(name: &str, arch: &str, to: Option<&str>) -> PackageChange {
+    fn change(name: &str, arch: &str, from: Option<&str>, to: Option<&str>) -> PackageChange {
         PackageChange {
             name: name.to_owned(),
             arch: Arch(arch.to_owned()),
-            from: None,
+            from: from.map(str::to_owned),
             to: to.map(str::to_owned),
             sha256: None,
             security: false,
@@ -269,61 +326,80 @@ mod tests {
         }
     }
 
-    fn words(trouble: Trouble) -> (FailureKind, String) {
-        match trouble {
-            Trouble::Step(StepError::Failed(failure)) => (failure.kind, failure.message),
-            other => panic!("{other:?}"),
-        }
-    }
-
     #[test]
     fn files_are_named_and_removals_only_where_planned() {
-        let argv = install_arguments(&[change("libssl3", "amd64", Some("3"))]).unwrap();
-        assert_eq!(argv.last().unwrap(), "/var/lib/apt/patchyard/debs/libssl3_amd64.deb");
+        let argv = Apt.command(&[change("libssl3", "amd64", Some("2"), Some("3"))]).unwrap();
+        assert_eq!(argv.last().unwrap(), "/var/cache/apt/patchyard/debs/libssl3_amd64.deb");
         assert!(argv.contains(&"--no-remove".to_owned()));
-        let argv =
-            install_arguments(&[change("a1", "all", Some("3")), change("old", "amd64", None)]).unwrap();
+        let changes = [change("a1", "all", Some("2"), Some("3")), change("old", "amd64", Some("1"), None)];
+        let argv = Apt.command(&changes).unwrap();
         assert_eq!(argv.last().unwrap(), "old:amd64-");
         assert!(!argv.contains(&"--no-remove".to_owned()));
     }
 
     #[test]
     fn what_is_no_name_becomes_no_argument() {
-        for bad in ["-o", "a/../b", "a b", "$(id)", "A", "", "a\u{1b}[0m"] {
-            assert!(install_arguments(&[change(bad, "amd64", Some("1"))]).is_err(), "{bad:?}");
-            assert!(install_arguments(&[change(bad, "amd64", None)]).is_err(), "{bad:?}");
+        for bad in ["-o", "a/../b", "a b", "$(id)", "A1", "", "a\u{1b}[0m"] {
+            for to in [Some("1"), None] {
+                assert!(Apt.command(&[change(bad, "amd64", Some("0"), to)]).is_err(), "{bad:?}");
+                assert!(Apt.command(&[change("good", bad, Some("0"), to)]).is_err(), "{bad:?}");
+            }
         }
     }
 
     #[test]
-    fn automatic_marks_are_read() {
-        let marks = "Package: zlib1g\nArchitecture: amd64\nAuto-Installed: 1\n\nPackage: apt\nArchitecture: amd64\nAuto-Installed: 0\n";
-        assert_eq!(automatic(marks).into_iter().collect::<Vec<_>>(), [("zlib1g", "amd64")]);
+    fn marks_are_as_if_nobody_had_named_the_packages() {
+        let auto = |name: &str| format!("Package: {name}\nArchitecture: amd64\nAuto-Installed: 1\n\n");
+        let manual = "Package: apt\nArchitecture: amd64\nAuto-Installed: 0\n\n";
+        let before = format!("{}{manual}{}", auto("zlib1g"), auto("old"));
+        let changes = [
+            change("zlib1g", "amd64", Some("1"), Some("2")),
+            change("apt", "amd64", Some("1"), Some("2")),
+            change("new", "all", None, Some("1")),
+            change("old", "amd64", Some("1"), None),
+        ];
+        let meant = format!("{}{manual}{}", auto("zlib1g"), auto("new"));
+        assert_eq!(corrected(&before, manual, &changes, "amd64"), Some(meant.clone()));
+        assert_eq!(corrected(&before, &meant, &changes, "amd64"), None, "nothing to do");
+        assert_eq!(corrected("", "", &changes[..2], "amd64"), None, "a file there is no need for");
+    }
+
+    fn blamed(text: &str) -> Failure {
+        let mut tail = Tail::new(1 << 20);
+        tail.push(text.as_bytes()).unwrap();
+        match Apt.blame(&Output { exit: 100, tail }) {
+            Trouble::Step(StepError::Failed(failure)) => failure,
+            trouble => panic!("{trouble:?}"),
+        }
     }
 
     #[test]
-    fn the_last_words_are_passed_on_harmless() {
-        let output = |stdout: &str, stderr: &str| ExecOutput {
-            exit: 100,
-            stdout: stdout.into(),
-            stderr: stderr.into(),
-            truncated: false,
-        };
-        let (kind, text) = words(blame(&output(
-            "Unpacking",
-            "dpkg: error \x1b[31mprocessing\nE: Sub-process returned (1)\n",
-        )));
-        assert_eq!(kind, FailureKind::PackageManager);
-        assert!(
-            text.ends_with("(exit 100): dpkg: error \\u{1b}[31mprocessing | E: Sub-process returned (1)"),
-            "{text}"
+    fn the_words_that_say_why_are_passed_on_harmless() {
+        let script = "Unpacking web (2) ...\nSetting up web (2) ...\nweb: cannot \x1b[31mmigrate\n\
+            dpkg: error processing package web (--configure):\n installed web package post-installation script \
+            subprocess returned error exit status 1\nErrors were encountered while processing:\n web\n\
+            E: Sub-process /usr/bin/dpkg returned an error code (1)\n";
+        let failure = blamed(script);
+        assert_eq!(failure.kind, FailureKind::PackageManager);
+        assert_eq!(
+            failure.message,
+            "the package manager failed (exit code 100): Setting up web (2) ... | web: cannot \\u{1b}[31mmigrate | \
+             dpkg: error processing package web (--configure): | installed web package post-installation script \
+             subprocess returned error exit status 1"
         );
-        let (_, text) = words(blame(&output(
-            "x\nThe following packages have unmet dependencies:\n a : Depends: b\n",
-            "E: Broken",
-        )));
-        assert!(text.contains("a : Depends: b | E: Broken"), "{text}");
-        let (kind, _) = words(blame(&output("", "write error: No space left on device")));
-        assert_eq!(kind, FailureKind::NoSpace);
+        let solver = "Some packages could not be installed.\nThe following packages have unmet dependencies:\n \
+            web : Depends: gone (>= 2) but it is not installable\nE: Unable to correct problems\n";
+        assert!(blamed(solver).message.ends_with(
+            ": web : Depends: gone (>= 2) but it is not installable | E: Unable to correct problems"
+        ));
+        let held = "1 upgraded\nE: Held packages were changed and -y was used.\n";
+        assert!(blamed(held).message.ends_with(": E: Held packages were changed and -y was used."));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_a_bad_package() {
+        let full = "dpkg: error processing archive /x.deb (--unpack):\n cannot copy extracted data: \
+            failed to write (No space left on device)\n";
+        assert_eq!(blamed(full).kind, FailureKind::NoSpace);
     }
 }

@@ -1,148 +1,203 @@
-//! A builder: a throw-away container of the base image in which the package manager works, without
-//! network, gone afterwards whatever happens.
+//! A builder: a throw-away container of the base image whose only process is the package manager,
+//! without network, gone afterwards whatever happens.
+//!
+//! The package manager's cache is a volume of the builder's own. What is uploaded, and what the package
+//! manager puts beside it, lies there: it is never part of the layer, and goes with the builder.
 
 use std::time::Duration;
 
-use patchyard_assess::deb::{Layout, Status, StatusReader};
-use serde_json::json;
+use patchyard_types::FailureKind;
+use serde_json::{Map, Value, json};
 
-use crate::client::{ApiError, Client, Exec, ExecOutput};
+use super::image;
+use super::words::{Output, Tail};
+use crate::DockerProvider;
+use crate::ask::remove;
+use crate::client::{ApiError, Client};
 use crate::names::{LABEL_CONTROLLER, LABEL_ROLE, ROLE_BUILD};
+use crate::read::json::text;
+use crate::swap::{Trouble, failed};
 
-/// Where programs are, whatever the image's environment says: package scripts need all of them.
-pub(super) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The most that a package manager may print, in bytes; a whole release upgrade prints less than 4 MiB.
+const OUTPUT: u64 = 16 * 1024 * 1024;
 
-/// The dpkg database.
-const STATUS: &str = "/var/lib/dpkg/status";
-
-/// The most output of a command that is kept.
-const OUTPUT: usize = 1024 * 1024;
+/// What a builder is for.
+pub(super) struct Job<'a> {
+    /// The package manager and its arguments.
+    pub command: &'a [String],
+    /// Its environment, on top of the image's.
+    pub environment: &'a [String],
+    /// The folder of its cache.
+    pub cache: &'a str,
+}
 
 /// A builder. Dropping it removes the container, in the background.
 pub(super) struct Builder<'a> {
-    client: &'a Client,
-    id: String,
-    gone: bool,
+    docker: &'a DockerProvider,
+    name: String,
+    is_gone: bool,
 }
 
 impl<'a> Builder<'a> {
-    /// Makes a builder of an image; one of the same name that a crash has left is removed first.
+    /// Makes a builder of an image; what a crash has left of one of the same name is removed first.
     pub async fn create(
-        client: &'a Client,
+        docker: &'a DockerProvider,
         name: &str,
-        image: &str,
-        controller: &str,
+        base: &Value,
+        job: &Job<'_>,
     ) -> Result<Builder<'a>, ApiError> {
-        remove(client, name).await?;
-        let body = json!({
-            "Image": image,
-            // Waits to be told what to do. Debian's images have it: coreutils is essential.
-            "Entrypoint": ["sleep"],
-            "Cmd": ["infinity"],
-            "User": "0:0",
-            "WorkingDir": "/",
-            "Env": [PATH],
-            "Healthcheck": {"Test": ["NONE"]},
-            "Labels": {LABEL_CONTROLLER: controller, LABEL_ROLE: ROLE_BUILD},
-            "HostConfig": {
-                "NetworkMode": "none",
-                "RestartPolicy": {"Name": "no"},
-                "LogConfig": {"Type": "none"},
-                // Package scripts are strangers: enough for them to work, too little to harm the host.
-                "PidsLimit": 2048,
-            },
-        });
-        let created =
-            client.post(&["containers", "create"]).query("name", name).json_body(&body).json().await?;
-        let id = created["Id"].as_str().ok_or_else(|| ApiError::protocol("a container without Id"))?;
-        Ok(Builder { client, id: id.to_owned(), gone: false })
+        clear(docker, name).await;
+        docker.helpers.add(name);
+        // From here on the guard is responsible, also for a create whose answer is never seen.
+        let builder = Self { docker, name: name.to_owned(), is_gone: false };
+        let body = request(&docker.options.controller, base, job);
+        let create = docker.client.post(&["containers", "create"]).query("name", name).json_body(&body);
+        create.timeout(Duration::from_secs(120)).done().await?;
+        Ok(builder)
     }
 
-    pub fn id(&self) -> &str {
-        &self.id
+    /// Its name, which the engine takes for its id.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
+    /// The engine it is on.
     pub fn client(&self) -> &'a Client {
-        self.client
+        &self.docker.client
     }
 
-    pub async fn start(&self) -> Result<(), ApiError> {
-        self.client.post(&["containers", &self.id, "start"]).done().await
-    }
-
-    /// Ends everything in it at once; its file system stays.
-    pub async fn kill(&self) -> Result<(), ApiError> {
-        self.client.post(&["containers", &self.id, "kill"]).done().await?;
-        // The engine answers when the signal is sent: the file system is still when it has ended.
-        let wait = self.client.post(&["containers", &self.id, "wait"]).timeout(Duration::from_secs(60));
-        wait.json().await.map(|_| ())
-    }
-
-    /// Runs a command as root.
-    pub async fn run(
-        &self,
-        argv: &[&str],
-        env: &[String],
-        timeout: Duration,
-    ) -> Result<ExecOutput, ApiError> {
-        let exec =
-            Exec { user: Some("0:0"), env, workdir: Some("/"), timeout, limit: OUTPUT, ..Exec::new(argv) };
-        self.client.exec(&self.id, &exec).await
-    }
-
-    /// What its package database says.
-    pub async fn status(&self) -> Result<Option<Status>, ApiError> {
-        read_status(self.client, &self.id).await
+    /// Lets the package manager work until it ends. `quiet` is the longest it may
+    /// print nothing.
+    ///
+    /// # Errors
+    /// When it prints without end, or nothing for too long.
+    pub async fn run(&self, quiet: Duration) -> Result<Output, Trouble> {
+        let attach = self.client().post(&["containers", &self.name, "attach"]);
+        let attach = attach.query("stream", "1").query("stdout", "1").query("stderr", "1").timeout(quiet);
+        let mut said = attach.stream().await?;
+        self.client().post(&["containers", &self.name, "start"]).done().await?;
+        let mut tail = Tail::new(OUTPUT);
+        let mut header = [0; 8];
+        while said.fill(&mut header).await.map_err(|error| silent(error, quiet))? {
+            let [0..=3, 0, 0, 0, length @ ..] = header else {
+                return Err(ApiError::protocol("an output frame without its header").into());
+            };
+            let mut left = u32::from_be_bytes(length) as usize;
+            while left > 0 {
+                let piece = said.chunk_up_to(left).await.map_err(|error| silent(error, quiet))?;
+                let Some(piece) = piece else { break };
+                left -= piece.len();
+                tail.push(&piece)?;
+            }
+        }
+        // The output ends a moment before the engine has seen the process end.
+        let wait = self.client().post(&["containers", &self.name, "wait"]).timeout(quiet).json().await?;
+        let exit =
+            wait["StatusCode"].as_i64().ok_or_else(|| ApiError::protocol("a wait without StatusCode"))?;
+        Ok(Output { exit, tail })
     }
 
     /// The bytes in its writable layer.
     pub async fn size(&self) -> Result<u64, ApiError> {
-        let sized = self.client.get(&["containers", &self.id, "json"]).query("size", "1").json().await?;
+        let sized = self.client().get(&["containers", &self.name, "json"]).query("size", "1");
+        let sized = sized.timeout(Duration::from_secs(300)).json().await?;
         sized["SizeRw"].as_u64().ok_or_else(|| ApiError::protocol("a container without SizeRw"))
     }
 
-    /// Removes it, and waits for that.
-    pub async fn remove(mut self) -> Result<(), ApiError> {
-        self.gone = true;
-        remove(self.client, &self.id).await
+    /// Removes the container and waits until it is gone.
+    pub async fn remove(&self) {
+        remove(&self.docker.client, &self.name, &self.docker.helpers).await;
+    }
+
+    /// It has been removed, and nothing was committed that nobody knows of.
+    pub fn done(mut self) {
+        self.is_gone = true;
+    }
+
+    /// Removes the container and what was committed of it, as far as they are still there. Dropping does
+    /// the same without waiting.
+    pub async fn finish(mut self) {
+        clear(self.docker, &self.name).await;
+        self.is_gone = true;
     }
 }
 
 impl Drop for Builder<'_> {
     fn drop(&mut self) {
-        if self.gone {
+        if self.is_gone {
             return;
         }
         // Given up in the middle: a package script may hang in there. What this misses, because the
         // process ends too, the next build of the same set or `gc` removes.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (client, id) = (self.client.clone(), self.id.clone());
-            runtime.spawn(async move { remove(&client, &id).await });
+            let (docker, name) = (self.docker.clone(), self.name.clone());
+            runtime.spawn(async move { clear(&docker, &name).await });
         }
     }
 }
 
-/// Removes a builder with the volumes its image made it have: they are nobody else's.
-async fn remove(client: &Client, name: &str) -> Result<(), ApiError> {
-    match client.delete(&["containers", name]).query("v", "1").query("force", "1").done().await {
-        Err(error) if error.is_not_found() => Ok(()),
-        removed => removed,
+async fn clear(docker: &DockerProvider, name: &str) {
+    remove(&docker.client, name, &docker.helpers).await;
+    image::remove_intermediates(&docker.client, name).await;
+}
+
+fn silent(error: ApiError, quiet: Duration) -> Trouble {
+    match error {
+        ApiError::Timeout { .. } => {
+            let message = format!("the package manager did nothing for {} s", quiet.as_secs());
+            failed(FailureKind::Timeout, message)
+        }
+        error => error.into(),
     }
 }
 
-/// The package database of a container, running or not; `None` where there is none.
-pub(super) async fn read_status(client: &Client, container: &str) -> Result<Option<Status>, ApiError> {
-    let mut archive = match client.archive(container, STATUS).await {
-        Err(error) if error.is_not_found() => return Ok(None),
-        archive => archive?,
-    };
-    if archive.next().await?.is_none() {
-        return Ok(None);
+/// The create request. Pure: everything it is made of comes in.
+fn request(controller: &str, base: &Value, job: &Job<'_>) -> Value {
+    // Labels cannot be taken from an image, only overwritten: a discovery proxy or Compose would take the
+    // builder for one of its own.
+    let inherited = base["Config"]["Labels"].as_object().into_iter().flatten();
+    let mut labels: Map<String, Value> = inherited.map(|(name, _)| (name.clone(), json!(""))).collect();
+    labels.insert(LABEL_CONTROLLER.to_owned(), json!(controller));
+    labels.insert(LABEL_ROLE.to_owned(), json!(ROLE_BUILD));
+    labels.insert("com.centurylinklabs.watchtower.enable".to_owned(), json!("false"));
+    json!({
+        "Image": text(&base["Id"]),
+        "Entrypoint": job.command.get(..1),
+        "Cmd": job.command.get(1..),
+        "User": "0:0",
+        "WorkingDir": "/",
+        "Env": job.environment,
+        "Healthcheck": {"Test": ["NONE"]},
+        "StopSignal": "SIGKILL",
+        "Labels": labels,
+        "HostConfig": {
+            "NetworkMode": "none",
+            "RestartPolicy": {"Name": "no"},
+            "LogConfig": {"Type": "none", "Config": {}},
+            // The volume starts empty: nothing is copied that nobody needs.
+            "Mounts": [{"Type": "volume", "Target": job.cache, "VolumeOptions": {"NoCopy": true}}],
+            // Package scripts are strangers: enough for them to work, too little to fork without end.
+            "PidsLimit": 2048,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_the_image_but_its_files_and_environment_is_left_in_a_builder() {
+        let base = json!({"Id": "sha256:b", "Config": {
+            "Labels": {"traefik.enable": "true"}, "User": "nobody", "Entrypoint": ["app"], "Cmd": ["serve"],
+        }});
+        let command = ["apt-get".to_owned(), "install".to_owned()];
+        let job = Job { command: &command, environment: &["A=1".to_owned()], cache: "/var/cache/apt" };
+        let request = request("1a2b", &base, &job);
+        assert_eq!(request["Entrypoint"], json!(["apt-get"]));
+        assert_eq!(request["Cmd"], json!(["install"]));
+        assert_eq!((&request["User"], &request["Image"]), (&json!("0:0"), &json!("sha256:b")));
+        assert_eq!(request["Labels"]["traefik.enable"], "");
+        assert_eq!(request["HostConfig"]["NetworkMode"], "none");
     }
-    let mut reader = StatusReader::new(Layout::Status);
-    let unreadable = |error: patchyard_assess::deb::StatusError| ApiError::protocol(error.to_string());
-    while let Some(piece) = archive.chunk().await? {
-        reader.push(&piece).map_err(unreadable)?;
-    }
-    reader.finish().map(Some).map_err(unreadable)
 }

@@ -5,34 +5,56 @@
 //! every layer it names is there already. The result is whole or not there at all.
 
 use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::time::Duration;
 
-use patchyard_types::{Digest, printable};
+use patchyard_types::Digest;
 use serde_json::{Map, Value, json};
 
-use crate::client::{ApiError, Client, TarWriter, reader_body};
+use crate::client::{ApiError, Body, Client, TarWriter, reader_body};
 use crate::names::{LABEL_BASE, LABEL_INTERMEDIATE, LABEL_PATCH_SET, OWN_LABELS};
+use crate::read::json::{list, text};
 
 /// How long a commit or load of gigabytes may take; the step's own limit is stricter.
-const LONG: std::time::Duration = std::time::Duration::from_secs(6 * 3600);
+const LONG: Duration = Duration::from_secs(6 * 3600);
+
+/// The patched image: by its tag, else, for another reference to the same base, by its labels.
+pub(crate) async fn built(
+    client: &Client,
+    base: &Value,
+    patch_set: &Digest,
+    tag: &str,
+) -> Result<Option<Value>, ApiError> {
+    let ours = |image: &Value| is_patched(image, base, patch_set);
+    if let Some(image) = client.image(tag).await?.filter(ours) {
+        return Ok(Some(image));
+    }
+    for id in labelled(client, LABEL_PATCH_SET, &patch_set.to_string()).await? {
+        if let Some(image) = client.image(&id).await?.filter(ours) {
+            return Ok(Some(image));
+        }
+    }
+    Ok(None)
+}
+
+async fn labelled(client: &Client, label: &str, value: &str) -> Result<Vec<String>, ApiError> {
+    let filters = json!({ "label": [format!("{label}={value}")] }).to_string();
+    let listed = client.get(&["images", "json"]).query("filters", &filters).json().await?;
+    Ok(list(&listed).map(|image| text(&image["Id"]).to_owned()).collect())
+}
 
 /// Commits a container that does not run. The image is marked as an intermediate one of `name`, so
 /// that it is found again if nobody gets to remove it.
 pub(crate) async fn commit(client: &Client, container: &str, name: &str) -> Result<Value, ApiError> {
-    let committed = client
-        .post(&["commit"])
-        .query("container", container)
-        .query("pause", "0")
-        .query("changes", &format!("LABEL {LABEL_INTERMEDIATE}={name}"))
-        .json_body(&json!({}))
-        .timeout(LONG)
-        .json()
-        .await?;
+    let commit = client.post(&["commit"]).query("container", container).query("pause", "0");
+    let commit = commit.query("changes", &format!("LABEL {LABEL_INTERMEDIATE}={name}"));
+    let committed = commit.json_body(&json!({})).timeout(LONG).json().await?;
     let id = committed["Id"].as_str().ok_or_else(|| ApiError::protocol("a commit without Id"))?;
     client.image(id).await?.ok_or_else(|| ApiError::protocol("a committed image that is not there"))
 }
 
-/// Makes the image that has the layers of `committed` and the settings of `base`, under `tag`, and
-/// removes the committed one. Returns its id.
+/// Makes the image that has the layers of `committed` and the settings of `base`, under `tag`; returns
+/// its id. The committed one is gone afterwards, whatever comes of it.
 pub(crate) async fn correct(
     client: &Client,
     base: &Value,
@@ -40,43 +62,53 @@ pub(crate) async fn correct(
     labels: &BTreeMap<String, String>,
     tag: &str,
 ) -> Result<String, ApiError> {
-    let base_id = base["Id"].as_str().unwrap_or_default();
-    let history = client.get(&["images", base_id, "history"]).json().await?;
-    let config = settings(base, committed, &history, labels).to_string();
-    let digest = Digest::of_bytes(config.as_bytes());
-    let layers = committed["RootFS"]["Layers"].as_array().map_or(0, Vec::len);
-    let file = format!("{digest}.json");
-    let manifest = json!([{
-        "Config": file,
-        "RepoTags": [tag],
-        // Never opened: the engine has every layer.
-        "Layers": (0..layers).map(|index| format!("{index}/layer.tar")).collect::<Vec<_>>(),
-    }]);
-    let mut archive = TarWriter::new();
-    archive.file(&file, 0o644, config.as_bytes())?;
-    archive.file("manifest.json", 0o644, manifest.to_string().as_bytes())?;
-    load(client, reader_body(std::io::Cursor::new(archive.finish()))).await?;
-    let id = format!("sha256:{digest}");
-    if client.image(&id).await?.is_none() {
-        return Err(ApiError::protocol("the engine loaded an image under another id than its settings give"));
-    }
-    remove_intermediate(client, committed["Id"].as_str().unwrap_or_default()).await?;
-    Ok(id)
+    let made = async {
+        let history = client.get(&["images", text(&base["Id"]), "history"]).json().await?;
+        let config = settings(base, committed, &history, labels).to_string();
+        let digest = Digest::of_bytes(config.as_bytes());
+        let file = format!("{digest}.json");
+        let layers = list(&committed["RootFS"]["Layers"]).count();
+        let manifest = json!([{
+            "Config": file,
+            "RepoTags": [tag],
+            // Never opened: the engine has every layer.
+            "Layers": (0..layers).map(|index| format!("{index}/layer.tar")).collect::<Vec<_>>(),
+        }]);
+        let mut archive = TarWriter::new();
+        archive.file(&file, 0o644, config.as_bytes())?;
+        archive.file("manifest.json", 0o644, manifest.to_string().as_bytes())?;
+        load(client, reader_body(Cursor::new(archive.finish()))).await?;
+        let id = format!("sha256:{digest}");
+        let is_there = client.image(&id).await?.is_some();
+        let other = || ApiError::protocol("the engine loaded an image under another id than it has");
+        is_there.then_some(id).ok_or_else(other)
+    };
+    let made = made.await;
+    remove_intermediate(client, text(&committed["Id"])).await?;
+    made
 }
 
 /// Loads an archive of images.
-pub(crate) async fn load(client: &Client, archive: crate::client::Body) -> Result<(), ApiError> {
+pub(crate) async fn load(client: &Client, archive: Body) -> Result<(), ApiError> {
     let request = client.post(&["images", "load"]).query("quiet", "1").timeout(LONG);
     let mut said = request.body("application/x-tar", archive).lines().await?;
     while said.next().await?.is_some() {}
     Ok(())
 }
 
-/// Removes an image that has no name. Its parents stay: `noprune` keeps untagged ones too.
+/// Removes an image that has no name. Its parents stay, untagged ones too.
 pub(crate) async fn remove_intermediate(client: &Client, id: &str) -> Result<(), ApiError> {
     match client.delete(&["images", id]).query("noprune", "1").done().await {
         Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
         removed => removed,
+    }
+}
+
+/// Removes what was committed of a builder and given up then. What cannot be removed now, the next build
+/// of the same set removes.
+pub(crate) async fn remove_intermediates(client: &Client, name: &str) {
+    for id in labelled(client, LABEL_INTERMEDIATE, name).await.unwrap_or_default() {
+        let _ = remove_intermediate(client, &id).await;
     }
 }
 
@@ -99,7 +131,7 @@ pub(crate) async fn untag(client: &Client, tag: &str) -> Result<bool, ApiError> 
 
 /// Whether an image is `base` and one layer of this patch set, and nothing else.
 pub(crate) fn is_patched(image: &Value, base: &Value, patch_set: &Digest) -> bool {
-    let label = |name: &str| image["Config"]["Labels"][name].as_str().unwrap_or_default();
+    let label = |name: &str| text(&image["Config"]["Labels"][name]);
     label(LABEL_PATCH_SET) == patch_set.to_string()
         && Some(label(LABEL_BASE)) == base["Id"].as_str()
         && one_layer_more(image, base)
@@ -114,16 +146,16 @@ fn one_layer_more(image: &Value, base: &Value) -> bool {
 
 /// The image's settings as an archive holds them: those of `base`, the layers of `committed`.
 fn settings(base: &Value, committed: &Value, history: &Value, labels: &BTreeMap<String, String>) -> Value {
-    let mut config = base["Config"].clone();
-    if config.is_null() {
-        config = json!({});
-    }
-    let mut all = config["Labels"].as_object().cloned().unwrap_or_default();
+    let mut config = match &base["Config"] {
+        Value::Object(config) => config.clone(),
+        _ => Map::new(),
+    };
+    let mut all = base["Config"]["Labels"].as_object().cloned().unwrap_or_default();
     all.retain(|name, _| !OWN_LABELS.contains(&name.as_str()));
     all.extend(labels.iter().map(|(name, value)| (name.clone(), json!(value))));
-    config["Labels"] = Value::Object(all);
+    config.insert("Labels".to_owned(), Value::Object(all));
 
-    let layers = committed["RootFS"]["Layers"].as_array().cloned().unwrap_or_default();
+    let layers = list(&committed["RootFS"]["Layers"]).cloned().collect::<Vec<_>>();
     let mut out = Map::new();
     for (ours, theirs) in [
         ("architecture", "Architecture"),
@@ -132,43 +164,70 @@ fn settings(base: &Value, committed: &Value, history: &Value, labels: &BTreeMap<
         ("os.version", "OsVersion"),
         ("author", "Author"),
     ] {
-        if let Some(text) = base[theirs].as_str().filter(|text| !text.is_empty()) {
-            out.insert(ours.to_owned(), json!(text));
+        if let Some(value) = base[theirs].as_str().filter(|value| !value.is_empty()) {
+            out.insert(ours.to_owned(), json!(value));
         }
     }
     out.insert("created".to_owned(), committed["Created"].clone());
-    out.insert("config".to_owned(), config);
-    let below = layers.len().saturating_sub(1);
-    if let Some(mut steps) = past(history, below) {
-        steps.push(json!({ "created": committed["Created"], "created_by": "patchyard", "comment": "" }));
+    out.insert("config".to_owned(), Value::Object(config));
+    if let Some(mut steps) = past(history, layers.len().saturating_sub(1)) {
+        let set = labels.get(LABEL_PATCH_SET).map(String::as_str).unwrap_or_default();
+        let comment = format!("patch set {}", set.get(..12).unwrap_or(set));
+        let step = json!({"created": committed["Created"], "created_by": "patchyard", "comment": comment});
+        steps.push(step);
         out.insert("history".to_owned(), Value::Array(steps));
     }
-    out.insert("rootfs".to_owned(), json!({ "type": "layers", "diff_ids": layers }));
+    out.insert("rootfs".to_owned(), json!({"type": "layers", "diff_ids": layers}));
     Value::Object(out)
 }
 
-/// The steps that made the base, oldest first. The engine tells sizes, not which steps made no layer:
-/// where the two do not fit together nothing is said rather than something wrong.
+/// The steps that made the base, oldest first. The engine tells sizes, not which steps made no layer: a
+/// step without size may have made an empty one. Where no reading fits the number of layers, nothing is
+/// said rather than something wrong.
 fn past(history: &Value, layers: usize) -> Option<Vec<Value>> {
-    let entries = history.as_array()?;
-    let has_size = |entry: &Value| entry["Size"].as_i64() != Some(0);
-    let all_made_one = entries.len() == layers;
-    if !all_made_one && entries.iter().filter(|entry| has_size(entry)).count() != layers {
-        return None;
-    }
-    entries
-        .iter()
-        .rev()
-        .map(|entry| {
-            let created = jiff::Timestamp::from_second(entry["Created"].as_i64()?).ok()?;
-            let text = |key: &str| printable(entry[key].as_str().unwrap_or_default(), 10_000);
-            let mut step = json!({ "created": created.to_string(), "created_by": text("CreatedBy"), "comment": text("Comment") });
-            if !all_made_one && !has_size(entry) {
-                step["empty_layer"] = json!(true);
-            }
-            Some(step)
-        })
-        .collect()
+    let entries: Vec<&Value> = list(history).collect();
+    let readings: [fn(&Value) -> bool; 3] =
+        [has_size, |entry| has_size(entry) || !only_settings(entry), |_| true];
+    let made_one =
+        readings.into_iter().find(|made| entries.iter().filter(|entry| made(entry)).count() == layers)?;
+    let steps = entries.iter().rev().map(|entry| {
+        let created = jiff::Timestamp::from_second(entry["Created"].as_i64()?).ok()?;
+        let part = |key: &str| text(&entry[key]);
+        let mut step = json!({
+            "created": created.to_string(), "created_by": part("CreatedBy"), "comment": part("Comment"),
+        });
+        if !made_one(entry) {
+            step["empty_layer"] = json!(true);
+        }
+        Some(step)
+    });
+    steps.collect()
+}
+
+fn has_size(entry: &Value) -> bool {
+    entry["Size"].as_i64() != Some(0)
+}
+
+/// Whether a step is an instruction that makes no layer, as both builders write them.
+fn only_settings(entry: &Value) -> bool {
+    const SETTINGS: [&str; 12] = [
+        "ARG",
+        "CMD",
+        "ENTRYPOINT",
+        "ENV",
+        "EXPOSE",
+        "HEALTHCHECK",
+        "LABEL",
+        "MAINTAINER",
+        "ONBUILD",
+        "SHELL",
+        "STOPSIGNAL",
+        "USER",
+    ];
+    let step = text(&entry["CreatedBy"]);
+    let step = step.split_once("#(nop)").map_or(step, |(_, step)| step).trim_start();
+    let word = step.split_whitespace().next().unwrap_or_default();
+    SETTINGS.contains(&word) || word == "VOLUME"
 }
 
 #[cfg(test)]
@@ -211,15 +270,26 @@ mod tests {
         assert_eq!(steps.len(), 4);
         assert_eq!(steps[0]["created"], json!("1970-01-01T00:00:00Z"));
         assert_eq!(steps[2]["empty_layer"], json!(true));
+        assert_eq!(steps[3]["created_by"], "patchyard");
     }
 
     #[test]
     fn a_past_that_does_not_fit_its_layers_is_left_out() {
-        let entry = |size: i64| json!({"Created": 1, "CreatedBy": "x", "Size": size});
-        assert_eq!(past(&json!([entry(0), entry(0)]), 1), None);
-        // A layer without content: every step made one.
-        let steps = past(&json!([entry(0), entry(3)]), 2).unwrap();
-        assert!(steps.iter().all(|step| step.get("empty_layer").is_none()));
+        let entry = |size: i64, step: &str| json!({"Created": 1, "CreatedBy": step, "Size": size});
+        assert_eq!(past(&json!([entry(0, "RUN true"), entry(0, "RUN true")]), 1), None);
+        let empty = |history: Value, layers: usize| -> Vec<bool> {
+            let steps = past(&history, layers).unwrap();
+            steps.iter().map(|step| step.get("empty_layer").is_some()).collect()
+        };
+        // A layer without content among settings, in the words of either builder.
+        let history = json!([
+            entry(0, "/bin/sh -c #(nop)  CMD [\"x\"]"),
+            entry(0, "/bin/sh -c true"),
+            entry(0, "ENV A=1"),
+            entry(3, "ADD x"),
+        ]);
+        assert_eq!(empty(history, 2), [false, true, false, true]);
+        assert_eq!(empty(json!([entry(0, "CMD"), entry(3, "ADD")]), 2), [false, false]);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! One build of a patch set at a time, among all processes of this controller; and files that go when
 //! they are not needed any more.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,15 +12,17 @@ use patchyard_types::{Digest, FailureKind};
 use crate::swap::{Trouble, failed};
 
 /// How often a lock that somebody else holds is tried.
-const TRY_EVERY: Duration = Duration::from_millis(200);
+const TRY_EVERY: Duration = Duration::from_millis(100);
+
+/// Where the locks are, in the state directory.
+const FOLDER: &str = "builds";
 
 /// Waits for the lock of a patch set's build. The kernel lets go of it when the process dies, so
 /// whoever holds it knows that a builder that is there is nobody's.
 pub(super) async fn acquire(state_dir: &Path, patch_set: &Digest) -> Result<File, Trouble> {
-    let broken = |error: std::io::Error| failed(FailureKind::Host, format!("cannot lock the build: {error}"));
-    let folder = state_dir.join("builds");
-    fs::create_dir_all(&folder).map_err(broken)?;
-    let file = File::create(folder.join(format!("{}.lock", patch_set.short(12)))).map_err(broken)?;
+    let broken = |error: io::Error| failed(FailureKind::Host, format!("cannot lock the build: {error}"));
+    let folder = private_folder(state_dir, FOLDER).map_err(broken)?;
+    let file = File::create(folder.join(file_name(&patch_set.to_string()))).map_err(broken)?;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -28,31 +32,52 @@ pub(super) async fn acquire(state_dir: &Path, patch_set: &Digest) -> Result<File
     }
 }
 
-/// Whether somebody holds the lock of a set whose id begins with these digits.
+/// Whether somebody holds the lock of a set whose id begins with these digits, or of one that shares it.
 pub(super) fn is_held(state_dir: &Path, patch_set: &str) -> bool {
-    let entries = fs::read_dir(state_dir.join("builds")).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(patch_set)))
-        .filter_map(|entry| File::open(entry.path()).ok())
-        .any(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    let file = File::open(state_dir.join(FOLDER).join(file_name(patch_set)));
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
-/// A file that is removed when it goes out of scope.
+/// Two digits: the files stay, and there are never more than 256 of them. That two sets now and then share
+/// one costs a wait, no more.
+fn file_name(patch_set: &str) -> String {
+    format!("{}.lock", patch_set.get(..2).unwrap_or_default())
+}
+
+/// A file of ours on its way from one host to another, removed when it goes out of scope.
 pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub fn new(path: PathBuf) -> Self {
-        Self(path)
+    /// A place for a file; nothing is there yet.
+    pub fn new(state_dir: &Path, name: &str) -> Result<Self, Trouble> {
+        let folder = private_folder(state_dir, "transfer").map_err(|error| broken(&error))?;
+        Ok(Self(folder.join(name)))
     }
 
     pub fn path(&self) -> &Path {
         &self.0
     }
+
+    pub async fn open(&self) -> Result<tokio::fs::File, Trouble> {
+        tokio::fs::File::open(&self.0).await.map_err(|error| broken(&error))
+    }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed now `gc` lists.
+        // What cannot be removed now, the next move of the same image overwrites.
         let _ = fs::remove_file(&self.0);
     }
+}
+
+fn broken(error: &io::Error) -> Trouble {
+    let kind =
+        if error.kind() == io::ErrorKind::StorageFull { FailureKind::NoSpace } else { FailureKind::Host };
+    failed(kind, format!("cannot keep the image for its move to another host: {error}"))
+}
+
+fn private_folder(state_dir: &Path, name: &str) -> io::Result<PathBuf> {
+    let folder = state_dir.join(name);
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    Ok(folder)
 }

@@ -2,215 +2,233 @@
 //! containers that run it.
 
 mod apt;
+mod archive;
 mod builder;
 pub(crate) mod image;
 mod lock;
 mod outcome;
+mod system;
+mod words;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use patchyard_assess::deb::Status;
-use patchyard_types::{Change, FailureKind, PackageChange, Record};
-use serde_json::{Value, json};
+use patchyard_contract::ImageSource;
+use patchyard_types::{Change, FailureKind, PackageChange, Record, printable};
+use serde_json::Value;
 
-use crate::client::{ApiError, Client};
-use crate::names::{self, LABEL_BASE, LABEL_CONTROLLER, LABEL_PATCH_SET};
+use crate::client::{ApiError, reader_body};
+use crate::names::{self, LABEL_BASE, LABEL_CONTROLLER, LABEL_PATCH_SET, LABEL_REFERENCE};
+use crate::read::json::text;
 use crate::room;
 use crate::swap::{Run, Trouble, enough, failed, image_size};
-use builder::Builder;
+use apt::Apt;
+use archive::Upload;
+use builder::{Builder, Job};
+use system::PackageSystem;
 
 /// What has to stay free on the engine's disk besides what is built.
 const RESERVE: u64 = 64 * 1024 * 1024;
 
-/// How a system's packages are changed. The seam for dnf, zypper and apk.
-enum PackageSystem {
-    /// dpkg with apt: what its database says before.
-    Apt(Status),
-}
-
-impl PackageSystem {
-    /// Which one a builder has, by its database.
-    async fn of(builder: &Builder<'_>) -> Result<Self, Trouble> {
-        let status = builder.status().await?;
-        status.map(Self::Apt).ok_or_else(|| {
-            failed(FailureKind::Precondition, "the image has no package manager that can be driven")
-        })
-    }
-
-    /// Looks whether the plan fits the base before anything is installed on it.
-    async fn fits(&self, run: &Run<'_>, changes: &[PackageChange]) -> Result<(), Trouble> {
-        let Self::Apt(before) = self;
-        let running = match &run.action.expected.base {
-            Some(_) => builder::read_status(run.client(), &run.action.expected.object).await?,
-            None => None,
-        };
-        outcome::fits(before, running.as_ref(), changes).map_err(|why| {
-            failed(FailureKind::Precondition, format!("changed since planning: {why}: plan again"))
-        })
-    }
-
-    /// Carries the changes out in a builder that was not started yet, and ends it.
-    async fn change(
-        &self,
-        run: &Run<'_>,
-        builder: &Builder<'_>,
-        changes: &[PackageChange],
-    ) -> Result<(), Trouble> {
-        let Self::Apt(before) = self;
-        apt::upload(run, builder, changes).await?;
-        builder.start().await?;
-        apt::install(run, builder, changes, run.action.timeouts.step.as_duration()).await?;
-        builder.kill().await?;
-        let after = builder.status().await?.unwrap_or_default();
-        outcome::compare(before, &after, changes).map_err(|wrong| {
-            let message = format!("the package manager did something else than planned: {wrong}");
-            failed(FailureKind::PackageManager, message)
-        })
-    }
-}
-
-/// Builds the layer, or finds it built, or moves it from the host where it was built.
+/// Builds the layer, finds it built, or moves it here from the host where it was built.
 pub(crate) async fn prepare(run: &Run<'_>) -> Result<Record, Trouble> {
-    let base = base_of(run).await?;
-    let tag = names::patched_tag(&run.action.expected.reference, &run.action.patch_set);
+    let base = base(run).await?.ok_or_else(|| {
+        let id = names::short_image(base_id(run));
+        let message =
+            format!("changed since planning: the image {id} to build on is not on the host any more");
+        failed(FailureKind::Precondition, message)
+    })?;
     // Two runs of one set, of this process or another: one builds, the other finds it built.
     let _lock = lock::acquire(&run.docker.options.state_dir, &run.action.patch_set).await?;
-    if let Some(image) = built(run.client(), run, &base, &tag).await? {
-        image::tag(run.client(), id(&image), &tag).await?;
-        return Ok(prepared(&image, &base));
-    }
-    image::tag(run.client(), id(&base), &names::base_tag(id(&base))).await?;
-    if run.call.source.is_some() {
-        transfer(run).await?;
-    } else {
-        build(run, &base, &tag).await?;
-    }
-    let image = built(run.client(), run, &base, &tag).await?.ok_or_else(|| {
-        failed(FailureKind::Host, "the patched image is not on the host although it was made".to_owned())
-    })?;
-    image::tag(run.client(), id(&image), &tag).await?;
-    Ok(prepared(&image, &base))
-}
-
-/// Whether a process of this controller builds a patch set at this moment, by the first digits of its
-/// id.
-pub(crate) fn is_building(state_dir: &std::path::Path, patch_set: &str) -> bool {
-    lock::is_held(state_dir, patch_set)
+    let made = match image::built(run.client(), &base, &run.action.patch_set, &tag(run)).await? {
+        Some(image) => image,
+        None => match &run.call.source {
+            Some(source) => transfer(run, source, &base).await?,
+            None => build(run, &base).await?,
+        },
+    };
+    let (id, base_id) = (text(&made["Id"]), text(&base["Id"]));
+    image::tag(run.client(), id, &tag(run)).await?;
+    // A loaded image does not keep its base: a tag has to, for the way back and the next patch.
+    image::tag(run.client(), base_id, &names::base_tag(base_id)).await?;
+    Ok(prepared(&made, &base))
 }
 
 /// The image, if it is there and bears its tag.
 pub(crate) async fn find(run: &Run<'_>) -> Result<Option<Record>, ApiError> {
-    let tag = names::patched_tag(&run.action.expected.reference, &run.action.patch_set);
-    let Some(base) = run.client().image(base_id(run)).await? else { return Ok(None) };
-    let tagged = run.client().image(&tag).await?;
-    let image = tagged.filter(|image| image::is_patched(image, &base, &run.action.patch_set));
-    Ok(image.map(|image| prepared(&image, &base)))
+    let Some(base) = base(run).await? else { return Ok(None) };
+    let tagged = run.client().image(&tag(run)).await?;
+    let patched = tagged.filter(|image| image::is_patched(image, &base, &run.action.patch_set));
+    Ok(patched.map(|image| prepared(&image, &base)))
+}
+
+/// Whether a process of this controller builds a patch set at this moment, by the first digits of its
+/// id.
+pub(crate) fn is_building(state_dir: &Path, patch_set: &str) -> bool {
+    lock::is_held(state_dir, patch_set)
 }
 
 fn prepared(image: &Value, base: &Value) -> Record {
-    Record::Prepared { image: id(image).to_owned(), size: image_size(image).saturating_sub(image_size(base)) }
+    let size = image_size(image).saturating_sub(image_size(base));
+    Record::Prepared { image: text(&image["Id"]).to_owned(), size }
 }
 
-fn id(image: &Value) -> &str {
-    image["Id"].as_str().unwrap_or_default()
+/// The tag of the patched image: containers are created from it.
+fn tag(run: &Run<'_>) -> String {
+    names::patched_tag(&run.action.expected.reference, &run.action.patch_set)
 }
 
 /// Patching again starts from the original base, not from the last patch.
-fn base_id<'a>(run: &'a Run<'_>) -> &'a str {
+fn base_id<'a>(run: &Run<'a>) -> &'a str {
     let expected = &run.action.expected;
     expected.base.as_deref().unwrap_or(&expected.image)
 }
 
-async fn base_of(run: &Run<'_>) -> Result<Value, Trouble> {
-    let base = base_id(run);
-    run.client().image(base).await?.ok_or_else(|| {
-        failed(
-            FailureKind::Precondition,
-            format!(
-                "changed since planning: the image {} to build on is not on the host",
-                names::short_image(base)
-            ),
-        )
-    })
-}
-
-/// The patched image by its tag, else, for another reference to the same base, by its labels.
-async fn built(client: &Client, run: &Run<'_>, base: &Value, tag: &str) -> Result<Option<Value>, ApiError> {
-    let set = &run.action.patch_set;
-    if let Some(image) = client.image(tag).await?.filter(|image| image::is_patched(image, base, set)) {
-        return Ok(Some(image));
-    }
-    let filters = json!({ "label": [format!("{LABEL_PATCH_SET}={set}")] }).to_string();
-    let listed = client.get(&["images", "json"]).query("filters", &filters).json().await?;
-    for entry in listed.as_array().into_iter().flatten() {
-        let image = client.image(id(entry)).await?;
-        if let Some(image) = image.filter(|image| image::is_patched(image, base, set)) {
-            return Ok(Some(image));
-        }
-    }
-    Ok(None)
+async fn base(run: &Run<'_>) -> Result<Option<Value>, ApiError> {
+    run.client().image(base_id(run)).await
 }
 
 /// Brings the image over from the host where this rollout has built it.
-async fn transfer(run: &Run<'_>) -> Result<(), Trouble> {
-    let Some(source) = &run.call.source else { return Ok(()) };
-    run.note("moving the patched image here", None);
-    let local = |error: std::io::Error| {
-        failed(FailureKind::Host, format!("cannot keep the image for its move: {error}"))
-    };
-    let folder = run.docker.options.state_dir.join("transfer");
-    std::fs::create_dir_all(&folder).map_err(local)?;
-    let file =
-        lock::Scratch::new(folder.join(format!("{}-{}.tar", run.call.run, run.action.patch_set.short(12))));
-    let exported = source.provider.export_image(&source.image, file.path()).await;
-    exported.map_err(|error| {
+async fn transfer(run: &Run<'_>, source: &ImageSource, base: &Value) -> Result<Value, Trouble> {
+    run.note("fetching the patched image from the host that built it", None);
+    let name = format!("{}-{}.tar", run.call.run, run.action.patch_set.short(12));
+    let file = lock::Scratch::new(&run.docker.options.state_dir, &name)?;
+    source.provider.export_image(&source.image, file.path()).await.map_err(|error| {
         failed(FailureKind::Host, format!("the patched image cannot be fetched: {error}"))
     })?;
-    let archive = tokio::fs::File::open(file.path()).await.map_err(local)?;
-    image::load(run.client(), crate::client::reader_body(archive)).await?;
-    Ok(())
+    run.note("loading the patched image", None);
+    image::load(run.client(), reader_body(file.open().await?)).await?;
+    match run.client().image(&source.image).await? {
+        Some(image) if image::is_patched(&image, base, &run.action.patch_set) => Ok(image),
+        Some(image) => {
+            // With a name it was here before, and is somebody's.
+            if image["RepoTags"].as_array().is_none_or(Vec::is_empty) {
+                image::remove_intermediate(run.client(), &source.image).await?;
+            }
+            Err(failed(FailureKind::Host, "what the other host sent is not this patch set's image"))
+        }
+        None => Err(failed(FailureKind::Host, "the image sent by the other host got another id here")),
+    }
 }
 
-async fn build(run: &Run<'_>, base: &Value, tag: &str) -> Result<(), Trouble> {
+/// Builds the image. Whatever comes of it, no container stays.
+async fn build(run: &Run<'_>, base: &Value) -> Result<Value, Trouble> {
     let Change::Packages(changes) = &run.set.change else {
         return Err(failed(FailureKind::Refused, "the plan's patch set holds no packages"));
     };
-    has_room(run, changes)?;
-    let controller = &run.docker.options.controller;
-    let name = names::of_patch_set(controller, &run.action.patch_set, "build").to_string();
-    run.note(format!("building on {}", names::short_image(id(base))), None);
-    let builder = Builder::create(run.client(), &name, id(base), controller).await?;
-    let system = PackageSystem::of(&builder).await?;
-    system.fits(run, changes).await?;
-    system.change(run, &builder, changes).await?;
-    let size = builder.size().await?;
-    if size > run.action.max_layer {
-        return Err(failed(
-            FailureKind::Refused,
-            format!("the layer takes {} bytes, max_layer allows {}", size, run.action.max_layer),
-        ));
-    }
-    run.note("making the image", None);
-    let labels: BTreeMap<String, String> = [
-        (LABEL_CONTROLLER, controller.clone()),
-        (LABEL_BASE, id(base).to_owned()),
-        (LABEL_PATCH_SET, run.action.patch_set.to_string()),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect();
-    let committed = image::commit(run.client(), builder.id(), &name).await?;
-    image::correct(run.client(), base, &committed, &labels, tag).await?;
-    builder.remove().await?;
-    Ok(())
+    let system = Apt;
+    let files = files(run, &system, changes).await?;
+    has_room(run, &files)?;
+    let (command, environment) = (system.command(changes)?, system.environment());
+    let job = Job { command: &command, environment: &environment, cache: system.cache() };
+    let name = names::of_patch_set(&run.docker.options.controller, &run.action.patch_set, "build");
+    run.note("starting a builder", None);
+    let builder = Builder::create(run.docker, name.as_str(), base, &job).await?;
+    let layer = async {
+        install(run, &system, &builder, changes, files).await?;
+        run.note("committing the layer", None);
+        Ok::<_, Trouble>(image::commit(run.client(), builder.name(), builder.name()).await?)
+    };
+    let committed = match layer.await {
+        Ok(committed) => committed,
+        Err(error) => {
+            builder.finish().await;
+            return Err(error);
+        }
+    };
+    let (labels, tag) = (labels(run, base), tag(run));
+    let corrected = image::correct(run.client(), base, &committed, &labels, &tag);
+    // The layer is taken: its container can go while the image is made.
+    let (corrected, ()) = tokio::join!(corrected, builder.remove());
+    builder.done();
+    let made = run.client().image(&corrected?).await?;
+    made.ok_or_else(|| failed(FailureKind::Host, "somebody else has removed the patched image"))
 }
 
 /// The files once, and what they unpack to (about three times that, at most `max_layer`) twice: in the
 /// builder and in the layer.
-fn has_room(run: &Run<'_>, changes: &[PackageChange]) -> Result<(), Trouble> {
+fn has_room(run: &Run<'_>, files: &[Upload]) -> Result<(), Trouble> {
     let Some(free) = room::free_on_engine(run.docker) else { return Ok(()) };
-    let files: u64 = changes.iter().map(|change| change.size).sum();
+    let files: u64 = files.iter().map(|file| file.size).sum();
     let unpacked = files.saturating_mul(3).min(run.action.max_layer);
-    let folder = run.docker.info["DockerRootDir"].as_str().unwrap_or_default();
+    let folder = text(&run.docker.info["DockerRootDir"]);
     enough(free, files + 2 * unpacked + RESERVE, folder)
+}
+
+/// The package files in the cache, checked before anything is started.
+async fn files(
+    run: &Run<'_>,
+    system: &impl PackageSystem,
+    changes: &[PackageChange],
+) -> Result<Vec<Upload>, Trouble> {
+    let mut files = Vec::new();
+    for change in changes.iter().filter(|change| change.to.is_some()) {
+        let to = system.file(change)?;
+        let from = change.sha256.and_then(|digest| run.docker.options.cache.find(&digest));
+        let size = match &from {
+            Some(path) => tokio::fs::metadata(path).await.ok().map(|metadata| metadata.len()),
+            None => None,
+        };
+        let (Some(from), Some(size)) = (from, size) else {
+            let version = change.to.as_deref().unwrap_or_default();
+            let package = format!("{} {}", change.name, printable(version, 60));
+            return Err(failed(FailureKind::Host, format!("{package} is not in the cache: plan again")));
+        };
+        files.push(Upload { from, to, size });
+    }
+    Ok(files)
+}
+
+/// Labels of the patched image, besides those of its base.
+fn labels(run: &Run<'_>, base: &Value) -> BTreeMap<String, String> {
+    [
+        (LABEL_CONTROLLER, run.docker.options.controller.as_str()),
+        (LABEL_BASE, text(&base["Id"])),
+        (LABEL_PATCH_SET, &run.action.patch_set.to_string()),
+        (LABEL_REFERENCE, &run.action.expected.reference),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect()
+}
+
+/// Carries the changes out in a builder and checks what came of it. Afterwards its writable layer is
+/// what is to be committed.
+async fn install(
+    run: &Run<'_>,
+    system: &impl PackageSystem,
+    builder: &Builder<'_>,
+    changes: &[PackageChange],
+    files: Vec<Upload>,
+) -> Result<(), Trouble> {
+    let (before, kept) = system.look(builder).await?;
+    outcome::fits(&before, changes).map_err(|why| {
+        failed(FailureKind::Precondition, format!("changed since planning: {why}: plan again"))
+    })?;
+    let archive = archive::body(system.besides(&kept)?, files, run.call.progress.clone())?;
+    run.client().unpack(builder.name(), "/", archive).await?;
+    let packages = changes.len();
+    run.note(format!("installing {packages} package{}", if packages == 1 { "" } else { "s" }), None);
+    let output = builder.run(run.action.timeouts.step.as_duration()).await?;
+    if output.exit != 0 {
+        return Err(system.blame(&output));
+    }
+    let after = system.tidy(builder, &before, &kept, changes).await?;
+    outcome::compare(&before, &after, changes).map_err(|wrong| {
+        let message = format!("the package manager did something else than planned: {wrong}");
+        failed(FailureKind::PackageManager, message)
+    })?;
+    let (size, most) = (builder.size().await?, run.action.max_layer);
+    if size > most {
+        let (size, most) = (megabytes(size), megabytes(most));
+        let message = format!("the layer would take {size}, more than the {most} that max_layer allows");
+        return Err(failed(FailureKind::Refused, message));
+    }
+    Ok(())
+}
+
+/// `67.1 MB`.
+fn megabytes(bytes: u64) -> String {
+    let tenths = bytes / 100_000;
+    format!("{}.{} MB", tenths / 10, tenths % 10)
 }

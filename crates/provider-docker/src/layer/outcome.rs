@@ -2,9 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use patchyard_assess::deb::Status;
-use patchyard_types::{InstalledPackage, PackageChange};
+use patchyard_types::{InstalledPackage, PackageChange, printable};
 
+/// How many differences are told.
+const TOLD: usize = 5;
+
+/// What a package database says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Installed {
+    /// Installed packages.
+    pub packages: Vec<InstalledPackage>,
+    /// Packages that were left in the middle.
+    pub unfinished: Vec<String>,
+}
+
+/// Versions by name and architecture.
 type Versions = BTreeMap<(String, String), String>;
 
 fn versions(packages: &[InstalledPackage]) -> Versions {
@@ -25,59 +37,38 @@ fn key(versions: &Versions, name: &str, arch: &str) -> Option<(String, String)> 
     }
 }
 
-/// Whether the plan fits what it is carried out on: the base, and, where the target runs a patched
-/// image already, what that has: nothing patched earlier may be taken back by leaving it out.
-pub(super) fn fits(base: &Status, running: Option<&Status>, changes: &[PackageChange]) -> Result<(), String> {
+/// Whether the plan starts from what the base has.
+pub(super) fn fits(base: &Installed, changes: &[PackageChange]) -> Result<(), String> {
     let base = versions(&base.packages);
-    let running = running.map(|status| versions(&status.packages));
-    for change in changes {
-        let installed = |versions: &Versions| {
-            key(versions, &change.name, &change.arch.0).and_then(|key| versions.get(&key).cloned())
-        };
-        let in_base = installed(&base);
-        let fits = in_base == change.from
-            || running.as_ref().is_some_and(|running| installed(running) == change.from);
-        if !fits {
-            return Err(format!(
-                "{} is {} there, not {}",
-                change.name,
-                in_base.as_deref().unwrap_or("not installed"),
-                change.from.as_deref().unwrap_or("missing")
-            ));
-        }
-    }
-    let Some(running) = running else { return Ok(()) };
-    for ((name, arch), version) in &running {
-        let planned = changes.iter().any(|change| change.name == *name);
-        if !planned && base.get(&(name.clone(), arch.clone())) != Some(version) {
-            return Err(format!("{name} {version}, patched earlier, is not among what is planned"));
+    for PackageChange { name, arch, from, .. } in changes {
+        let installed = key(&base, name, &arch.0).and_then(|key| base.get(&key));
+        if installed != from.as_ref() {
+            let found = installed.map_or("not installed", String::as_str);
+            let planned = from.as_deref().unwrap_or("missing");
+            return Err(printable(&format!("{name} is {found} in the image, not {planned}"), 300));
         }
     }
     Ok(())
 }
 
 /// Compares the package database after the work with the one before and the plan.
-pub(super) fn compare(before: &Status, after: &Status, changes: &[PackageChange]) -> Result<(), String> {
-    let unfinished: Vec<&str> = after
-        .unfinished
-        .iter()
-        .filter(|name| !before.unfinished.contains(name))
-        .map(String::as_str)
-        .collect();
-    if !unfinished.is_empty() {
-        return Err(format!("left unfinished: {}", unfinished.join(", ")));
-    }
+pub(super) fn compare(
+    before: &Installed,
+    after: &Installed,
+    changes: &[PackageChange],
+) -> Result<(), String> {
+    let unfinished = after.unfinished.iter().filter(|name| !before.unfinished.contains(name));
+    let mut wrong: Vec<String> = unfinished.map(|name| format!("{name} is left unfinished")).collect();
     let mut meant = versions(&before.packages);
-    for change in changes {
-        if let Some(key) = key(&meant, &change.name, &change.arch.0) {
+    for PackageChange { name, arch, to, .. } in changes {
+        if let Some(key) = key(&meant, name, &arch.0) {
             meant.remove(&key);
         }
-        if let Some(to) = &change.to {
-            meant.insert((change.name.clone(), change.arch.0.clone()), to.clone());
+        if let Some(to) = to {
+            meant.insert((name.clone(), arch.0.clone()), to.clone());
         }
     }
     let after = versions(&after.packages);
-    let mut wrong = Vec::new();
     for (key, version) in &meant {
         match after.get(key) {
             Some(found) if found == version => {}
@@ -86,14 +77,14 @@ pub(super) fn compare(before: &Status, after: &Status, changes: &[PackageChange]
         }
     }
     let extra = after.iter().filter(|(key, _)| !meant.contains_key(*key));
-    wrong.extend(extra.map(|(key, version)| format!("{} {version} was not planned", key.0)));
+    wrong.extend(extra.map(|((name, _), version)| format!("{name} {version} was not planned")));
     if wrong.is_empty() {
         return Ok(());
     }
-    let more = wrong.len().saturating_sub(5);
-    wrong.truncate(5);
+    let more = wrong.len().saturating_sub(TOLD);
+    wrong.truncate(TOLD);
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-    Err(format!("{}{rest}", wrong.join("; ")))
+    Err(printable(&format!("{}{rest}", wrong.join("; ")), 1000))
 }
 
 #[cfg(test)]
@@ -102,10 +93,9 @@ mod tests {
 
     use super::*;
 
-    /// Name, architecture, version.
-    type Row<'a> = (&'a str, &'a str, &'a str);
+    type Listed<'a> = &'a [(&'a str, &'a str, &'a str)];
 
-    fn status(packages: &[Row]) -> Status {
+    fn installed(packages: Listed<'_>) -> Installed {
         let packages = packages.iter().map(|(name, arch, version)| InstalledPackage {
             name: (*name).to_owned(),
             arch: Arch((*arch).to_owned()),
@@ -113,7 +103,7 @@ mod tests {
             source: None,
             held: false,
         });
-        Status { packages: packages.collect(), ..Status::default() }
+        Installed { packages: packages.collect(), unfinished: Vec::new() }
     }
 
     fn change(name: &str, arch: &str, from: Option<&str>, to: Option<&str>) -> PackageChange {
@@ -130,7 +120,7 @@ mod tests {
 
     #[test]
     fn exactly_the_plan_is_right_and_anything_else_is_wrong() {
-        let before = status(&[("a", "amd64", "1"), ("b", "all", "1"), ("c", "amd64", "1")]);
+        let before = installed(&[("a", "amd64", "1"), ("b", "all", "1"), ("c", "amd64", "1")]);
         let plan = [
             change("a", "amd64", Some("1"), Some("2")),
             change("b", "amd64", Some("1"), Some("2")),
@@ -138,40 +128,37 @@ mod tests {
             change("n", "all", None, Some("5")),
         ];
         let good = [("a", "amd64", "2"), ("b", "amd64", "2"), ("n", "all", "5")];
-        assert_eq!(compare(&before, &status(&good), &plan), Ok(()));
-        let table: [(&[Row], &str); 4] = [
+        assert_eq!(compare(&before, &installed(&good), &plan), Ok(()));
+        let table: [(Listed<'_>, &str); 4] = [
             (&[("a", "amd64", "1"), good[1], good[2]], "a is 1, not 2"),
             (&[good[0], good[1]], "n 5 is missing"),
             (&[good[0], good[1], good[2], ("c", "amd64", "1")], "c 1 was not planned"),
             (&[good[0], good[1], good[2], ("x", "amd64", "9")], "x 9 was not planned"),
         ];
         for (after, words) in table {
-            assert_eq!(compare(&before, &status(after), &plan), Err(words.to_owned()));
+            assert_eq!(compare(&before, &installed(after), &plan), Err(words.to_owned()));
         }
-        let mut half = status(&good);
+        let mut half = installed(&good);
         half.unfinished.push("a".to_owned());
-        assert_eq!(compare(&before, &half, &plan), Err("left unfinished: a".to_owned()));
+        assert_eq!(compare(&before, &half, &plan), Err("a is left unfinished".to_owned()));
+    }
+
+    #[test]
+    fn a_package_of_two_architectures_is_two_packages() {
+        let before = installed(&[("a", "amd64", "1"), ("a", "i386", "1")]);
+        let plan = [change("a", "i386", Some("1"), Some("2"))];
+        assert_eq!(fits(&before, &plan), Ok(()));
+        assert_eq!(compare(&before, &installed(&[("a", "amd64", "1"), ("a", "i386", "2")]), &plan), Ok(()));
+        assert!(compare(&before, &installed(&[("a", "amd64", "2"), ("a", "i386", "2")]), &plan).is_err());
     }
 
     #[test]
     fn a_plan_for_another_state_does_not_fit() {
-        let base = status(&[("a", "amd64", "1"), ("b", "amd64", "1")]);
+        let base = installed(&[("a", "amd64", "1"), ("b", "amd64", "1")]);
         let to_2 = |from| [change("a", "amd64", from, Some("2"))];
-        assert_eq!(fits(&base, None, &to_2(Some("1"))), Ok(()));
-        assert_eq!(fits(&base, None, &to_2(Some("0"))), Err("a is 1 there, not 0".to_owned()));
-        assert_eq!(fits(&base, None, &to_2(None)), Err("a is 1 there, not missing".to_owned()));
-        assert_eq!(fits(&base, None, &[change("n", "all", None, Some("1"))]), Ok(()));
-    }
-
-    #[test]
-    fn patching_again_takes_nothing_back() {
-        let base = status(&[("a", "amd64", "1"), ("b", "amd64", "1")]);
-        let running = status(&[("a", "amd64", "2"), ("b", "amd64", "1")]);
-        let only_b = [change("b", "amd64", Some("1"), Some("2"))];
-        assert!(fits(&base, Some(&running), &only_b).is_err());
-        for from in ["1", "2"] {
-            let both = [change("a", "amd64", Some(from), Some("3")), only_b[0].clone()];
-            assert_eq!(fits(&base, Some(&running), &both), Ok(()), "planned from {from}");
-        }
+        assert_eq!(fits(&base, &to_2(Some("1"))), Ok(()));
+        assert_eq!(fits(&base, &to_2(Some("0"))), Err("a is 1 in the image, not 0".to_owned()));
+        assert_eq!(fits(&base, &to_2(None)), Err("a is 1 in the image, not missing".to_owned()));
+        assert_eq!(fits(&base, &[change("n", "all", None, Some("1"))]), Ok(()));
     }
 }

@@ -182,7 +182,8 @@ async fn forget(client: &Client, tags: &[String]) -> Result<(), ApiError> {
 
 /// The writable layer as an image with the settings of the image below it.
 async fn layer(run: &Run<'_>, old: &Container, base: &Value, tag: &str) -> Result<String, Trouble> {
-    let name = names::of_run(&run.docker.options.controller, run.call.run, "snapshot").to_string();
+    // What a crash leaves of it is found by the name of the container it is of.
+    let name = names::of_run(&run.docker.options.controller, run.call.run, "old").to_string();
     let committed = image::commit(run.client(), old.id(), &name).await?;
     let labels = own_labels(base);
     Ok(image::correct(run.client(), base, &committed, &labels, tag).await?)

@@ -5,6 +5,7 @@
 
 #![allow(
     dead_code,
+    clippy::expect_used,
     clippy::unwrap_used,
     reason = "each test file uses a part of it; a failed unwrap is a failed test"
 )]
@@ -169,10 +170,10 @@ impl RealYard {
             method,
             patch_set: set.id(),
             expected: Expected {
-                object: target.object.clone(),
-                image: target.image.id.clone(),
+                object: target.object,
+                image: target.image.id,
                 config: target.config,
-                reference: target.image.reference.clone(),
+                reference: target.image.reference,
                 base: target.image.base,
             },
             checks: Vec::new(),
