@@ -1,6 +1,6 @@
 //! What the process was started with, as a value: who, where, with which variables.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use patchyard_types::Actor;
 
@@ -69,7 +69,32 @@ fn actor() -> Actor {
     let user = variable("SUDO_USER")
         .or_else(|| variable("USER"))
         .or_else(|| variable("LOGNAME"))
+        .or_else(|| user_of(rustix::process::getuid().as_raw(), Path::new("/etc/passwd")))
         .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
     let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Actor(patchyard_types::printable(&format!("{user}@{node}"), 120))
+}
+
+/// The name of a user id in a passwd(5) file.
+fn user_of(id: u32, passwd: &Path) -> Option<String> {
+    let users = std::fs::read_to_string(passwd).ok()?;
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::user_of;
+
+    #[test]
+    fn users_have_names() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "root:x:0:0:root:/root:/bin/sh\n\nops:x:1000:1000::/home/ops:/bin/sh\n")
+            .unwrap();
+        assert_eq!(user_of(1000, file.path()).as_deref(), Some("ops"));
+        assert_eq!(user_of(1, file.path()), None);
+    }
 }

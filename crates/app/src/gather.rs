@@ -49,7 +49,8 @@ pub struct Known {
     pub image_update: Result<Option<ImageUpdate>, NotAssessed>,
 }
 
-/// Finds out what is installed and pending on every target of the fleet, in its order.
+/// Finds out what is installed and pending on every target of the fleet, in its order. Targets that
+/// were removed in the meantime are no targets any more.
 ///
 /// # Errors
 /// When the store fails. A host or target that does not answer is an answer: not assessed.
@@ -67,6 +68,7 @@ pub async fn gather(
     };
     let mut known = Vec::with_capacity(fleet.targets.len());
     for (target, inventory) in fleet.targets.iter().zip(inventories) {
+        let Some(inventory) = inventory else { continue };
         let assessment = match &inventory {
             Ok(inventory) => pending
                 .get(&group_of(target, inventory))
@@ -119,11 +121,10 @@ impl<'a> Counter<'a> {
     }
 }
 
-async fn read_inventories(
-    context: &Context,
-    fleet: &Fleet,
-    progress: &dyn Progress,
-) -> Vec<Result<Inventory, NotAssessed>> {
+/// What was read of a target; nothing when it is gone.
+type Read = Option<Result<Inventory, NotAssessed>>;
+
+async fn read_inventories(context: &Context, fleet: &Fleet, progress: &dyn Progress) -> Vec<Read> {
     let counter = Counter::new("reading packages", fleet.targets.len(), progress);
     let reads = fleet.targets.iter().map(|target| {
         let counter = &counter;
@@ -133,7 +134,10 @@ async fn read_inventories(
                 None => Err(silent(target)),
             };
             counter.one_more();
-            read.map_err(|error| unknown(context.clock.now(), &error))
+            match read {
+                Err(ProviderError::Gone { .. }) => None,
+                read => Some(read.map_err(|error| unknown(context.clock.now(), &error))),
+            }
         }
     });
     stream::iter(reads.collect::<Vec<_>>()).buffered(READ_AT_ONCE).collect().await
@@ -153,13 +157,13 @@ fn group_of(target: &Target, inventory: &Inventory) -> Group {
 async fn ask_pending(
     context: &Context,
     fleet: &Fleet,
-    inventories: &[Result<Inventory, NotAssessed>],
+    inventories: &[Read],
     wanted: Wanted,
     progress: &dyn Progress,
 ) -> Result<BTreeMap<Group, Assessment>, Error> {
     let mut groups: BTreeMap<Group, (&Target, &Inventory)> = BTreeMap::new();
     for (target, inventory) in fleet.targets.iter().zip(inventories) {
-        if let Ok(inventory) = inventory {
+        if let Some(Ok(inventory)) = inventory {
             groups.entry(group_of(target, inventory)).or_insert((target, inventory));
         }
     }

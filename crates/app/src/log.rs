@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use patchyard_types::{Event, RolloutId, RunId, Stream, printable};
+use patchyard_types::{Event, EventBody, RolloutEvent, RolloutId, RunId, Stream, printable};
 
 use crate::rollouts::Rollout;
 use crate::{Context, Error, glob};
@@ -87,9 +87,7 @@ impl Log {
             }
             events.extend(new);
         }
-        // A rollout tells of a run's start before the run itself does: streams were read in order,
-        // and this sort keeps it where the times are equal.
-        events.sort_by_key(|event| event.at);
+        events.sort_by_key(|event| (event.at, place(event)));
         Ok(events)
     }
 
@@ -101,5 +99,15 @@ impl Log {
         let rollout = Rollout::read(&*context.store, self.rollout).await?;
         let runs_over = self.runs.keys().all(|run| rollout.state.ended_run(run.action));
         Ok(rollout.phase.is_over() || (self.streams.len() == 1 && runs_over))
+    }
+}
+
+/// The place among events that were written together: a rollout begins before its runs do, and ends
+/// after them.
+const fn place(event: &Event) -> u8 {
+    match &event.body {
+        EventBody::Rollout(RolloutEvent::Started { .. } | RolloutEvent::RunStarted { .. }) => 0,
+        EventBody::Run(_) => 1,
+        EventBody::Rollout(_) | EventBody::Ledger(_) => 2,
     }
 }

@@ -61,7 +61,7 @@ pub async fn why(
     let wanted = Wanted { max_age, allow_remove: settled.settings.allow_remove, images: true };
     let mut known = gather(context, &fleet, wanted, progress).await?;
     let Some(mut known) = known.pop() else {
-        return Err(Error::Broken("a target was lost while it was asked about".into()));
+        return Err(Error::input("it was removed while it was asked about", "patchyard discover"));
     };
     patches.apply(&mut known.assessment);
     known.target.refusals.extend(settled.refusals);

@@ -138,6 +138,7 @@ pub struct Judge {
     first_good: Option<Timestamp>,
     bad_in_a_row: u32,
     life: Option<(String, u64)>,
+    patient: bool,
 }
 
 impl Judge {
@@ -153,7 +154,15 @@ impl Judge {
             first_good: None,
             bad_in_a_row: 0,
             life: None,
+            patient: false,
         }
+    }
+
+    /// A judge of what is known to be good, on the way back: on a busy host its healthcheck may say
+    /// unhealthy first and healthy later, and until then there is nothing better to go to.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self { patient: true, ..self }
     }
 
     /// Takes a look in. `Err` is a look that could not be taken: it counts as bad.
@@ -206,7 +215,7 @@ impl Judge {
         if matches!(look.state, TargetState::Exited | TargetState::Dead | TargetState::Restarting) {
             return Some(not_running(look));
         }
-        if look.health == Health::Unhealthy {
+        if look.health == Health::Unhealthy && !self.patient {
             return Some("its healthcheck says unhealthy".into());
         }
         let restarted = look.restarts > 0
@@ -218,6 +227,9 @@ impl Judge {
     fn complaint(&self, look: &Observation) -> Option<String> {
         if look.state != TargetState::Running {
             return Some(not_running(look));
+        }
+        if look.health == Health::Unhealthy {
+            return Some("its healthcheck says unhealthy".into());
         }
         if self.baseline.healthcheck && look.health != Health::Healthy {
             return Some("its healthcheck has not answered yet".into());
@@ -396,6 +408,19 @@ mod tests {
         let mut judge = judge();
         assert_eq!(judge.look(Ok(&starting), at(299_000)), Verdict::Wait);
         assert!(bad(judge.look(Ok(&starting), at(300_000))).contains("healthcheck is still starting"));
+    }
+
+    #[test]
+    fn what_is_known_to_be_good_is_given_its_time_to_recover() {
+        let unhealthy = |ms| Observation { health: Health::Unhealthy, ..look(ms) };
+        assert!(bad(judge().look(Ok(&unhealthy(0)), at(0))).contains("unhealthy"));
+        let mut patient = judge().patient();
+        assert_eq!(patient.look(Ok(&unhealthy(0)), at(0)), Verdict::Wait);
+        assert_eq!(patient.look(Ok(&look(5_000)), at(5_000)), Verdict::Wait);
+        assert!(matches!(patient.look(Ok(&look(60_000)), at(60_000)), Verdict::Green { .. }));
+        let mut patient = judge().patient();
+        assert_eq!(patient.look(Ok(&unhealthy(0)), at(0)), Verdict::Wait);
+        assert!(bad(patient.look(Ok(&unhealthy(600_000)), at(600_000))).contains("unhealthy"));
     }
 
     #[test]

@@ -40,8 +40,9 @@ pub(crate) async fn verify(
     clock: &dyn Clock,
     call: &Call,
 ) -> Result<Record, StepError> {
-    let verify_for = call.action()?.0.verify_for;
-    watch(provider, clock, call, Subject::Replacement, verify_for).await
+    let (action, _) = call.action()?;
+    let judge = Judge::new(action, recorded_baseline(call)?, action.verify_for, clock.now());
+    watch(provider, clock, call, Subject::Replacement, judge).await
 }
 
 /// Watches the original after the way back until it serves as before.
@@ -50,7 +51,9 @@ pub(crate) async fn confirm(
     clock: &dyn Clock,
     call: &Call,
 ) -> Result<Record, StepError> {
-    watch(provider, clock, call, Subject::Original, CONFIRM_FOR).await
+    let (action, _) = call.action()?;
+    let judge = Judge::new(action, recorded_baseline(call)?, CONFIRM_FOR, clock.now()).patient();
+    watch(provider, clock, call, Subject::Original, judge).await
 }
 
 async fn watch(
@@ -58,10 +61,8 @@ async fn watch(
     clock: &dyn Clock,
     call: &Call,
     subject: Subject,
-    verify_for: Millis,
+    mut judge: Judge,
 ) -> Result<Record, StepError> {
-    let (action, _) = call.action()?;
-    let mut judge = Judge::new(action, recorded_baseline(call)?, verify_for, clock.now());
     loop {
         let verdict = match provider.observe(call, subject).await {
             Ok(observation) => judge.look(Ok(&observation), clock.now()),

@@ -47,6 +47,7 @@ Exit codes:
 
 /// What narrows the overview; these belong behind a verb once there is one.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of the overview")]
 pub struct Overview {
     #[command(flatten)]
     pub select: select::Filter,
