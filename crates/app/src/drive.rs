@@ -32,7 +32,7 @@ pub async fn drive(
     let end = drive_patiently(context, &engine, rollout, watcher, stop).await?;
     if matches!(end, DriveEnd::Ended(_)) {
         // Housekeeping: what cannot be removed now is removed next time, and `gc` tells.
-        let _ = snapshots::apply_retention(context, fleet).await;
+        let _ = snapshots::apply_retention(context, fleet, false).await;
     }
     Ok(end)
 }

@@ -46,7 +46,7 @@ pub use drive::{Asked, ask, drive, resolve, resume};
 pub use environment::Environment;
 pub use error::{Error, Kind};
 pub use explain::{Setting, explain};
-pub use fleet::{Fleet, Host, Unreachable};
+pub use fleet::{Fleet, Host, Unreachable, reach};
 pub use gather::Known;
 pub use history::{Past, history};
 pub use live::{Live, Update};

@@ -28,23 +28,28 @@ pub struct Pruned {
     pub failed: Option<String>,
 }
 
-/// Removes what retention no longer keeps.
+/// Removes what retention no longer keeps, or only looks for it.
 ///
 /// # Errors
 /// When the store fails; a host that fails is told in the result.
-pub async fn apply_retention(context: &Context, fleet: &Fleet) -> Result<Vec<Pruned>, Error> {
+pub async fn apply_retention(context: &Context, fleet: &Fleet, dry_run: bool) -> Result<Vec<Pruned>, Error> {
     let all = rollouts::snapshots(&*context.store).await?;
     let needed = needed(context).await?;
     let expired = expired(&all, context.config.retention, context.clock.now());
     let wanted = expired.into_iter().filter(|snapshot| !needed.contains(&snapshot.id)).cloned().collect();
-    remove(context, fleet, wanted, "retention").await
+    remove(context, fleet, wanted, "retention", dry_run).await
 }
 
-/// Removes the named ones, whatever retention says.
+/// Removes the named ones, whatever retention says, or only looks for them.
 ///
 /// # Errors
 /// When one does not exist or an open rollout needs it; a host that fails is told in the result.
-pub async fn prune(context: &Context, fleet: &Fleet, names: &[String]) -> Result<Vec<Pruned>, Error> {
+pub async fn prune(
+    context: &Context,
+    fleet: &Fleet,
+    names: &[String],
+    dry_run: bool,
+) -> Result<Vec<Pruned>, Error> {
     let all = rollouts::snapshots(&*context.store).await?;
     let needed = needed(context).await?;
     let mut wanted: Vec<Snapshot> = Vec::new();
@@ -62,7 +67,7 @@ pub async fn prune(context: &Context, fleet: &Fleet, names: &[String]) -> Result
             wanted.push(snapshot.clone());
         }
     }
-    remove(context, fleet, wanted, &format!("removed by {}", context.actor.0)).await
+    remove(context, fleet, wanted, &format!("removed by {}", context.actor.0), dry_run).await
 }
 
 /// Snapshots that open rollouts go back to.
@@ -98,10 +103,12 @@ async fn remove(
     fleet: &Fleet,
     wanted: Vec<Snapshot>,
     reason: &str,
+    dry_run: bool,
 ) -> Result<Vec<Pruned>, Error> {
     let mut removed = Vec::new();
     for snapshot in wanted {
         let failed = match fleet.provider(&snapshot.host) {
+            _ if dry_run => None,
             Some(provider) => remove_one(context, &**provider, &snapshot, reason).await?,
             None => Some("its host is out of reach".to_owned()),
         };

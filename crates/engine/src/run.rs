@@ -221,6 +221,7 @@ impl RunTask<'_> {
         let entry = entry.map(|set| Quarantine {
             patch_set: action.patch_set,
             versions: set.versions(),
+            files: set.files(),
             service: action.service.clone(),
             run: self.id,
             at: self.engine.clock.now(),

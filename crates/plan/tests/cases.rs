@@ -225,6 +225,7 @@ fn quarantine_is_stricter_where_it_happened() {
     let entry = Quarantine {
         patch_set: Digest::of_bytes(b"x"),
         versions: vec!["libssl3=3.0.22".into(), "postfix=3.7.11".into()],
+        files: std::collections::BTreeMap::new(),
         service: "mail".into(),
         run: RunId { rollout: RolloutId(4), action: 1 },
         at: Timestamp::UNIX_EPOCH,

@@ -106,6 +106,7 @@ fn quarantine(service: &str, versions: impl IntoIterator<Item = (&'static str, u
     Quarantine {
         patch_set: Digest::of_bytes(b"an earlier set"),
         versions: versions.into_iter().map(|(name, version)| format!("{name}=2.{version}")).collect(),
+        files: std::collections::BTreeMap::new(),
         service: service.into(),
         run: RunId { rollout: RolloutId(1), action: 0 },
         at: jiff::Timestamp::UNIX_EPOCH,

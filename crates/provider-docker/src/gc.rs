@@ -16,8 +16,8 @@ use crate::read::own;
 use crate::swap::{Run, Trouble, failed, remove_replacement};
 use crate::{DockerProvider, snapshot};
 
-/// A helper of a reading process that is older than this has lost its process: none works that long.
-const HELPER_LIVES: i64 = 15 * 60;
+/// A helper of a reading process that is older than this has lost its process, in seconds.
+const HELPER_LIVES: i64 = crate::ask::LIFETIME;
 
 /// Notes that a replacement names anonymous volumes: the engine's own `rm -v` spares them from then
 /// on, so that somebody has to remember them.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use patchyard_types::{Change, Failure, FailureKind, Record, StepError, printable};
 use serde_json::Value;
 
-use crate::client::{ApiError, Environment};
+use crate::client::ApiError;
 use crate::layer::image;
 use crate::read::reference::Reference;
 use crate::swap::{Run, Trouble, failed, image_size};
@@ -88,7 +88,7 @@ async fn pull(run: &Run<'_>, what: &ByDigest<'_>) -> Result<(), Trouble> {
         .query("tag", what.digest)
         .timeout(SILENCE);
     if let Some(reference) = Reference::parse(&what.whole()) {
-        let auth = registry::auth_header(&Environment::of_process(), &reference).await;
+        let auth = registry::auth_header(&run.docker.environment, &reference).await;
         let auth =
             auth.map_err(|error| failed(FailureKind::Host, format!("the image cannot be pulled: {error}")))?;
         if let Some(auth) = auth {

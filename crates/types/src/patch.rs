@@ -1,5 +1,7 @@
 //! Patch sets: the exact change for one distinct starting state.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Arch, Digest, StartingState};
@@ -43,6 +45,15 @@ impl PatchSet {
     #[must_use]
     pub fn id(&self) -> PatchSetId {
         Digest::of(self)
+    }
+
+    /// SHA-256 of the package files, by the words of [`Self::versions`].
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<String, Digest> {
+        let Change::Packages(packages) = &self.change else { return BTreeMap::new() };
+        let named =
+            packages.iter().filter_map(|p| Some((format!("{}={}", p.name, p.to.as_ref()?), p.sha256?)));
+        named.collect()
     }
 
     /// The changed versions by name, for quarantine and for people: `name=version`, sorted; an

@@ -1,5 +1,7 @@
 //! A full disk under the state: what has begun comes to its end, and nothing else begins.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,7 @@
 //! Bad hosts: an engine that is not there, does not let us in, or dies in the middle.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 use patchyard_e2e_tests::{Controller, Engine, PrivateEngine, Service, ServiceOptions, slow};
 use patchyard_types::SwapStep;
 use rustix::process::Signal;

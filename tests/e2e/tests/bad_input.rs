@@ -1,8 +1,10 @@
 //! Bad input: a clear error with what to do, and nothing done.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 use std::os::unix::fs::PermissionsExt;
 
-use patchyard_e2e_tests::{Controller, Engine, Outcome};
+use patchyard_e2e_tests::{Controller, Engine, Outcome, Service};
 
 /// A controller with a configuration, and what it says about it.
 fn with_config(yaml: &str) -> Outcome {
@@ -29,7 +31,7 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest_right_one() {
 
 #[test]
 fn a_value_that_makes_no_sense_is_refused_with_its_place() {
-    with_config("version: 1\ndefaults: { verify_for: 30 }\n").expect(2).says(&["patchyard.yaml:2", "30s"]);
+    with_config("version: 1\ndefaults: { verify_for: 30 }\n").expect(2).says(&["patchyard.yaml:2", "20m"]);
     with_config("version: 2\n").expect(2).says(&["patchyard.yaml:1", "version"]);
     with_config("version: 1\nhosts: { a: { url: 'ftp://a' } }\n")
         .expect(2)
@@ -63,21 +65,36 @@ fn a_target_that_nobody_knows_is_an_error_and_not_nothing_to_do() {
 
 #[test]
 fn what_shapes_a_plan_is_a_usage_error_once_there_is_one() {
+    let engine = Engine::machine();
+    let service = Service::start(&engine, "web-good");
+    let controller = Controller::new(&engine);
+    let plan = controller.plan(&[&service]);
+    for shape in [
+        &["--verify-for", "1s"][..],
+        &["--step-timeout", "1m"],
+        &["--max-unavailable", "2"],
+        &["--allow-remove"],
+    ] {
+        let apply = controller.run(["apply", "--yes", &plan].iter().chain(shape)).expect(2);
+        apply.says(&["a plan is applied as it is", "patchyard plan"]);
+    }
+    assert!(controller.events().rollouts().is_empty());
+}
+
+#[test]
+fn a_plan_that_does_not_exist_is_an_error() {
     let controller = Controller::new(&Engine::machine());
-    controller
-        .run(["apply", "--yes", "--plan", "0123456789ab", "--verify-for", "1s"])
-        .expect(2)
-        .says(&["--verify-for"]);
     controller
         .run(["apply", "--yes", "--plan", "0123456789ab"])
         .expect(2)
         .says(&["0123456789ab", "patchyard plan"]);
+    controller.run(["apply", "--yes", "--plan", "nonsense"]).expect(2).says(&["nonsense"]);
 }
 
 #[test]
 fn without_a_terminal_and_without_yes_nothing_is_applied() {
     let engine = Engine::machine();
-    let service = patchyard_e2e_tests::Service::start(&engine, "web-good");
+    let service = Service::start(&engine, "web-good");
     let controller = Controller::new(&engine);
     controller.run(["apply", service.name()]).expect(2).says(&["--yes"]);
     assert_eq!(service.answer().unwrap(), "lab-web 1.0\n");

@@ -1,5 +1,7 @@
 //! Somebody else acts on the same targets: between planning and applying, or at the same time.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 use patchyard_e2e_tests::{Controller, Engine, Service, slow};
 use patchyard_types::SwapStep;
 use serde_json::Value;

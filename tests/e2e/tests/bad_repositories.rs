@@ -1,6 +1,8 @@
 //! Bad repositories and images that cannot be asked: unknown is never zero, and what was planned is
 //! deployed whatever the archive has dropped since.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 use std::path::Path;
 
 use patchyard_e2e_tests::{Controller, Engine, Service, ServiceOptions, in_parallel, lab};

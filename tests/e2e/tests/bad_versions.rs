@@ -1,6 +1,8 @@
 //! Every bad version of docs/bad-versions.md, on a real engine, as a layer and as an image: it ends as
 //! the table says, and the service answers as before.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 use patchyard_e2e_tests::{
     Controller, Ends, Engine, Registry, Row, Service, ServiceOptions, bad_versions, in_parallel,
 };

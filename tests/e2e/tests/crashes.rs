@@ -4,6 +4,8 @@
 //! The first run of a scenario lists its points; every other run dies at one of them. `./test` takes a
 //! sample, `./test --slow` (PATCHYARD_SLOW=1) takes them all.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;

@@ -1,5 +1,7 @@
 //! Good versions: each is deployed, none is taken back, and all but the version stays as it was.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 use patchyard_e2e_tests::{Controller, Engine, Outcome, PollLog, Poller, Service, intent};
 use patchyard_types::{Record, RunEvent, Step, SwapStep};
 

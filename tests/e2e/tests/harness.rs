@@ -1,5 +1,7 @@
 //! The tests' own tools: what they start is what they say, and nothing of it stays.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeSet;
 
 use patchyard_e2e_tests::{Engine, Objects, Poller, PrivateEngine, Service, bad_versions, lab};

@@ -1,6 +1,8 @@
 //! Hostile containers harm nothing: time limits hold, memory stays small, and nothing of what they say
 //! is obeyed by a shell or a terminal.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 use patchyard_e2e_tests::{Controller, Engine, Outcome, Service, in_parallel};
 
 /// The most memory the controller may have.

@@ -45,6 +45,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Arguments and rendering only: the values it shows, and the use cases it calls.
     ("patchyard", &["patchyard-types", "patchyard-app"]),
     ("patchyard-house-tests", &[]),
+    // The crash harness puts itself between the program and the world.
+    (
+        "patchyard-e2e-tests",
+        &[
+            "patchyard",
+            "patchyard-types",
+            "patchyard-contract",
+            "patchyard-store-sqlite",
+            "patchyard-provider-docker",
+            "patchyard-app",
+        ],
+    ),
     (
         "patchyard-simulation-tests",
         &[

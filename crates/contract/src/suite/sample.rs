@@ -76,6 +76,7 @@ fn ledger_events(run: RunId) -> impl Iterator<Item = LedgerEvent> {
     let quarantine = Quarantine {
         patch_set: plan.decisions.actions[0].patch_set,
         versions: vec!["postfix=3.7.11-0+deb12u2".to_owned()],
+        files: std::collections::BTreeMap::new(),
         service: "mail".to_owned(),
         run,
         at: at(80),

@@ -31,14 +31,8 @@ fn quarantined(plan: &Plan, quarantine: &[Quarantine], me: &Action) -> Option<St
     if me.method == patchyard_types::Method::Restore {
         return None;
     }
-    let versions = plan.patch_set(me)?.versions();
-    let hit = quarantine.iter().find(|entry| {
-        if entry.service == me.service {
-            entry.versions.iter().any(|suspect| versions.contains(suspect))
-        } else {
-            entry.versions.iter().all(|suspect| versions.contains(suspect))
-        }
-    })?;
+    let set = plan.patch_set(me)?;
+    let hit = quarantine.iter().find(|entry| entry.keeps_out(&me.service, set))?;
     Some(format!("its patch set is in quarantine since run {}", hit.run))
 }
 

@@ -147,6 +147,7 @@ fn what_went_into_quarantine_since_the_plan_is_not_started() {
     let entry = |service: &str, versions: &[&str]| Quarantine {
         patch_set: Digest::of_bytes(b"x"),
         versions: versions.iter().map(|v| (*v).to_owned()).collect(),
+        files: std::collections::BTreeMap::new(),
         service: service.into(),
         run: "R9.1".parse().unwrap(),
         at: Timestamp::UNIX_EPOCH,

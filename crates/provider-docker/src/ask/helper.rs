@@ -17,8 +17,8 @@ use crate::client::{ApiError, Client, Exec, ExecOutput};
 use crate::names::{LABEL_CONTROLLER, LABEL_ROLE, PREFIX, ROLE_ASK, controller8};
 use crate::read::json::{list, text};
 
-/// How long it lives at most; everything it is asked has to end before.
-const LIFETIME: Duration = Duration::from_secs(3600);
+/// How long it lives at most, in seconds; everything it is asked has to end before.
+pub(crate) const LIFETIME: i64 = 3600;
 
 /// Variables of the target's environment that say how the network is reached.
 const PROXIES: [&str; 10] = [
@@ -194,7 +194,7 @@ fn request(
     json!({
         "Image": target.image.id,
         "Entrypoint": ["sleep"],
-        "Cmd": [LIFETIME.as_secs().to_string()],
+        "Cmd": [LIFETIME.to_string()],
         "User": "0:0",
         "WorkingDir": "/",
         "Env": env,

@@ -21,7 +21,7 @@ async fn pending_on(image: &str) -> Result<Vec<PendingPatch>, ProviderError> {
     answer
 }
 
-fn change(patch: &PendingPatch) -> PackageChange {
+pub fn change(patch: &PendingPatch) -> PackageChange {
     PackageChange {
         name: patch.package.clone(),
         arch: patch.arch.clone(),

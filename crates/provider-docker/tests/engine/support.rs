@@ -1,5 +1,6 @@
 //! Containers, networks and providers for a test, gone afterwards.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -144,4 +145,51 @@ impl Drop for Network {
 /// Docker's own client, for what has to happen without a runtime.
 fn docker(argv: &[&str]) {
     drop(Command::new("docker").args(argv).output());
+}
+
+/// A folder with a CA, a certificate for a server at `address` and one for a client.
+pub fn certificates(folder: &Path, address: &str) {
+    let openssl = |argv: &[&str]| {
+        let output = Command::new("openssl").args(argv).current_dir(folder).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    openssl(
+        &[
+            &["req", "-x509", "-days", "2", "-subj", "/CN=ca", "-keyout", "ca-key.pem", "-out", "ca.pem"][..],
+            &key,
+        ]
+        .concat(),
+    );
+    for (name, extension) in [
+        ("server", format!("subjectAltName=IP:{address}")),
+        ("client", "extendedKeyUsage=clientAuth".to_owned()),
+    ] {
+        let (key_file, request, certificate) =
+            (format!("{name}-key.pem"), format!("{name}.csr"), format!("{name}-cert.pem"));
+        openssl(
+            &[&["req", "-new", "-subj", "/CN=test", "-keyout", &key_file, "-out", &request][..], &key]
+                .concat(),
+        );
+        std::fs::write(folder.join("ext"), extension).unwrap();
+        openssl(&[
+            "x509",
+            "-req",
+            "-days",
+            "2",
+            "-in",
+            &request,
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca-key.pem",
+            "-CAcreateserial",
+            "-extfile",
+            "ext",
+            "-out",
+            &certificate,
+        ]);
+    }
+    std::fs::rename(folder.join("client-cert.pem"), folder.join("cert.pem")).unwrap();
+    std::fs::rename(folder.join("client-key.pem"), folder.join("key.pem")).unwrap();
 }

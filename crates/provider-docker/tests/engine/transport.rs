@@ -6,12 +6,14 @@ use std::process::Command;
 use std::sync::Arc;
 
 use patchyard_contract::{Provider, ProviderError};
-use patchyard_provider_docker::client::{Address, ApiError, Client, Endpoint, Exec, TlsFiles};
+use patchyard_provider_docker::client::{
+    Address, ApiError, Client, Endpoint, Environment, Exec, TlsFiles, resolve,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, UnixStream};
 
-use crate::support::{endpoint, yard};
+use crate::support::{certificates, endpoint, yard};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_says_who_it_is() {
@@ -58,52 +60,6 @@ async fn a_missing_socket_and_a_closed_one_are_told_apart() {
     );
 }
 
-/// A folder with a CA, a certificate for 127.0.0.1 and one for a client.
-fn certificates(folder: &Path) {
-    let openssl = |argv: &[&str]| {
-        let output = Command::new("openssl").args(argv).current_dir(folder).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-    openssl(
-        &[
-            &["req", "-x509", "-days", "2", "-subj", "/CN=ca", "-keyout", "ca-key.pem", "-out", "ca.pem"][..],
-            &key,
-        ]
-        .concat(),
-    );
-    for (name, extension) in
-        [("server", "subjectAltName=IP:127.0.0.1"), ("client", "extendedKeyUsage=clientAuth")]
-    {
-        let (key_file, request, certificate) =
-            (format!("{name}-key.pem"), format!("{name}.csr"), format!("{name}-cert.pem"));
-        openssl(
-            &[&["req", "-new", "-subj", "/CN=test", "-keyout", &key_file, "-out", &request][..], &key]
-                .concat(),
-        );
-        std::fs::write(folder.join("ext"), extension).unwrap();
-        openssl(&[
-            "x509",
-            "-req",
-            "-days",
-            "2",
-            "-in",
-            &request,
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca-key.pem",
-            "-CAcreateserial",
-            "-extfile",
-            "ext",
-            "-out",
-            &certificate,
-        ]);
-    }
-    std::fs::rename(folder.join("client-cert.pem"), folder.join("cert.pem")).unwrap();
-    std::fs::rename(folder.join("client-key.pem"), folder.join("key.pem")).unwrap();
-}
-
 /// The engine's socket behind TLS, as dockerd itself would offer it with --tlsverify.
 async fn engine_behind_tls(folder: &Path) -> u16 {
     let Address::Unix(socket) = endpoint().address else { panic!("this test wants an engine on a socket") };
@@ -145,7 +101,7 @@ async fn engine_behind_tls(folder: &Path) -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_is_spoken_with_the_named_certificates_and_refused_without() {
     let folder = tempfile::tempdir().unwrap();
-    certificates(folder.path());
+    certificates(folder.path(), "127.0.0.1");
     let port = engine_behind_tls(folder.path()).await;
     let connect = |files: TlsFiles| {
         let address = Address::Tcp { host: "127.0.0.1".to_owned(), port, tls: Some(files) };
@@ -167,7 +123,7 @@ async fn tls_is_spoken_with_the_named_certificates_and_refused_without() {
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_http_to_a_tls_port_is_an_error_not_a_wait() {
     let folder = tempfile::tempdir().unwrap();
-    certificates(folder.path());
+    certificates(folder.path(), "127.0.0.1");
     let port = engine_behind_tls(folder.path()).await;
     let address = Address::Tcp { host: "127.0.0.1".to_owned(), port, tls: None };
     assert!(Client::connect(Endpoint { address, from: String::new() }).await.is_err());
@@ -198,4 +154,41 @@ async fn a_provider_that_cannot_connect_names_the_host_as_it_was_said() {
     );
     drop(UnixStream::connect(&socket).await);
     closing.join().unwrap();
+}
+
+/// `ssh` itself is not at hand without an account to log in to: a program of its name takes the same
+/// arguments and starts the same command, here instead of over there.
+const SSH: &str = "#!/bin/sh\n\
+    [ \"$*\" = \"-T -o BatchMode=yes -o ConnectTimeout=15 -l ops -p 2222 -- web01 docker system dial-stdio\" ] || { echo \"$*\" >&2; exit 255; }\n\
+    exec docker system dial-stdio\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_behind_ssh_is_reached_through_its_own_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("ssh");
+    std::fs::write(&program, SSH).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // The search path belongs to the process: another one runs the test below with its own.
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "transport::behind_ssh"])
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by the test above, with a search path of its own"]
+async fn behind_ssh() {
+    let connect = |text: &str| {
+        let endpoint = resolve(Some(text), &Environment::default()).unwrap();
+        Client::connect(endpoint)
+    };
+    let client = connect("ssh://ops@web01:2222").await.unwrap();
+    assert!(client.get(&["info"]).json().await.unwrap()["ID"].is_string());
+    // What `ssh` says is the reason.
+    let error = connect("ssh://web02").await.map(|_| ()).unwrap_err();
+    assert!(matches!(&error, ApiError::Unreachable { reason } if reason.contains("web02")), "{error:?}");
 }

@@ -8,22 +8,8 @@
 
 mod points;
 mod provider;
+mod reach;
 mod store;
 
-use std::sync::Arc;
-
-use patchyard_contract::{Provider, Store};
-
 pub use points::{AT, LIST, Points};
-
-/// A store whose process dies where the points say.
-#[must_use]
-pub fn crashing_store(inner: Arc<dyn Store>, points: &Arc<Points>) -> Arc<dyn Store> {
-    Arc::new(store::CrashingStore { inner, points: Arc::clone(points) })
-}
-
-/// A provider whose process dies where the points say.
-#[must_use]
-pub fn crashing_provider(inner: Arc<dyn Provider>, points: &Arc<Points>) -> Arc<dyn Provider> {
-    Arc::new(provider::CrashingProvider { inner, points: Arc::clone(points) })
-}
+pub use reach::crashing;

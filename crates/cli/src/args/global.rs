@@ -1,0 +1,29 @@
+//! Options that go with every verb.
+
+use std::path::PathBuf;
+
+use clap::{Args, ColorChoice};
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every verb")]
+pub struct Global {
+    /// Configuration file [default: the first of ./patchyard.yaml,
+    /// $XDG_CONFIG_HOME/patchyard/patchyard.yaml, /etc/patchyard/patchyard.yaml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// State directory [default: /var/lib/patchyard as root, else $XDG_STATE_HOME/patchyard]
+    #[arg(long, global = true, value_name = "DIR", env = "PATCHYARD_STATE", hide_env_values = true)]
+    pub state: Option<PathBuf>,
+    /// Only these hosts of the configuration, a Docker context, or an engine's address; repeatable
+    #[arg(long, global = true, value_name = "HOST")]
+    pub host: Vec<String>,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Colours: auto, always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    pub color: ColorChoice,
+    /// Answer every question with yes
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+}

@@ -1,0 +1,124 @@
+//! The command line's definition: help, man pages and completions all come from here.
+
+mod global;
+mod select;
+mod shape;
+mod verbs;
+
+use clap::{Parser, Subcommand};
+
+pub use global::Global;
+pub use select::{Freshness, Patches, Targets};
+pub use shape::Shape;
+pub use verbs::{
+    Apply, Audit, AuditVerb, Completions, Config, ConfigVerb, Discover, Drive, Gc, History, Log, Man, Plan,
+    Quarantine, QuarantineVerb, Resolve, Resume, Rollback, RolloutArg, Scan, Snapshots, SnapshotsVerb, Stop,
+    Why,
+};
+
+/// Deploys patches to containers without breaking them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "patchyard",
+    version,
+    about = "Deploys patches to containers without breaking them",
+    long_about = "Deploys patches to containers without breaking them: behind a way back, one target of a \
+service at a time, and taken back by itself when a check fails.\n\n\
+Without a verb: an overview of what there is and what is unpatched. Nothing is changed.",
+    after_help = AFTER_HELP,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(flatten)]
+    pub overview: Overview,
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0 done or nothing to do       4 refused (lock, quarantine, approval)
+  1 internal error              5 something was rolled back or failed
+  2 usage or bad input          6 needs attention
+  3 cannot reach                7 paused or aborted";
+
+/// What narrows the overview; these belong behind a verb once there is one.
+#[derive(Debug, clap::Args)]
+pub struct Overview {
+    #[command(flatten)]
+    pub select: select::Filter,
+    #[command(flatten)]
+    pub freshness: Freshness,
+}
+
+impl Overview {
+    /// Whether any of it was given.
+    pub fn is_given(&self) -> bool {
+        let Self { select, freshness } = self;
+        !select.selector.is_empty() || !select.exclude.is_empty() || freshness.is_given()
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List the targets there are
+    Discover(Discover),
+    /// Find out what is unpatched
+    Scan(Scan),
+    /// Explain what is pending on a target and why it is or is not patched
+    Why(Why),
+    /// Decide what would be done, and store it
+    Plan(Plan),
+    /// Carry out a plan, or plan for targets and carry that out
+    Apply(Apply),
+    /// Show rollouts that are under way, or one of them
+    Status(RolloutArg),
+    /// Show what happened in a run, to a target, or in a rollout
+    Log(Log),
+    /// Finish what is in the middle, start nothing, wait
+    Pause(Stop),
+    /// Go on with what was paused or interrupted
+    Resume(Resume),
+    /// Finish or take back what is running, start nothing, end
+    Abort(Stop),
+    /// Put back what a rollout changed, or a target's last snapshot
+    Rollback(Rollback),
+    /// Decide about a run that needs attention
+    Resolve(Resolve),
+    /// Show past rollouts
+    History(History),
+    /// Show or prune snapshots
+    Snapshots(Snapshots),
+    /// Show or release what failed before and is kept out of plans
+    Quarantine(Quarantine),
+    /// Remove what nothing needs any more: leftovers, old packages, old plans
+    Gc(Gc),
+    /// Check the log of everything that was done
+    Audit(Audit),
+    /// Check, explain or describe the configuration
+    Config(Config),
+    /// Look for whatever would be in the way
+    Doctor,
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Drive a rollout in the background
+    #[command(hide = true)]
+    Drive(Drive),
+    /// Write the man pages into a directory
+    #[command(hide = true)]
+    Man(Man),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,40 @@
+//! `patchyard.log/v1`: what happened in a run or a rollout; its entries are `patchyard.event/v1`.
+
+use patchyard_app::Log;
+use patchyard_types::Event;
+use serde::Serialize;
+
+use super::{EventLine, Names};
+
+/// A log. `log --follow` writes its entries one by one instead.
+#[derive(Debug, Serialize)]
+pub struct LogDocument {
+    schema: &'static str,
+    rollout: String,
+    runs: Vec<LoggedJson>,
+    /// Earlier runs of the same target, newest first.
+    earlier: Vec<String>,
+    entries: Vec<EventLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct LoggedJson {
+    run: String,
+    name: String,
+}
+
+impl LogDocument {
+    /// A log and the events that were read from it.
+    pub fn new(log: &Log, events: &[Event]) -> Self {
+        let mut names = Names::of_log(log);
+        events.iter().for_each(|event| names.learn(event));
+        let runs = log.runs.iter().map(|(run, name)| LoggedJson { run: run.to_string(), name: name.clone() });
+        Self {
+            schema: "patchyard.log/v1",
+            rollout: log.rollout.to_string(),
+            runs: runs.collect(),
+            earlier: log.earlier.iter().map(ToString::to_string).collect(),
+            entries: events.iter().map(|event| EventLine::new(&names, event)).collect(),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A session: what was opened for a verb, and how it ends on a signal.
+
+use std::sync::OnceLock;
+
+use patchyard_app::rollouts::{self, Phase};
+use patchyard_app::{Context, Environment, Error, Options};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::args::Global;
+use crate::exit::Exit;
+use crate::ui::{Ui, YELLOW, paint};
+
+/// Put around every context before anything is done with it.
+pub static WRAP: OnceLock<fn(Context) -> Context> = OnceLock::new();
+
+/// What a verb works with.
+pub struct Session {
+    pub context: Context,
+    pub ui: Ui,
+    /// The arguments that a driver in the background needs, too.
+    pub global: Global,
+}
+
+impl Session {
+    /// Opens configuration and state, and tells of rollouts that wait for somebody.
+    pub async fn open(global: Global, ui: Ui, remind: bool) -> Result<Self, Error> {
+        let options = options(&global);
+        let context = Context::open(&Environment::of_process(), &options)?;
+        let context = match WRAP.get() {
+            Some(wrap) => wrap(context),
+            None => context,
+        };
+        let session = Self { context, ui, global };
+        if remind {
+            session.remind().await?;
+        }
+        Ok(session)
+    }
+
+    /// Every verb first tells of rollouts that wait for somebody.
+    async fn remind(&self) -> Result<(), Error> {
+        for line in rollouts::open(&*self.context.store, self.context.clock.now()).await? {
+            let state = match line.phase {
+                Phase::Interrupted => "was interrupted",
+                Phase::Paused => "is paused",
+                Phase::NeedsAttention => "needs attention",
+                Phase::Running | Phase::Ended(_) => continue,
+            };
+            let next = rollouts::what_next(line.id, line.phase);
+            self.ui.say(&format!("{} {state}: {next}", paint(YELLOW, &line.id.to_string())));
+        }
+        Ok(())
+    }
+
+    /// Does read-only work until it is done or a signal comes; helpers are gone afterwards.
+    pub async fn until_signal<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<Result<T, Exit>, Error> {
+        let mut signals = Signals::new()?;
+        let outcome = tokio::select! {
+            outcome = work => outcome.map(Ok),
+            name = signals.next() => {
+                self.ui.say(&format!("{name}: stopped; nothing was changed"));
+                Ok(Err(Exit::Paused))
+            }
+        };
+        self.context.reach.settle().await;
+        outcome
+    }
+}
+
+pub fn options(global: &Global) -> Options {
+    Options { config: global.config.clone(), state: global.state.clone(), hosts: global.host.clone() }
+}
+
+/// The signals that ask to stop: all of them mean the same.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    pub fn new() -> Result<Self, Error> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Error::Broken(format!("cannot listen for signals: {error}")));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next one and returns its name.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "Ctrl-C",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hangup.recv() => "SIGHUP",
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Tables without lines, which stay readable on a narrow terminal: names are never broken, and a
+//! remark that has no room beside its row goes below it.
+
+use anstyle::Style;
+use unicode_width::UnicodeWidthStr;
+
+use crate::ui::{DIM, PLAIN, paint};
+
+/// Between columns.
+const GAP: usize = 2;
+
+/// Less room than this for the remark, and it goes below.
+const REMARK: usize = 24;
+
+/// Text with its style.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl Cell {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), style: PLAIN }
+    }
+
+    pub fn styled(text: impl Into<String>, style: Style) -> Self {
+        Self { text: text.into(), style }
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+/// A table; its last column holds remarks.
+pub struct Table {
+    titles: Vec<&'static str>,
+    right: Vec<bool>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// Columns by title; a title that starts with `>` is aligned to the right.
+    pub fn new(titles: &[&'static str]) -> Self {
+        let right = titles.iter().map(|title| title.starts_with('>')).collect();
+        let titles = titles.iter().map(|title| title.trim_start_matches('>')).collect();
+        Self { titles, right, rows: Vec::new() }
+    }
+
+    pub fn row<const N: usize>(&mut self, cells: [Cell; N]) {
+        debug_assert_eq!(N, self.titles.len());
+        self.rows.push(cells.into());
+    }
+
+    /// The whole table, two columns in.
+    pub fn render(&self, width: Option<usize>) -> String {
+        let last = self.titles.len().saturating_sub(1);
+        let widths: Vec<usize> = (0..last)
+            .map(|column| {
+                let cells = self.rows.iter().map(|row| row[column].text.width());
+                cells.chain([self.titles[column].width()]).max().unwrap_or(0)
+            })
+            .collect();
+        let fixed: usize = widths.iter().map(|width| width + GAP).sum::<usize>() + GAP;
+        let titles: Vec<Cell> = self.titles.iter().map(|title| Cell::styled(*title, DIM)).collect();
+        let room = width.map(|width| width.saturating_sub(fixed));
+        let below = room.is_some_and(|room| room < REMARK);
+        let mut out = String::new();
+        for (index, row) in std::iter::once(&titles).chain(&self.rows).enumerate() {
+            let mut line = " ".repeat(GAP);
+            for column in 0..last {
+                let cell = &row[column];
+                let pad = " ".repeat(widths[column].saturating_sub(cell.text.width()));
+                let text = paint(cell.style, &cell.text);
+                let padded = if self.right[column] { pad + &text } else { text + &pad };
+                line.push_str(&padded);
+                line.push_str(&" ".repeat(GAP));
+            }
+            let remark = &row[last];
+            if below {
+                out.push_str(line.trim_end());
+                out.push('\n');
+                let indent = 3 * GAP;
+                // The title of a column that is below everything says nothing.
+                if index > 0 {
+                    push_wrapped(&mut out, remark, indent, width.map(|width| width.saturating_sub(indent)));
+                }
+            } else {
+                out.push_str(&line);
+                let mut lines = wrap(&remark.text, room).into_iter();
+                out.push_str(&paint(remark.style, &lines.next().unwrap_or_default()));
+                trim_end(&mut out);
+                out.push('\n');
+                for line in lines {
+                    out.push_str(&" ".repeat(fixed));
+                    out.push_str(&paint(remark.style, &line));
+                    out.push('\n');
+                }
+            }
+        }
+        out
+    }
+}
+
+fn push_wrapped(out: &mut String, cell: &Cell, indent: usize, width: Option<usize>) {
+    for line in wrap(&cell.text, width).into_iter().filter(|line| !line.is_empty()) {
+        out.push_str(&" ".repeat(indent));
+        out.push_str(&paint(cell.style, &line));
+        out.push('\n');
+    }
+}
+
+fn trim_end(text: &mut String) {
+    text.truncate(text.trim_end_matches(' ').len());
+}
+
+/// Breaks a text at spaces so that each line fits; a word that is too long has a line of its own.
+pub fn wrap(text: &str, width: Option<usize>) -> Vec<String> {
+    let Some(width) = width else { return vec![text.to_owned()] };
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(&["SERVICE", "RUNNING", ">SECURITY", "NOTE"]);
+        let cells = |cells: [&str; 4]| cells.map(Cell::from);
+        table.row(cells(["shop", "3/3", "9", ""]));
+        table.row(cells([
+            "database-of-orders",
+            "1/1",
+            "7",
+            "volume kept; old version may not read newer data",
+        ]));
+        table
+    }
+
+    fn render(table: &Table, width: Option<usize>) -> String {
+        anstream::adapter::strip_str(&table.render(width)).to_string()
+    }
+
+    #[test]
+    fn a_pipe_gets_one_line_a_row() {
+        assert_eq!(
+            render(&table(), None),
+            "  SERVICE             RUNNING  SECURITY  NOTE\n  \
+             shop                3/3             9\n  \
+             database-of-orders  1/1             7  volume kept; old version may not read newer data\n"
+        );
+    }
+
+    #[test]
+    fn a_remark_wraps_in_its_column_where_there_is_room() {
+        assert_eq!(
+            render(&table(), Some(70)),
+            "  SERVICE             RUNNING  SECURITY  NOTE\n  \
+             shop                3/3             9\n  \
+             database-of-orders  1/1             7  volume kept; old version may\n  \
+             \x20                                      not read newer data\n"
+        );
+    }
+
+    #[test]
+    fn a_narrow_terminal_puts_remarks_below_and_breaks_no_name() {
+        let text = render(&table(), Some(60));
+        assert_eq!(
+            text,
+            "  SERVICE             RUNNING  SECURITY\n  \
+             shop                3/3             9\n  \
+             database-of-orders  1/1             7\n      \
+             volume kept; old version may not read newer data\n"
+        );
+        assert!(text.lines().all(|line| line.width() <= 60));
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        let mut table = Table::new(&["NAME", "STATE", "NOTE"]);
+        table.row(["日本".into(), "up".into(), "".into()]);
+        table.row(["abcd".into(), "up".into(), "".into()]);
+        let text = render(&table, None);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[1], "  日本  up");
+        assert_eq!(lines[2], "  abcd  up");
+    }
+}

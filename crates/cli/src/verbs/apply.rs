@@ -1,0 +1,117 @@
+//! `apply`: a plan that exists, or one that is made, shown and agreed to first.
+
+use patchyard_app::{
+    Error, Fleet, Meant, PlanRequest, begin, plan as make_plan, plan_named, reach, what_is_meant,
+};
+use patchyard_types::{Plan, RolloutId};
+
+use super::plan::{describe, describe_report, overrides};
+use super::scan::filter;
+use super::{drive, roll};
+use crate::args::Apply;
+use crate::exit::Exit;
+use crate::progress::Line;
+use crate::session::{Session, Signals};
+
+pub async fn run(session: &Session, args: &Apply) -> Result<Exit, Error> {
+    let meant = match &args.plan {
+        Some(digest) => Meant::Plan(Box::new(plan_named(&session.context, digest).await?)),
+        None => what_is_meant(&session.context, &args.names).await?,
+    };
+    let plan = match meant {
+        Meant::Plan(plan) => {
+            refuse_what_shapes(args)?;
+            if !session.ui.json {
+                session.ui.result(&describe(session, &plan));
+            }
+            // A plan was read before; without anybody to ask, naming it is the yes.
+            let agreed = session.ui.yes || !session.ui.interactive || session.ui.confirm("Proceed?");
+            agreed.then_some(*plan)
+        }
+        Meant::Targets => match plan_first(session, args).await? {
+            Ok(plan) => plan,
+            Err(exit) => return Ok(exit),
+        },
+    };
+    let Some(plan) = plan else {
+        session.ui.say("nothing was changed");
+        return Ok(Exit::Paused);
+    };
+    start(session, &plan, args.detach).await
+}
+
+/// Begins a rollout of the plan, and drives it here or in the background.
+pub async fn start(session: &Session, plan: &Plan, detach: bool) -> Result<Exit, Error> {
+    // From here on a signal pauses a rollout; before, there is none.
+    let signals = Signals::new()?;
+    let fleet = reach(&session.context).await?;
+    let rollout = begin(&session.context, &fleet, plan).await?;
+    carry_on(session, &fleet, rollout, signals, detach).await
+}
+
+/// Drives a rollout here or in the background.
+pub async fn carry_on(
+    session: &Session,
+    fleet: &Fleet,
+    rollout: RolloutId,
+    signals: Signals,
+    detach: bool,
+) -> Result<Exit, Error> {
+    if detach {
+        return drive::detach(session, rollout).await;
+    }
+    let exit = Box::pin(roll::roll(session, fleet, rollout, signals)).await;
+    session.context.reach.settle().await;
+    exit
+}
+
+/// A plan is as it is: what would shape another one has no place beside it.
+fn refuse_what_shapes(args: &Apply) -> Result<(), Error> {
+    let Apply { names: _, plan: _, filter, patches, freshness, detach: _, shape } = args;
+    let given = !filter.selector.is_empty()
+        || !filter.exclude.is_empty()
+        || patches.is_given()
+        || freshness.is_given()
+        || shape.is_given();
+    if given {
+        return Err(Error::input(
+            "options that select or shape go with targets, not with a plan: a plan is applied as it is",
+            "patchyard plan with these options makes a new one",
+        ));
+    }
+    Ok(())
+}
+
+/// Plans for targets, shows the plan, and asks. `None` when the answer was no.
+async fn plan_first(session: &Session, args: &Apply) -> Result<Result<Option<Plan>, Exit>, Error> {
+    let ui = &session.ui;
+    if !ui.yes && !ui.interactive {
+        return Err(Error::input(
+            "there is no terminal to ask on",
+            "name a plan (patchyard plan makes one), or say --yes",
+        ));
+    }
+    let request = PlanRequest {
+        selection: args.filter.selection(args.names.clone()),
+        patches: filter(&args.patches),
+        overrides: overrides(&args.shape),
+        max_age: args.freshness.max_age(),
+    };
+    let line = Line::new(ui);
+    let planning = Box::pin(make_plan(&session.context, &request, &line));
+    let report = match session.until_signal(planning).await? {
+        Ok(report) => report,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    drop(line);
+    if !ui.json {
+        ui.result(&describe_report(session, &report));
+    }
+    if report.plan.decisions.actions.is_empty() {
+        if ui.json {
+            ui.document(&crate::json::PlanDocument::from(&report.plan));
+        }
+        return Ok(Err(if report.unreachable.is_empty() { Exit::Done } else { Exit::Unreachable }));
+    }
+    Ok(Ok((ui.yes || ui.confirm("Proceed?")).then_some(report.plan)))
+}

@@ -1,0 +1,184 @@
+//! Without a verb: what there is and what is unpatched, service by service.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use patchyard_app::{Error, PatchFilter, ScanReport, ScanRequest, Scanned, Unreachable, scan};
+use patchyard_types::{Assessment, MountKind, PendingPatch, PendingStatus, TargetState};
+
+use crate::args::Overview;
+use crate::exit::Exit;
+use crate::json::ScanDocument;
+use crate::progress::Line;
+use crate::session::Session;
+use crate::table::{Cell, Table};
+use crate::text::{count, name, remark};
+use crate::ui::{BOLD, DIM, GREEN, RED, YELLOW, paint};
+
+pub async fn run(session: &Session, args: &Overview) -> Result<Exit, Error> {
+    let ui = &session.ui;
+    let request = ScanRequest {
+        selection: args.select.selection(Vec::new()),
+        patches: PatchFilter::default(),
+        max_age: args.freshness.max_age(),
+    };
+    let line = Line::new(ui);
+    let scanning = Box::pin(scan(&session.context, &request, &line));
+    let report = match session.until_signal(scanning).await? {
+        Ok(report) => report,
+        Err(exit) => return Ok(exit),
+    };
+    drop(line);
+    if ui.json {
+        ui.document(&ScanDocument::from(&report));
+    } else {
+        let mut text = head(session, &report);
+        text.push_str(&services(&report).render(ui.width));
+        text.push_str(&next(&report));
+        ui.result(&text);
+    }
+    Ok(if report.unreachable.is_empty() { Exit::Done } else { Exit::Unreachable })
+}
+
+/// Hosts, numbers, and which configuration applies.
+pub fn head(session: &Session, report: &ScanReport) -> String {
+    let services: BTreeSet<&str> = report.targets.iter().map(|s| s.known.target.service.as_str()).collect();
+    let hosts: Vec<_> = report.hosts.iter().map(|host| remark(&host.description)).collect();
+    let config = match &session.context.config.file {
+        Some(file) => file.display().to_string(),
+        None => "no config file, defaults apply".to_owned(),
+    };
+    let parts = [
+        paint(BOLD, &hosts.join(", ")),
+        count(report.targets.len(), "container"),
+        count(services.len(), "service"),
+        config,
+    ];
+    let mut text = parts.join(" · ");
+    text.push('\n');
+    text.push_str(&unreachable(&report.unreachable));
+    text
+}
+
+/// One line for each host that did not answer.
+pub fn unreachable(hosts: &[Unreachable]) -> String {
+    let line = |host: &Unreachable| {
+        format!("{} {}; what is on it is not known\n", paint(RED, "✘"), remark(&host.error.to_string()))
+    };
+    hosts.iter().map(line).collect()
+}
+
+fn services(report: &ScanReport) -> Table {
+    let mut table = Table::new(&["SERVICE", "RUNNING", "PENDING", ">SECURITY", "NOTE"]);
+    let mut services: Vec<(&str, Vec<&Scanned>)> = Vec::new();
+    // In the order of the report: what was reverted comes first.
+    for scanned in &report.targets {
+        let service = scanned.known.target.service.as_str();
+        match services.iter_mut().find(|(known, _)| *known == service) {
+            Some((_, targets)) => targets.push(scanned),
+            None => services.push((service, vec![scanned])),
+        }
+    }
+    for (service, targets) in services {
+        let running = targets.iter().filter(|s| s.known.target.state == TargetState::Running).count();
+        let style = if running == targets.len() { crate::ui::PLAIN } else { YELLOW };
+        let (pending, security) = pending(&targets);
+        table.row([
+            name(service).into(),
+            Cell::styled(format!("{running}/{}", targets.len()), style),
+            pending,
+            security,
+            notes(&targets).into(),
+        ]);
+    }
+    table
+}
+
+/// Number of pending packages, of any of these targets; and of those from security suites.
+pub fn pending(targets: &[&Scanned]) -> (Cell, Cell) {
+    let unknown = targets.iter().filter(|s| matches!(s.known.assessment, Assessment::NotAssessed(_))).count();
+    if unknown == targets.len() {
+        return (Cell::styled("not assessed", YELLOW), Cell::new(""));
+    }
+    let mut packages: BTreeMap<(&str, &str, &str), &PendingPatch> = BTreeMap::new();
+    for patch in targets.iter().flat_map(|scanned| scanned.available()) {
+        packages.insert((&patch.package, &patch.arch.0, &patch.candidate), patch);
+    }
+    let new = packages.values().filter(|patch| patch.installed.is_none()).count();
+    let security = packages.values().filter(|patch| patch.security).count();
+    let mut text = match (packages.len() - new, new) {
+        (0, 0) => "none".to_owned(),
+        (upgrades, 0) => upgrades.to_string(),
+        (upgrades, new) => format!("{upgrades} + {new} new"),
+    };
+    if unknown > 0 {
+        text.push_str(&format!(", {unknown} not assessed"));
+    }
+    let style = if packages.is_empty() { GREEN } else { crate::ui::PLAIN };
+    let security_style = if security > 0 { RED } else { DIM };
+    (Cell::styled(text, style), Cell::styled(security.to_string(), security_style))
+}
+
+/// What is worth knowing, the most urgent first; each remark once.
+pub fn notes(targets: &[&Scanned]) -> String {
+    let mut notes: Vec<String> = Vec::new();
+    let mut tell = |note: String| {
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    };
+    for scanned in targets {
+        let target = &scanned.known.target;
+        if scanned.reverted.is_some() {
+            tell(format!("{} went back to its unpatched image", name(&target.name)));
+        }
+        if let Assessment::NotAssessed(unknown) = &scanned.known.assessment {
+            let hint = if unknown.hint.is_empty() { String::new() } else { format!(": {}", unknown.hint) };
+            tell(remark(&format!("{}{hint}", unknown.reason)));
+        }
+        for refusal in &target.refusals {
+            tell(remark(&refusal.message));
+        }
+    }
+    let of = |status| {
+        let all = targets.iter().flat_map(|scanned| scanned.pending()).filter(move |p| p.status == status);
+        all.map(|patch| patch.package.as_str()).collect::<BTreeSet<_>>().len()
+    };
+    for (status, word) in [
+        (PendingStatus::Held, "held"),
+        (PendingStatus::Phased, "phased"),
+        (PendingStatus::KeptBack, "kept back"),
+    ] {
+        match of(status) {
+            0 => {}
+            number => tell(format!("{number} {word}")),
+        }
+    }
+    if targets.iter().any(|scanned| matches!(scanned.known.image_update, Ok(Some(_)))) {
+        tell("newer image: --method image".to_owned());
+    }
+    let volume = |scanned: &&Scanned| {
+        let mounts = &scanned.known.target.mounts;
+        mounts.iter().any(|mount| mount.kind == MountKind::Volume && mount.writable)
+    };
+    let to_patch = |scanned: &&&Scanned| scanned.available().next().is_some();
+    if targets.iter().filter(to_patch).any(volume) {
+        tell("volume kept; old version may not read newer data".to_owned());
+    }
+    notes.join("; ")
+}
+
+/// What to do next.
+pub fn next(report: &ScanReport) -> String {
+    let next = if report.any_pending() {
+        format!("{} patchyard plan\n", paint(BOLD, "Next:"))
+    } else if report.any_unknown() {
+        "Nothing is pending where it is known; what is not assessed is not known.\n".to_owned()
+    } else {
+        "Everything is up to date.\n".to_owned()
+    };
+    if report.targets.is_empty() && report.unreachable.is_empty() {
+        "No containers.\n".to_owned()
+    } else {
+        next
+    }
+}

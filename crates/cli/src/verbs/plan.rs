@@ -1,0 +1,218 @@
+//! `plan`: what would be done, and why not the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use patchyard_app::settings::Overrides;
+use patchyard_app::{Error, PlanReport, PlanRequest, plan};
+use patchyard_types::{Action, Change, Method, PatchSetId, Plan};
+
+use super::overview::unreachable;
+use super::scan::{detailed, filter};
+use crate::args::{Plan as PlanArgs, Shape};
+use crate::exit::Exit;
+use crate::json::PlanDocument;
+use crate::progress::Line;
+use crate::session::Session;
+use crate::table::wrap;
+use crate::text::{count, name, remark};
+use crate::ui::{BOLD, DIM, Ui, YELLOW, paint};
+
+/// More waves than this are not listed one by one.
+const WAVES: usize = 12;
+
+pub async fn run(session: &Session, args: &PlanArgs) -> Result<Exit, Error> {
+    let ui = &session.ui;
+    let request = PlanRequest {
+        selection: args.targets.selection(),
+        patches: filter(&args.patches),
+        overrides: overrides(&args.shape),
+        max_age: args.freshness.max_age(),
+    };
+    let line = Line::new(ui);
+    let planning = Box::pin(plan(&session.context, &request, &line));
+    let report = match session.until_signal(planning).await? {
+        Ok(report) => report,
+        Err(exit) => return Ok(exit),
+    };
+    drop(line);
+    if ui.json {
+        ui.document(&PlanDocument::from(&report.plan));
+    } else {
+        let mut text = describe_report(session, &report);
+        if !report.plan.decisions.actions.is_empty() {
+            let next = format!("patchyard apply {}", short(&report.plan));
+            text.push_str(&format!("{} {next}\n", paint(BOLD, "Next:")));
+        }
+        ui.result(&text);
+    }
+    let unreachable = if report.unreachable.is_empty() { Exit::Done } else { Exit::Unreachable };
+    Ok(match args.detailed_exitcode {
+        true => unreachable.and(detailed(report.any_pending, report.any_unknown)),
+        false => unreachable,
+    })
+}
+
+/// What the arguments say about the plan's shape.
+pub fn overrides(shape: &Shape) -> Overrides {
+    let Shape {
+        verify_for,
+        step_timeout,
+        max_unavailable,
+        max_failures,
+        max_parallel,
+        max_layer,
+        allow_remove,
+    } = *shape;
+    Overrides {
+        method: None,
+        verify_for,
+        step_timeout,
+        max_unavailable,
+        max_failures,
+        max_parallel,
+        max_layer,
+        allow_remove,
+    }
+}
+
+/// The digits by which people call a plan.
+pub fn short(plan: &Plan) -> String {
+    plan.digest().short(6)
+}
+
+/// A plan and what was said beside it.
+pub fn describe_report(session: &Session, report: &PlanReport) -> String {
+    let mut text = unreachable(&report.unreachable);
+    for target in &report.reverted {
+        text.push_str(&format!("{} {} went back to its unpatched image\n", paint(YELLOW, "!"), name(target)));
+    }
+    text.push_str(&describe(session, &report.plan));
+    if !report.filtered_out.is_empty() {
+        let names: Vec<_> = report.filtered_out.iter().map(|target| name(target)).collect();
+        push(&mut text, &session.ui, &format!("Nothing wanted: {}", names.join(", ")));
+    }
+    text
+}
+
+/// A plan as people read it.
+pub fn describe(session: &Session, plan: &Plan) -> String {
+    let ui = &session.ui;
+    let (actions, about) = (&plan.decisions.actions, &plan.about);
+    let mut text = String::new();
+    if actions.is_empty() {
+        text.push_str("Nothing to do.\n");
+    } else {
+        let mut parts = vec![
+            format!("{} {}", paint(BOLD, "Plan"), paint(BOLD, &short(plan))),
+            format!("{} of {}", actions.len(), count(about.considered, "target")),
+        ];
+        if about.estimate.builds > 0 {
+            parts.push(count(about.estimate.builds, "build"));
+        }
+        parts.push(format!("about {}", about.estimate.total));
+        parts.push(format!("longest gap {}", about.estimate.longest_gap));
+        text.push_str(&parts.join(" · "));
+        text.push('\n');
+        push_waves(&mut text, ui, plan);
+        push_changes(&mut text, ui, plan);
+        push_way_back(&mut text, session, plan);
+    }
+    let left_out: Vec<_> = about
+        .left_out
+        .iter()
+        .map(|left| format!("{} ({})", name(&left.name), remark(&left.detail)))
+        .collect();
+    if !left_out.is_empty() {
+        push(&mut text, ui, &format!("Left out: {}", left_out.join("; ")));
+    }
+    if !about.up_to_date.is_empty() {
+        let names: Vec<_> = about.up_to_date.iter().map(|target| name(target)).collect();
+        push(&mut text, ui, &format!("Up to date: {}", names.join(", ")));
+    }
+    for note in &about.notes {
+        push(&mut text, ui, &remark(note));
+    }
+    text
+}
+
+/// A paragraph, two columns in, that fits the terminal.
+fn push(text: &mut String, ui: &Ui, paragraph: &str) {
+    for (index, line) in wrap(paragraph, ui.width.map(|width| width.saturating_sub(4))).iter().enumerate() {
+        text.push_str(if index == 0 { "  " } else { "    " });
+        text.push_str(line);
+        text.push('\n');
+    }
+}
+
+fn push_waves(text: &mut String, ui: &Ui, plan: &Plan) {
+    let names = |wave: &patchyard_types::Wave| {
+        let actions = wave.0.iter().filter_map(|index| plan.decisions.actions.get(*index));
+        actions.map(|action| name(&action.name)).collect::<Vec<_>>().join(", ")
+    };
+    let waves = &plan.decisions.waves;
+    let shown = waves.iter().take(WAVES).enumerate();
+    let mut steps: Vec<String> =
+        shown.map(|(index, wave)| format!("{} {}", index + 1, names(wave))).collect();
+    if waves.len() > WAVES {
+        steps.push(format!("… {} more", waves.len() - WAVES));
+    }
+    let order = if waves.len() > 1 { "   one wave after the other" } else { "" };
+    push(text, ui, &format!("{}{}", steps.join(" → "), paint(DIM, order)));
+}
+
+/// What changes, patch set by patch set.
+fn push_changes(text: &mut String, ui: &Ui, plan: &Plan) {
+    let mut sets: BTreeMap<&PatchSetId, Vec<&Action>> = BTreeMap::new();
+    for action in &plan.decisions.actions {
+        sets.entry(&action.patch_set).or_default().push(action);
+    }
+    for (id, actions) in sets {
+        let Some(set) = plan.decisions.patch_sets.get(id) else { continue };
+        let names: Vec<_> = actions.iter().map(|action| name(&action.name)).collect();
+        push(text, ui, &format!("{}: {}", names.join(", "), change(&set.change)));
+    }
+}
+
+fn change(change: &Change) -> String {
+    match change {
+        Change::Packages(packages) => {
+            let security = packages.iter().filter(|package| package.security).count();
+            let removed: Vec<_> =
+                packages.iter().filter(|package| package.to.is_none()).map(|p| name(&p.name)).collect();
+            let shown = packages.iter().filter(|package| package.to.is_some()).take(4).map(|package| {
+                format!("{} {}", name(&package.name), name(package.to.as_deref().unwrap_or_default()))
+            });
+            let mut text = format!("{} ({security} security)", count(packages.len(), "package"));
+            text.push_str(&format!(": {}", shown.collect::<Vec<_>>().join(", ")));
+            if packages.len() - removed.len() > 4 {
+                text.push_str(", …");
+            }
+            if !removed.is_empty() {
+                text.push_str(&format!("; REMOVES {}", removed.join(", ")));
+            }
+            text
+        }
+        Change::Image { reference, to, .. } => format!("newer image {} {}", name(reference), name(to)),
+        Change::Snapshot { snapshot } => format!("back to snapshot {}", name(&snapshot.0)),
+    }
+}
+
+/// What a way back keeps and loses: said before the yes.
+fn push_way_back(text: &mut String, session: &Session, plan: &Plan) {
+    let ui = &session.ui;
+    let actions = &plan.decisions.actions;
+    let keep_for = session.context.config.retention.keep_for;
+    let restore = actions.iter().all(|action| action.method == Method::Restore);
+    let way_back = if restore { "the present state is kept as a snapshot" } else { "snapshots" };
+    push(text, ui, &format!("Way back: {way_back}, kept {keep_for}. Volumes are NOT rolled back."));
+    let mut losses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for action in actions {
+        for loss in &action.losses {
+            losses.entry(remark(&loss.detail)).or_default().insert(name(&action.name));
+        }
+    }
+    for (detail, targets) in losses {
+        let names: Vec<_> = targets.into_iter().collect();
+        push(text, ui, &paint(DIM, &format!("  {}: {detail}", names.join(", "))));
+    }
+}
