@@ -160,7 +160,9 @@ impl Search<'_> {
     }
 
     fn tag(&self, tag: &str, image: &Value) -> Leftover {
-        Leftover { kind: "tag".to_owned(), name: tag.to_owned(), run: None, size: size(image) }
+        // `patchyard/snapshot:1a2b3c4d-r12.3` names its run, other tags name none.
+        let run = tag.split('-').nth(1).and_then(|run| run.parse().ok());
+        Leftover { kind: "tag".to_owned(), name: tag.to_owned(), run, size: size(image) }
     }
 
     /// `1a2b3c4d-r12.3` or `1a2b3c4d-r12.3-base`, ours, of no kept snapshot and no unfinished run.

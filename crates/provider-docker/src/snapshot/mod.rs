@@ -87,6 +87,7 @@ pub(crate) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
     // By the names of the run, so that half a snapshot goes too.
     let tags = [names::snapshot_tag(controller, id), names::snapshot_base_tag(controller, id)];
     forget(run.client(), &tags).await?;
+    image::remove_intermediates(run.client(), names::of_run(controller, id, "old").as_str()).await;
     file::remove(&run.docker.options.state_dir, &SnapshotId(id.to_string()))
         .map_err(|error| failed(FailureKind::Host, format!("cannot remove the snapshot's file: {error}")))?;
     Ok(Record::Nothing)
@@ -184,6 +185,7 @@ async fn forget(client: &Client, tags: &[String]) -> Result<(), ApiError> {
 async fn layer(run: &Run<'_>, old: &Container, base: &Value, tag: &str) -> Result<String, Trouble> {
     // What a crash leaves of it is found by the name of the container it is of.
     let name = names::of_run(&run.docker.options.controller, run.call.run, "old").to_string();
+    image::remove_intermediates(run.client(), &name).await;
     let committed = image::commit(run.client(), old.id(), &name).await?;
     let labels = own_labels(base);
     Ok(image::correct(run.client(), base, &committed, &labels, tag).await?)
