@@ -1,5 +1,7 @@
 //! A session: what was opened for a verb, and how it ends on a signal.
 
+use std::sync::OnceLock;
+
 use patchyard_app::rollouts::{self, Phase};
 use patchyard_app::{Context, Environment, Error, Options};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -7,6 +9,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::args::Global;
 use crate::exit::Exit;
 use crate::ui::{Ui, YELLOW, paint};
+
+/// Put around the context before anything is done with it.
+pub static WRAP: OnceLock<fn(Context) -> Context> = OnceLock::new();
 
 /// What a verb works with.
 pub struct Session {
@@ -21,6 +26,10 @@ impl Session {
     pub async fn open(global: Global, ui: Ui, remind: bool) -> Result<Self, Error> {
         let options = options(&global);
         let context = Context::open(&Environment::of_process(), &options)?;
+        let context = match WRAP.get() {
+            Some(wrap) => wrap(context),
+            None => context,
+        };
         let session = Self { context, ui, global };
         if remind {
             session.remind().await?;

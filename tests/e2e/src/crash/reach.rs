@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use patchyard_app::{Context, Error, Reach, Reached};
 use patchyard_contract::Provider;
 
+use super::Points;
 use super::provider::CrashingProvider;
 use super::store::CrashingStore;
-use super::Points;
 
 /// The same context, but the process dies where the environment says.
 #[must_use]
@@ -34,7 +34,9 @@ impl Reach for CrashingReach {
             Arc::new(CrashingProvider { inner, points: Arc::clone(&self.points) })
         };
         let reached = self.inner.reach().await?.into_iter();
-        Ok(reached.map(|Reached { name, provider }| Reached { name, provider: provider.map(crashing) }).collect())
+        Ok(reached
+            .map(|Reached { name, provider }| Reached { name, provider: provider.map(crashing) })
+            .collect())
     }
 
     async fn settle(&self) {
