@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::Engine;
 use crate::lab::lab;
 
 /// A registry on the loopback; gone, with what it stores, when this is dropped.
@@ -52,6 +53,14 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
+        // What was pulled from it, by every name it got that way.
+        let engine = Engine::machine();
+        let pulled = format!("reference={}/*/*", self.address);
+        for image in ["{{.Repository}}:{{.Tag}}", "{{.Repository}}@{{.Digest}}"] {
+            for name in engine.list(["images", "--filter", &pulled, "--format", image]) {
+                engine.try_docker(["rmi", &name]);
+            }
+        }
         let args = Self::args("stop", &self.name, self.with_credentials);
         if std::thread::panicking() {
             let _ = std::panic::catch_unwind(|| lab("registry", args));

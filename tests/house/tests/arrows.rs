@@ -44,6 +44,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // Arguments and rendering only: the values it shows, and the use cases it calls.
     ("patchyard", &["patchyard-types", "patchyard-app"]),
+    (
+        "patchyard-e2e-tests",
+        &[
+            "patchyard",
+            "patchyard-app",
+            "patchyard-contract",
+            "patchyard-provider-docker",
+            "patchyard-store-sqlite",
+            "patchyard-types",
+        ],
+    ),
     ("patchyard-house-tests", &[]),
     // The crash harness puts itself between the program and the world.
     (

@@ -1,9 +1,9 @@
 //! `apply`: a plan that exists, or one that is made, shown and agreed to first.
 
 use patchyard_app::{
-    Error, Fleet, Meant, PlanRequest, begin, plan as make_plan, plan_named, reach, what_is_meant,
+    Error, Fleet, Meant, PlanReport, PlanRequest, begin, plan as make_plan, plan_named, reach, what_is_meant,
 };
-use patchyard_types::{Plan, RolloutId};
+use patchyard_types::{LeftOut, LeftOutReason, Plan, RolloutId};
 
 use super::plan::{describe, describe_report, overrides};
 use super::scan::filter;
@@ -82,6 +82,18 @@ fn refuse_what_shapes(args: &Apply) -> Result<(), Error> {
     Ok(())
 }
 
+/// Why nothing is begun. A target that needs a patch and gets none is not "nothing to do".
+fn nothing_to_begin(report: &PlanReport) -> Exit {
+    let asked_for = |left_out: &LeftOut| left_out.reason != LeftOutReason::Excluded;
+    if !report.unreachable.is_empty() {
+        Exit::Unreachable
+    } else if report.plan.about.left_out.iter().any(asked_for) {
+        Exit::Refused
+    } else {
+        Exit::Done
+    }
+}
+
 /// Plans for targets, shows the plan, and asks. `None` when the answer was no.
 async fn plan_first(session: &Session, args: &Apply) -> Result<Result<Option<Plan>, Exit>, Error> {
     let ui = &session.ui;
@@ -111,7 +123,7 @@ async fn plan_first(session: &Session, args: &Apply) -> Result<Result<Option<Pla
         if ui.json {
             ui.document(&crate::json::PlanDocument::from(&report.plan));
         }
-        return Ok(Err(if report.unreachable.is_empty() { Exit::Done } else { Exit::Unreachable }));
+        return Ok(Err(nothing_to_begin(&report)));
     }
     Ok(Ok((ui.yes || ui.confirm("Proceed?")).then_some(report.plan)))
 }

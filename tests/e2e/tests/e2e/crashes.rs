@@ -124,9 +124,10 @@ fn ended_well(yard: &Yard, engine: &Engine) {
     let expected = if began { ["lab-web 1.1\n", "lab-web 1.0\n"] } else { ["lab-web 1.0\n"; 2] };
     assert_eq!(services.each_ref().map(|service| service.answer().unwrap()), expected);
     if began {
-        let status = controller.run(["status", "--json", "R1"]).json("patchyard.rollout/v1");
+        let status = controller.run(["status", "--json", "R1"]).json("patchyard.status/v1");
+        let status = &status["rollouts"][0];
         assert_eq!(status["state"], "partly", "{status:#}");
-        let states: Vec<_> = services.iter().map(|service| state_of(&status, service)).collect();
+        let states: Vec<_> = services.iter().map(|service| state_of(status, service)).collect();
         assert_eq!(states, ["succeeded", "rolled_back"], "{status:#}");
         assert_eq!(controller.quarantine().len(), 1);
     }
@@ -148,7 +149,7 @@ fn ended_well(yard: &Yard, engine: &Engine) {
 
 fn state_of(status: &serde_json::Value, service: &Service) -> String {
     let runs = status["runs"].as_array().expect("runs");
-    let run = runs.iter().find(|run| run["target"].as_str().is_some_and(|id| id.ends_with(service.name())));
+    let run = runs.iter().find(|run| run["target"].as_str() == Some(service.name()));
     run.and_then(|run| run["state"].as_str()).unwrap_or_default().to_owned()
 }
 

@@ -73,10 +73,6 @@ fn as_image(row: &Row, ends: Ends, registry: &Registry) {
         but_for_the_lab(service.fingerprint().but_for_the_version().settings),
         but_for_the_lab(before.settings)
     );
-    drop(service);
-    for image in engine.list(["images", "-q", "--no-trunc", "--filter", &format!("reference={reference}")]) {
-        engine.try_docker(["rmi", &image]);
-    }
 }
 
 /// The lab writes on its images which case they are; that follows the image, and so it should.

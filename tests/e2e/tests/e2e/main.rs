@@ -1,0 +1,13 @@
+//! The patchyard command on real engines. One program, because linking ten takes longer than running
+//! some of them; a module is what a file would be.
+
+mod bad_disks;
+mod bad_hosts;
+mod bad_input;
+mod bad_neighbours;
+mod bad_repositories;
+mod bad_versions;
+mod crashes;
+mod good_versions;
+mod harness;
+mod hostile;
