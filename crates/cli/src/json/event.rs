@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use patchyard_app::{Log, Note, Watcher};
+use patchyard_app::{Note, Watcher};
 use patchyard_types::{
     Direction, Event, EventBody, Failure, LedgerEvent, Plan, Probe, RolloutEvent, RolloutId, RunEnd,
     RunEvent, RunId, Step, Stream, TargetId,
@@ -89,9 +89,9 @@ impl Names {
         Self(plan.decisions.actions.iter().enumerate().map(name).collect())
     }
 
-    /// Of what a log is about; the ids of targets come with the events.
-    pub fn of_log(log: &Log) -> Self {
-        Self(log.runs.iter().map(|(run, name)| (*run, (None, name.clone()))).collect())
+    /// Of the runs that a log is about; the ids of targets come with the events.
+    pub fn of_runs(runs: &BTreeMap<RunId, String>) -> Self {
+        Self(runs.iter().map(|(run, name)| (*run, (None, name.clone()))).collect())
     }
 
     /// Takes over what an event tells of its target.

@@ -21,7 +21,8 @@ struct LeftoverJson {
     kind: String,
     name: String,
     run: Option<String>,
-    size: u64,
+    /// `null` where it is not known.
+    size: Option<u64>,
     /// Why it is still there; `null` when it is gone or was only looked for.
     failed: Option<String>,
 }
@@ -50,7 +51,7 @@ impl GcDocument {
                 kind: kind.clone(),
                 name: name.clone(),
                 run: run.map(|run| run.to_string()),
-                size: *size,
+                size: (*size > 0).then_some(*size),
                 failed: failed.clone(),
             }
         });

@@ -1,7 +1,9 @@
 //! `patchyard.log/v1`: what happened in a run or a rollout; its entries are `patchyard.event/v1`.
 
+use std::collections::BTreeMap;
+
 use patchyard_app::Log;
-use patchyard_types::Event;
+use patchyard_types::{Event, RolloutId, RunId};
 use serde::Serialize;
 
 use super::{EventLine, Names};
@@ -26,14 +28,23 @@ struct LoggedJson {
 impl LogDocument {
     /// A log and the events that were read from it.
     pub fn new(log: &Log, events: &[Event]) -> Self {
-        let mut names = Names::of_log(log);
+        Self::of(log.rollout, &log.runs, &log.earlier, events)
+    }
+
+    pub(super) fn of(
+        rollout: RolloutId,
+        runs: &BTreeMap<RunId, String>,
+        earlier: &[RunId],
+        events: &[Event],
+    ) -> Self {
+        let mut names = Names::of_runs(runs);
         events.iter().for_each(|event| names.learn(event));
-        let runs = log.runs.iter().map(|(run, name)| LoggedJson { run: run.to_string(), name: name.clone() });
+        let runs = runs.iter().map(|(run, name)| LoggedJson { run: run.to_string(), name: name.clone() });
         Self {
             schema: "patchyard.log/v1",
-            rollout: log.rollout.to_string(),
+            rollout: rollout.to_string(),
             runs: runs.collect(),
-            earlier: log.earlier.iter().map(ToString::to_string).collect(),
+            earlier: earlier.iter().map(ToString::to_string).collect(),
             entries: events.iter().map(|event| EventLine::new(&names, event)).collect(),
         }
     }

@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub async fn run(session: &Session, args: &LogArgs) -> Result<Exit, Error> {
     let (context, ui) = (&session.context, &session.ui);
     let mut log = open_log(context, &args.subject).await?;
-    let mut names = Names::of_log(&log);
+    let mut names = Names::of_runs(&log.runs);
     let mut events = Vec::new();
     loop {
         // Asked before reading: what is written in between is read once more.
