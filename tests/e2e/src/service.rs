@@ -180,9 +180,17 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.engine.try_docker(["rm", "-fv", &self.name]);
-        self.engine.remove_labelled(&format!("{LABEL}={}", self.name));
-        self.engine.try_docker(["volume", "rm", "-f", &self.volume()]);
+        let clean = || {
+            self.engine.try_docker(["rm", "-fv", &self.name]);
+            self.engine.remove_labelled(&format!("{LABEL}={}", self.name));
+            self.engine.try_docker(["volume", "rm", "-f", &self.volume()]);
+        };
+        if std::thread::panicking() {
+            // What a failed test leaves must not hide why it failed.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(clean));
+        } else {
+            clean();
+        }
     }
 }
 

@@ -116,10 +116,20 @@ pub enum Verb {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn the_definition_is_sound() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn resolve_takes_one_verdict_and_its_reason() {
+        let takes = |args: &[&str]| {
+            super::Cli::try_parse_from(["patchyard", "resolve", "R1.1"].iter().chain(args)).is_ok()
+        };
+        assert!(takes(&["--done", "--reason", "looked"]) && takes(&["--undo", "--reason", "looked"]));
+        assert!(!takes(&["--reason", "looked"]) && !takes(&["--done", "--undo", "--reason", "looked"]));
+        assert!(!takes(&["--done"]));
     }
 }

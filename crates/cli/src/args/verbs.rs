@@ -126,12 +126,11 @@ pub struct Rollback {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "verdict", required = true, multiple = false, args = ["done", "undo"])]
 pub struct Resolve {
     /// The run, such as R12.3
     pub run: RunId,
     /// What was in doubt has been done, or counts as done: go on behind it
-    #[arg(long)]
+    #[arg(long, required_unless_present = "undo", conflicts_with = "undo")]
     pub done: bool,
     /// Take the run back
     #[arg(long)]

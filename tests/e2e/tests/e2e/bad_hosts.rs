@@ -86,7 +86,9 @@ fn an_engine_that_dies_in_the_middle_and_comes_back_is_waited_for() {
 
 #[test]
 fn when_engine_and_controller_die_together_resume_brings_it_to_an_end() {
-    for step in [SwapStep::Create, SwapStep::Stop, SwapStep::Start] {
+    // An engine of version 20.10 that is killed while it starts a container keeps the published port for
+    // itself after its restart, and a person is called; see docs/troubleshooting.md.
+    for step in [SwapStep::Create, SwapStep::Stop] {
         let (service, controller, plan, engine) = yard();
         let mut apply = controller.start(["apply", "--yes", "--json", "--plan", &plan]);
         apply.wait_until(&format!("at {step}"), || controller.events().has_begun(&service, step));
