@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use patchyard_app::settings::Overrides;
 use patchyard_app::{Error, PlanReport, PlanRequest, plan};
-use patchyard_types::{Action, Change, Method, PatchSetId, Plan};
+use patchyard_types::{Action, Change, LeftOutReason, Method, PatchSetId, Plan};
 
 use super::overview::unreachable;
 use super::scan::{detailed, filter};
@@ -120,7 +120,11 @@ pub fn describe(session: &Session, plan: &Plan) -> String {
     let left_out: Vec<_> = about
         .left_out
         .iter()
-        .map(|left| format!("{} ({})", name(&left.name), remark(&left.detail)))
+        .map(|left| {
+            // Unknown is never zero: the word itself has to stand there.
+            let unknown = if left.reason == LeftOutReason::NotAssessed { "not assessed: " } else { "" };
+            format!("{} ({unknown}{})", name(&left.name), remark(&left.detail))
+        })
         .collect();
     if !left_out.is_empty() {
         push(&mut text, ui, &format!("Left out: {}", left_out.join("; ")));
