@@ -123,7 +123,7 @@ fn a_package_on_hold_stays_and_the_plan_says_so() {
     let service = Service::start(&engine, "web-held");
     let plan = Controller::new(&engine).run(["plan", "--json", service.name()]).json("patchyard.plan/v1");
     assert!(plan["actions"].as_array().is_some_and(Vec::is_empty), "{plan:#}");
-    assert!(plan["left_out"][0]["detail"].as_str().is_some_and(|words| words.contains("held")), "{plan:#}");
+    assert!(plan["left_out"][0]["detail"].as_str().is_some_and(|words| words.contains("on hold")), "{plan:#}");
 }
 
 #[test]
