@@ -228,6 +228,10 @@ fn die_at_every_chosen_point(scenario: &Scenario) {
 
 #[test]
 fn a_rollout_of_layers_survives_a_crash_at_any_moment() {
+    if !slow() {
+        eprintln!("not run: it takes minutes; PATCHYARD_SLOW=1 runs it");
+        return;
+    }
     die_at_every_chosen_point(&Scenario { method: "layer", defaults: "tag: move" });
 }
 

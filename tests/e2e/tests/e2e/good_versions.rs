@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-use patchyard_e2e_tests::{Controller, Engine, Outcome, PollLog, Poller, Service, intent};
+use patchyard_e2e_tests::{Controller, Engine, Outcome, PollLog, Poller, Service, intent, slow};
 use patchyard_types::{Record, RunEvent, Step, SwapStep};
 
 /// 18 is a slow starter, 19 ignores SIGTERM, 20 has a worker process.
@@ -10,6 +10,10 @@ const MANY: usize = 20;
 
 #[test]
 fn twenty_good_packages_are_swapped_in_without_a_rollback() {
+    if !slow() {
+        eprintln!("not run: it takes minutes; PATCHYARD_SLOW=1 runs it");
+        return;
+    }
     let engine = Engine::machine();
     let services: Vec<Service> =
         (1..=MANY).map(|number| Service::start(&engine, &format!("web-many-{number:02}"))).collect();
@@ -123,7 +127,10 @@ fn a_package_on_hold_stays_and_the_plan_says_so() {
     let service = Service::start(&engine, "web-held");
     let plan = Controller::new(&engine).run(["plan", "--json", service.name()]).json("patchyard.plan/v1");
     assert!(plan["actions"].as_array().is_some_and(Vec::is_empty), "{plan:#}");
-    assert!(plan["left_out"][0]["detail"].as_str().is_some_and(|words| words.contains("on hold")), "{plan:#}");
+    assert!(
+        plan["left_out"][0]["detail"].as_str().is_some_and(|words| words.contains("on hold")),
+        "{plan:#}"
+    );
 }
 
 #[test]
