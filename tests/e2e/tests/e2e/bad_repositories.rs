@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use patchyard_e2e_tests::{Controller, Engine, Service, ServiceOptions, in_parallel, lab};
+use patchyard_e2e_tests::{Controller, Engine, Service, ServiceOptions, in_parallel, lab, slow};
 use serde_json::Value;
 
 fn scan(controller: &Controller, service: &Service) -> Value {
@@ -88,6 +88,10 @@ fn publish(archive: &Path, versions: &[&str]) {
 
 #[test]
 fn a_version_that_the_archive_dropped_after_planning_is_deployed_from_the_cache() {
+    if !slow() {
+        eprintln!("not run: the lab's archive bears one date in all its states; PATCHYARD_SLOW=1 runs it");
+        return;
+    }
     let archive = tempfile::tempdir().unwrap();
     publish(archive.path(), &["1.0", "1.1"]);
     let service = service_on(archive.path());
