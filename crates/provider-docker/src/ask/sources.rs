@@ -36,13 +36,15 @@ impl Named {
         let local = ["file:", "copy:", "mirror+file:", "mirror+copy:"]
             .iter()
             .find_map(|scheme| word.strip_prefix(scheme));
-        let (path, into) = match local {
+        let Some(path) = plain(local.unwrap_or(word)) else { return };
+        match local {
             // A list of mirrors is a file; a repository is a folder.
-            Some(path) if word.starts_with("mirror+") => (path, &mut self.files),
-            Some(path) => (path, &mut self.repositories),
-            None => (word, &mut self.files),
+            Some(_) if !word.starts_with("mirror+") => self.repositories.insert(path),
+            Some(_) => self.files.insert(path),
+            // Options name files too, but a lone word behind a slash is a part of an address rather.
+            None if path.matches('/').count() > 1 => self.files.insert(path),
+            None => false,
         };
-        into.extend(plain(path));
     }
 }
 
@@ -57,7 +59,7 @@ fn plain(path: &str) -> Option<String> {
     }
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     let path = format!("/{}", parts.join("/"));
-    (parts.len() > 1 && !path.starts_with("/etc/apt/")).then_some(path)
+    (!parts.is_empty() && !path.starts_with("/etc/apt/")).then_some(path)
 }
 
 /// Whether `path` is `folder` or under it.
@@ -92,6 +94,8 @@ mod tests {
             ("Acquire::https::CAInfo \"/srv/ca.pem\";", vec!["/srv/ca.pem"], vec![]),
             ("URIs: file:///srv/repo/", vec![], vec!["/srv/repo"]),
             ("deb copy:/srv/repo ./", vec![], vec!["/srv/repo"]),
+            ("deb [trusted=yes] file:/repo lab main", vec![], vec!["/repo"]),
+            ("deb file:/ ./", vec![], vec![]),
             ("deb mirror+file:/srv/mirrors.txt x main", vec!["/srv/mirrors.txt"], vec![]),
             ("# deb file:/srv/old ./", vec![], vec![]),
             ("deb http://host/srv/x /etc/apt/keyrings/a.gpg", vec![], vec![]),
