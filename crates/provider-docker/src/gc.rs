@@ -123,8 +123,10 @@ impl Search<'_> {
             let controller = text(&labels[LABEL_CONTROLLER]);
             needed |= !controller.is_empty() && controller != self.docker.options.controller;
             for tag in tags.iter().copied() {
-                if tag.strip_prefix("patchyard/base:").is_some() {
-                    base_tags.insert(tag, id);
+                if let Some(name) = tag.strip_prefix("patchyard/base:") {
+                    if name.split('-').next() == Some(&self.controller8()) {
+                        base_tags.insert(tag, id);
+                    }
                 } else if let Some(name) = tag.strip_prefix("patchyard/snapshot:") {
                     let single = tags.len() == 1 && used.contains(id);
                     if self.is_left_snapshot(tag, name) && !single {

@@ -50,7 +50,7 @@ pub(crate) async fn prepare(run: &Run<'_>) -> Result<Record, Trouble> {
     let (id, base_id) = (text(&made["Id"]), text(&base["Id"]));
     image::tag(run.client(), id, &tag(run)).await?;
     // A loaded image does not keep its base: a tag has to, for the way back and the next patch.
-    image::tag(run.client(), base_id, &names::base_tag(base_id)).await?;
+    image::tag(run.client(), base_id, &names::base_tag(&run.docker.options.controller, base_id)).await?;
     Ok(prepared(&made, &base))
 }
 

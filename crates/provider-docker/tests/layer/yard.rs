@@ -279,6 +279,7 @@ async fn connect(engine: &str, controller: &str, cache: &Arc<FileCache>, folder:
         cache: cache.clone(),
         state_dir: folder.join("state"),
         name: None,
+        registries: std::collections::BTreeMap::new(),
     };
     let endpoint = resolve(Some(engine), &Environment::default()).unwrap();
     DockerProvider::connect(endpoint, options).await.unwrap()
@@ -304,7 +305,7 @@ impl Drop for Yard {
             docker(&["rmi", "-f", image]);
         }
         let base = self.base["Id"].as_str().unwrap_or_default().to_owned();
-        docker(&["rmi", &names::base_tag(&base)]);
+        docker(&["rmi", &names::base_tag(&self.controller, &base)]);
         docker(&["rmi", &self.tag]);
         let _ = std::fs::remove_dir_all(&self.folder);
     }
