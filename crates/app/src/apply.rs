@@ -24,8 +24,7 @@ pub enum Meant {
 /// When one could be both a plan and a target, or several plans.
 pub async fn what_is_meant(context: &Context, names: &[String]) -> Result<Meant, Error> {
     let [name] = names else { return Ok(Meant::Targets) };
-    let hex = name.len() >= SHORTEST_PREFIX && name.bytes().all(|b| b.is_ascii_hexdigit());
-    if !hex {
+    if !could_be_a_plan(name) {
         return Ok(Meant::Targets);
     }
     let Some(plan) = find(context, name).await? else { return Ok(Meant::Targets) };
@@ -39,6 +38,12 @@ pub async fn what_is_meant(context: &Context, names: &[String]) -> Result<Meant,
         ));
     }
     Ok(Meant::Plan(Box::new(plan)))
+}
+
+/// Whether a plan's digest could start like that.
+#[must_use]
+pub fn could_be_a_plan(name: &str) -> bool {
+    name.len() >= SHORTEST_PREFIX && name.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// The plan whose digest starts with these digits.

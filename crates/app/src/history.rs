@@ -5,7 +5,8 @@ use patchyard_decide::rollout::RunSlot;
 use patchyard_types::{Actor, PlanDigest, RolloutId, RunEnd};
 
 use crate::rollouts::{Phase, Rollout};
-use crate::{Context, Error, glob};
+use crate::{Context, Error};
+use patchyard_plan::glob;
 
 /// A rollout in one line.
 pub struct Past {

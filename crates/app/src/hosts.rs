@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use patchyard_contract::{PackageCache, Provider, ProviderError};
 use patchyard_provider_docker::client::{Address, Endpoint, Environment, TlsFiles, resolve};
-use patchyard_provider_docker::{DockerProvider, Options};
+use patchyard_provider_docker::{DockerProvider, Options, RegistryLogin};
 use patchyard_types::printable;
 
-use crate::config::{Config, Host};
+use crate::config::{Config, Host, Registry};
 use crate::nearest::nearest;
 use crate::{Error, Reach, Reached};
 
@@ -30,8 +31,10 @@ pub struct Ours {
 
 /// Engines by their addresses.
 pub struct Engines {
-    endpoints: Vec<(Option<String>, Endpoint)>,
+    endpoints: Vec<Named>,
     ours: Ours,
+    registries: BTreeMap<String, RegistryLogin>,
+    patience: Duration,
     reached: Mutex<Vec<DockerProvider>>,
 }
 
@@ -48,7 +51,17 @@ impl Engines {
         ours: Ours,
     ) -> Result<Self, Error> {
         let endpoints = meant(config, asked, environment)?;
-        Ok(Self { endpoints, ours, reached: Mutex::default() })
+        let registries = config.registries.iter().map(|(name, registry)| {
+            let Registry { username, password_file } = registry.clone();
+            (name.clone(), RegistryLogin { username, password_file })
+        });
+        Ok(Self {
+            endpoints,
+            ours,
+            registries: registries.collect(),
+            patience: config.ask_timeout.as_duration(),
+            reached: Mutex::default(),
+        })
     }
 }
 
@@ -107,9 +120,11 @@ impl Reach for Engines {
     async fn reach(&self) -> Result<Vec<Reached>, Error> {
         let connecting = self.endpoints.iter().map(|(name, endpoint)| async move {
             let Ours { controller, key, cache, state_dir } = self.ours.clone();
-            let options = Options { controller, key, cache, state_dir, name: name.clone() };
+            let registries = self.registries.clone();
+            let options = Options { controller, key, cache, state_dir, name: name.clone(), registries };
             let said = name.clone().unwrap_or_else(|| endpoint.address.to_string());
-            (said, DockerProvider::connect(endpoint.clone(), options).await)
+            let docker = DockerProvider::connect(endpoint.clone(), options).await;
+            (said, docker.map(|docker| docker.with_patience(self.patience)))
         });
         let connected = join_all(connecting).await;
         let mut known = self.reached.lock().unwrap_or_else(PoisonError::into_inner);

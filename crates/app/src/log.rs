@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use patchyard_types::{Event, EventBody, RolloutEvent, RolloutId, RunId, Stream, printable};
 
 use crate::rollouts::Rollout;
-use crate::{Context, Error, glob};
+use crate::{Context, Error};
+use patchyard_plan::glob;
 
 /// What a log is about, and how far it has been read.
 pub struct Log {

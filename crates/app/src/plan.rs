@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::stream::{self, StreamExt};
 use patchyard_contract::{Append, Note, Progress};
 use patchyard_plan::{
-    Candidate, Filter, PlanRequest as Request, Planned, TagPolicy, Timings, plan as decide,
+    Candidate, PatchFilter, PlanRequest as Request, Planned, TagPolicy, Timings, plan as decide,
 };
 use patchyard_types::{
     Assessment, Change, EventBody, HostId, LedgerEvent, Method, Millis, NotAssessed, PackageChange,
@@ -13,7 +13,6 @@ use patchyard_types::{
 };
 
 use crate::gather::{Known, Wanted, gather};
-use crate::patches::PatchFilter;
 use crate::rollouts::{LastRun, last_successes};
 use crate::scan::reverted;
 use crate::select::Selection;
@@ -84,10 +83,7 @@ pub async fn plan(
     let mut asked = Request {
         candidates,
         others,
-        filter: Filter {
-            security_only: request.patches.security_only,
-            packages: request.patches.packages.clone(),
-        },
+        filter: request.patches.clone(),
         quarantine: patchyard_engine::quarantine(&*context.store).await?,
         tags: if context.config.keep_tags { TagPolicy::Keep } else { TagPolicy::Move },
         timings: Timings::new(),
@@ -119,16 +115,11 @@ fn wants_images(context: &Context, request: &PlanRequest, fleet: &Fleet) -> bool
 }
 
 fn settled_method(context: &Context, request: &PlanRequest, target: &Target) -> Method {
-    settle(&context.config, &overrides(request), target).settings.method
+    settle(&context.config, &request.overrides, target).settings.method
 }
 
 fn allow_remove(context: &Context, request: &PlanRequest) -> bool {
     request.overrides.allow_remove || context.config.defaults.allow_remove
-}
-
-/// The method is a filter of patches on the command line, and a setting of targets here.
-fn overrides(request: &PlanRequest) -> Overrides {
-    Overrides { method: request.patches.method.or(request.overrides.method), ..request.overrides.clone() }
 }
 
 fn has_pending(known: &Known, filter: &PatchFilter) -> bool {
@@ -150,9 +141,8 @@ async fn candidates(
     progress: &dyn Progress,
 ) -> Vec<Candidate> {
     progress.note(Note { text: "looking for unsaved files".into(), part: None });
-    let overrides = overrides(request);
     let candidates = known.into_iter().map(|known| {
-        let overrides = &overrides;
+        let overrides = &request.overrides;
         async move {
             let Known { mut target, inventory, mut assessment, image_update } = known;
             let settled = settle(&context.config, overrides, &target);

@@ -6,7 +6,8 @@ use patchyard_types::{LeftOut, LeftOutReason, Method, Plan, RolloutId, RunEnd, S
 use crate::plan::store_plan;
 use crate::rollouts::{self, Rollout};
 use crate::settings::{Overrides, settle};
-use crate::{Context, Error, Fleet, fleet, glob};
+use crate::{Context, Error, Fleet, fleet};
+use patchyard_plan::glob;
 
 /// A rollback that has been planned and stored.
 pub struct RollbackReport {

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use patchyard_contract::Progress;
 use patchyard_types::{Assessment, Method, Millis, PendingPatch, PendingStatus, TargetId};
 
+use crate::PatchFilter;
 use crate::gather::{Known, Wanted, gather};
-use crate::patches::PatchFilter;
 use crate::rollouts::{LastRun, last_successes};
 use crate::select::Selection;
 use crate::{Context, Error, Host, Unreachable, fleet};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use patchyard_types::{Target, printable};
 
-use crate::glob;
+use patchyard_plan::glob;
 
 /// A label selector: `service=shop,env!=prod,critical,!experimental`. Every term must hold.
 ///

@@ -8,7 +8,8 @@ use patchyard_types::{Change, EventBody, LedgerEvent, Snapshot, SnapshotId, Stre
 
 use crate::config::Retention;
 use crate::rollouts::{self, Rollout};
-use crate::{Context, Error, Fleet, glob};
+use crate::{Context, Error, Fleet};
+use patchyard_plan::glob;
 
 /// The snapshots of targets with these names or globs, newest first; all of them without any.
 ///

@@ -1,10 +1,10 @@
 //! Why: what is pending on one target, and why it is or is not patched.
 
 use patchyard_contract::Progress;
-use patchyard_types::{Millis, Quarantine, QuarantineId, Settings};
+use patchyard_types::{Method, Millis, Quarantine, QuarantineId, Settings};
 
+use crate::PatchFilter;
 use crate::gather::{Known, Wanted, gather};
-use crate::patches::PatchFilter;
 use crate::rollouts::{LastRun, last_successes};
 use crate::scan::reverted;
 use crate::select::Selection;
@@ -39,6 +39,7 @@ pub async fn why(
     context: &Context,
     name: &str,
     patches: &PatchFilter,
+    method: Option<Method>,
     max_age: Millis,
     progress: &dyn Progress,
 ) -> Result<WhyReport, Error> {
@@ -52,8 +53,7 @@ pub async fn why(
             "name one",
         ));
     };
-    let settled =
-        settle(&context.config, &Overrides { method: patches.method, ..Overrides::default() }, target);
+    let settled = settle(&context.config, &Overrides { method, ..Overrides::default() }, target);
     let unsaved = match fleet.provider(&target.host) {
         Some(provider) => provider.unsaved_paths(target).await.map_err(|error| error.to_string()),
         None => Ok(Vec::new()),

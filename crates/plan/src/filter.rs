@@ -1,18 +1,16 @@
 //! Which pending patches are wanted.
 
-use patchyard_types::{Assessment, Method, PendingPatch};
+use patchyard_types::{Assessment, PendingPatch};
 
 use crate::glob;
 
 /// Which pending patches are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PatchFilter {
-    /// Only those from security suites.
+    /// Only those from security suites, and what they need.
     pub security_only: bool,
-    /// Only packages with these names or globs; empty means all.
+    /// Only packages that match one of these globs (`*`, `?`), and what they need; empty means all.
     pub packages: Vec<String>,
-    /// How to patch; `None` is what the configuration says.
-    pub method: Option<Method>,
 }
 
 impl PatchFilter {

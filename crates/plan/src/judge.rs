@@ -9,7 +9,7 @@ use patchyard_types::{
 };
 
 use crate::request::{Candidate, PlanRequest};
-use crate::{glob, lint, losses, quarantine};
+use crate::{lint, losses, quarantine};
 
 /// What becomes of a target.
 pub enum Judgement {
@@ -117,12 +117,7 @@ fn package_change(candidate: &Candidate, request: &PlanRequest) -> Result<Wanted
     let (now, later): (Vec<&PendingPatch>, Vec<_>) =
         pending.iter().partition(|p| matches!(p.status, PendingStatus::Available | PendingStatus::Removal));
     let upgrades = || now.iter().filter(|p| p.status == PendingStatus::Available && p.installed.is_some());
-    let wanted = |patch: &PendingPatch| {
-        let filter = &request.filter;
-        (patch.security || !filter.security_only)
-            && (filter.packages.is_empty()
-                || filter.packages.iter().any(|g| glob::matches(g, &patch.package)))
-    };
+    let wanted = |patch: &PendingPatch| request.filter.wants(patch);
     if upgrades().next().is_none() {
         return Err(Judgement::LeftOut(LeftOutReason::Unsolvable, waiting(&later)));
     }

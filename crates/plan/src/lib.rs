@@ -7,7 +7,8 @@
 //! finished plan, also one that came from somewhere else.
 
 mod estimate;
-mod glob;
+mod filter;
+pub mod glob;
 mod judge;
 pub mod lint;
 mod losses;
@@ -19,8 +20,9 @@ mod restore;
 mod tags;
 mod waves;
 
+pub use filter::PatchFilter;
 pub use lint::lint;
 pub use planner::{Planned, plan};
-pub use request::{Candidate, Filter, PlanRequest, Restoration, RestoreRequest, TagPolicy, Timing, Timings};
+pub use request::{Candidate, PlanRequest, Restoration, RestoreRequest, TagPolicy, Timing, Timings};
 pub use restore::restore;
 pub use waves::Wait;

@@ -8,6 +8,8 @@ use patchyard_types::{
     Settings, Snapshot, StartingState, Target,
 };
 
+use crate::PatchFilter;
+
 /// A target and all that is known about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
@@ -28,15 +30,6 @@ pub struct Candidate {
     pub settings: Settings,
     /// Taken out by its label or on the command line.
     pub excluded: bool,
-}
-
-/// Which pending patches are wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Filter {
-    /// Only patches from security suites, and what they need.
-    pub security_only: bool,
-    /// Only packages that match one of these globs (`*`, `?`), and what they need; empty means all.
-    pub packages: Vec<String>,
 }
 
 /// Whether tags follow their patched image.
@@ -72,7 +65,7 @@ pub struct PlanRequest {
     /// does not move while they run what it names.
     pub others: Vec<Target>,
     /// Which patches are wanted.
-    pub filter: Filter,
+    pub filter: PatchFilter,
     /// Entries of the quarantine that nobody has released.
     pub quarantine: Vec<(QuarantineId, Quarantine)>,
     /// Whether tags follow.

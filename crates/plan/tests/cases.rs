@@ -7,7 +7,7 @@ use common::{candidate, image_id, patch, request, target};
 use jiff::Timestamp;
 use patchyard_plan::lint::Severity;
 use patchyard_plan::{
-    Candidate, Filter, PlanRequest, Planned, Restoration, RestoreRequest, TagPolicy, Timing, lint, plan,
+    Candidate, PatchFilter, PlanRequest, Planned, Restoration, RestoreRequest, TagPolicy, Timing, lint, plan,
     restore,
 };
 use patchyard_types::{
@@ -200,21 +200,21 @@ fn a_filter_takes_what_it_names_and_what_comes_in_with_it() {
     let bugfix = PendingPatch { security: false, ..patch("tzdata", "2026f") };
     let new = PendingPatch { installed: None, security: false, ..patch("linux-image-6.1.0-56", "6.1.192") };
     let one = candidate(target("web01", "shop", 1, "nginx"), vec![ssl(), bugfix.clone(), new]);
-    let with = |filter: Filter| plan(&PlanRequest { filter, ..request(vec![one.clone()]) });
+    let with = |filter: PatchFilter| plan(&PlanRequest { filter, ..request(vec![one.clone()]) });
 
-    assert_eq!(packages(&with(Filter::default())).len(), 3);
-    let security = with(Filter { security_only: true, ..Filter::default() });
+    assert_eq!(packages(&with(PatchFilter::default())).len(), 3);
+    let security = with(PatchFilter { security_only: true, ..PatchFilter::default() });
     assert_eq!(packages(&security), ["libssl3=3.0.22", "linux-image-6.1.0-56=6.1.192"]);
-    let named = with(Filter { packages: vec!["tz*".into()], ..Filter::default() });
+    let named = with(PatchFilter { packages: vec!["tz*".into()], ..PatchFilter::default() });
     assert_eq!(packages(&named), ["linux-image-6.1.0-56=6.1.192", "tzdata=2026f"]);
-    let nothing = with(Filter { packages: vec!["bash".into()], ..Filter::default() });
+    let nothing = with(PatchFilter { packages: vec!["bash".into()], ..PatchFilter::default() });
     assert_eq!(nothing.filtered_out, ["shop-1"]);
     assert!(nothing.plan.about.up_to_date.is_empty(), "pending is not up to date");
 
     // Wanted, but not to be had, is not the same as not wanted.
     let kept = PendingPatch { status: PendingStatus::KeptBack, ..ssl() };
     let only = PlanRequest {
-        filter: Filter { security_only: true, ..Filter::default() },
+        filter: PatchFilter { security_only: true, ..PatchFilter::default() },
         ..request(vec![candidate(target("web01", "shop", 1, "nginx"), vec![kept, bugfix])])
     };
     assert_eq!(left_out_of(&only).0, LeftOutReason::Unsolvable);

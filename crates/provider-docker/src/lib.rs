@@ -21,6 +21,7 @@ mod swap;
 mod tags;
 mod unsaved;
 
+pub use registry::RegistryLogin;
 pub use spec::normalise;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +61,8 @@ pub struct Options {
     /// The host's name in the configuration, where it has one; Podman's engine has no stable id of
     /// its own and needs it.
     pub name: Option<String>,
+    /// Credentials of registries by `host` or `host:port`; the others have those of the Docker configuration.
+    pub registries: BTreeMap<String, RegistryLogin>,
 }
 
 /// The containers of one engine.

@@ -88,7 +88,7 @@ async fn pull(run: &Run<'_>, what: &ByDigest<'_>) -> Result<(), Trouble> {
         .query("tag", what.digest)
         .timeout(SILENCE);
     if let Some(reference) = Reference::parse(&what.whole()) {
-        let auth = registry::auth_header(&run.docker.environment, &reference).await;
+        let auth = registry::auth_header(run.docker, &reference).await;
         let auth =
             auth.map_err(|error| failed(FailureKind::Host, format!("the image cannot be pulled: {error}")))?;
         if let Some(auth) = auth {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use patchyard_contract::{Ask, Clock, Provider, ProviderError};
-use patchyard_plan::{Candidate, Filter, PlanRequest, TagPolicy};
+use patchyard_plan::{Candidate, PatchFilter, PlanRequest, TagPolicy};
 use patchyard_types::{Assessment, Budget, Plan, Settings};
 
 /// Plans for every target the provider finds.
@@ -34,7 +34,7 @@ pub async fn plan(
     let request = PlanRequest {
         candidates,
         others: Vec::new(),
-        filter: Filter::default(),
+        filter: PatchFilter::default(),
         quarantine: Vec::new(),
         tags: TagPolicy::Move,
         timings: BTreeMap::new(),

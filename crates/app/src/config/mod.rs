@@ -26,7 +26,7 @@ pub const SCHEMA: &str = include_str!("../../../../docs/schemas/config.v1.json")
 const MAX_FILE: u64 = 1024 * 1024;
 
 /// A validated configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The file it came from; `None` when there is none and the defaults apply.
     pub file: Option<PathBuf>,
@@ -34,6 +34,8 @@ pub struct Config {
     pub hosts: BTreeMap<String, Host>,
     /// What applies to every target unless a label or a flag says otherwise.
     pub defaults: Settings,
+    /// How long a package manager may take to answer one question.
+    pub ask_timeout: Millis,
     /// How long snapshots are kept.
     pub retention: Retention,
     /// Tags stay where they are instead of following their patched image.
@@ -46,6 +48,24 @@ pub struct Config {
     pub registries: BTreeMap<String, Registry>,
     /// Where each setting was made: its path in the file and the line.
     pub lines: BTreeMap<String, u64>,
+}
+
+impl Default for Config {
+    /// What applies without a file.
+    fn default() -> Self {
+        Self {
+            file: None,
+            hosts: BTreeMap::new(),
+            defaults: Settings::default(),
+            ask_timeout: Millis::from_secs(5 * 60),
+            retention: Retention::default(),
+            keep_tags: false,
+            labels: LabelRights::default(),
+            checks: Vec::new(),
+            registries: BTreeMap::new(),
+            lines: BTreeMap::new(),
+        }
+    }
 }
 
 /// A host and how to reach it.

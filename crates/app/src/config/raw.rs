@@ -53,6 +53,7 @@ pub struct Defaults {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Timeouts {
+    pub ask: Option<Spanned<String>>,
     pub step: Option<Spanned<String>>,
     pub healthy: Option<Spanned<String>>,
     pub check: Option<Spanned<String>>,
@@ -117,6 +118,6 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "labels",
         ],
     ),
-    ("defaults.timeouts", &["step", "healthy", "check"]),
+    ("defaults.timeouts", &["ask", "step", "healthy", "check"]),
     ("defaults.retention", &["keep_for", "keep_last"]),
 ];

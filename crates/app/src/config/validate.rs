@@ -23,13 +23,14 @@ pub fn validate(path: &Path, file: raw::File) -> Result<Config, ConfigError> {
         .into_iter()
         .map(|(name, registry)| reader.registry(name, registry))
         .collect::<Result<_, _>>()?;
-    let Defaults { settings, retention, keep_tags, labels } = reader.defaults(defaults)?;
+    let Defaults { settings, ask_timeout, retention, keep_tags, labels } = reader.defaults(defaults)?;
     let checks = reader.checks(checks)?;
     let lines = reader.lines;
     Ok(Config {
         file: Some(path.to_owned()),
         hosts,
         defaults: settings,
+        ask_timeout,
         retention,
         keep_tags,
         labels,
@@ -42,6 +43,7 @@ pub fn validate(path: &Path, file: raw::File) -> Result<Config, ConfigError> {
 /// The `defaults` section, validated.
 struct Defaults {
     settings: Settings,
+    ask_timeout: Millis,
     retention: Retention,
     keep_tags: bool,
     labels: LabelRights,
@@ -190,7 +192,9 @@ impl Reader<'_> {
             })?;
             self.remember("defaults.max_layer", &text);
         }
-        if let Some(raw::Timeouts { step, healthy, check }) = timeouts {
+        let mut ask_timeout = Config::default().ask_timeout;
+        if let Some(raw::Timeouts { ask, step, healthy, check }) = timeouts {
+            self.set("defaults.timeouts.ask", &mut ask_timeout, ask)?;
             self.set("defaults.timeouts.step", &mut settings.timeouts.step, step)?;
             self.set("defaults.timeouts.healthy", &mut settings.timeouts.healthy, healthy)?;
             self.set("defaults.timeouts.check", &mut settings.timeouts.check, check)?;
@@ -207,7 +211,7 @@ impl Reader<'_> {
                 self.remember("defaults.retention.keep_last", &count);
             }
         }
-        Ok(Defaults { settings, retention: kept, keep_tags, labels: self.labels(labels)? })
+        Ok(Defaults { settings, ask_timeout, retention: kept, keep_tags, labels: self.labels(labels)? })
     }
 
     fn keep_tags(&mut self, text: &Spanned<String>) -> Result<bool, ConfigError> {

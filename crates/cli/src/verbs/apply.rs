@@ -1,7 +1,8 @@
 //! `apply`: a plan that exists, or one that is made, shown and agreed to first.
 
 use patchyard_app::{
-    Error, Fleet, Meant, PlanReport, PlanRequest, begin, plan as make_plan, plan_named, reach, what_is_meant,
+    Error, Fleet, Meant, PlanReport, PlanRequest, begin, could_be_a_plan, plan as make_plan, plan_named,
+    reach, what_is_meant,
 };
 use patchyard_types::{LeftOut, LeftOutReason, Plan, RolloutId};
 
@@ -98,15 +99,18 @@ fn nothing_to_begin(report: &PlanReport) -> Exit {
 async fn plan_first(session: &Session, args: &Apply) -> Result<Result<Option<Plan>, Exit>, Error> {
     let ui = &session.ui;
     if !ui.yes && !ui.interactive {
-        return Err(Error::input(
-            "there is no terminal to ask on",
-            "name a plan (patchyard plan makes one), or say --yes",
-        ));
+        let message = match &args.names[..] {
+            [name] if could_be_a_plan(name) => {
+                format!("there is no plan {name}, and no terminal to ask on about a target of that name")
+            }
+            _ => "there is no terminal to ask on".to_owned(),
+        };
+        return Err(Error::input(message, "name a plan (patchyard plan makes one), or say --yes"));
     }
     let request = PlanRequest {
         selection: args.filter.selection(args.names.clone()),
         patches: filter(&args.patches),
-        overrides: overrides(&args.shape),
+        overrides: overrides(args.patches.method.map(Into::into), &args.shape),
         max_age: args.freshness.max_age(),
     };
     let line = Line::new(ui);

@@ -2,41 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchyard_app::{Error, PatchFilter, ScanReport, ScanRequest, Scanned, Unreachable, scan};
+use patchyard_app::{Error, PatchFilter, ScanReport, ScanRequest, Scanned, Unreachable};
 use patchyard_types::{Assessment, MountKind, PendingPatch, PendingStatus, TargetState};
 
+use super::scan::{exit, scan_and_show};
 use crate::args::Overview;
 use crate::exit::Exit;
-use crate::json::ScanDocument;
-use crate::progress::Line;
 use crate::session::Session;
 use crate::table::{Cell, Table};
 use crate::text::{count, name, remark};
 use crate::ui::{BOLD, DIM, GREEN, RED, YELLOW, paint};
 
 pub async fn run(session: &Session, args: &Overview) -> Result<Exit, Error> {
-    let ui = &session.ui;
     let request = ScanRequest {
         selection: args.select.selection(Vec::new()),
         patches: PatchFilter::default(),
         max_age: args.freshness.max_age(),
     };
-    let line = Line::new(ui);
-    let scanning = Box::pin(scan(&session.context, &request, &line));
-    let report = match session.until_signal(scanning).await? {
-        Ok(report) => report,
-        Err(exit) => return Ok(exit),
-    };
-    drop(line);
-    if ui.json {
-        ui.document(&ScanDocument::from(&report));
-    } else {
-        let mut text = head(session, &report);
-        text.push_str(&services(&report).render(ui.width));
-        text.push_str(&next(&report));
-        ui.result(&text);
-    }
-    Ok(if report.unreachable.is_empty() { Exit::Done } else { Exit::Unreachable })
+    let report = scan_and_show(session, &request, services).await?;
+    Ok(report.map_or_else(|exit| exit, |report| exit(&report)))
 }
 
 /// Hosts, numbers, and which configuration applies.

@@ -25,7 +25,7 @@ pub async fn run(session: &Session, args: &PlanArgs) -> Result<Exit, Error> {
     let request = PlanRequest {
         selection: args.targets.selection(),
         patches: filter(&args.patches),
-        overrides: overrides(&args.shape),
+        overrides: overrides(args.patches.method.map(Into::into), &args.shape),
         max_age: args.freshness.max_age(),
     };
     let line = Line::new(ui);
@@ -53,7 +53,7 @@ pub async fn run(session: &Session, args: &PlanArgs) -> Result<Exit, Error> {
 }
 
 /// What the arguments say about the plan's shape.
-pub fn overrides(shape: &Shape) -> Overrides {
+pub fn overrides(method: Option<Method>, shape: &Shape) -> Overrides {
     let Shape {
         verify_for,
         step_timeout,
@@ -64,7 +64,7 @@ pub fn overrides(shape: &Shape) -> Overrides {
         allow_remove,
     } = *shape;
     Overrides {
-        method: None,
+        method,
         verify_for,
         step_timeout,
         max_unavailable,

@@ -14,7 +14,7 @@ pub async fn run(session: &Session, args: &Rollback) -> Result<Exit, Error> {
     if !ui.yes && !ui.interactive {
         return Err(Error::input("there is no terminal to ask on", "say --yes"));
     }
-    let overrides = overrides(&args.shape);
+    let overrides = overrides(None, &args.shape);
     let planning = plan_rollback(&session.context, &args.subjects, &overrides);
     let report = match session.until_signal(Box::pin(planning)).await? {
         Ok(report) => report,

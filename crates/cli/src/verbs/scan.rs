@@ -12,17 +12,34 @@ use crate::table::Table;
 use crate::text::name;
 
 pub async fn run(session: &Session, args: &Scan) -> Result<Exit, Error> {
-    let ui = &session.ui;
     let request = ScanRequest {
         selection: args.targets.selection(),
         patches: filter(&args.patches),
         max_age: args.freshness.max_age(),
     };
-    let line = Line::new(ui);
-    let scanning = Box::pin(scan(&session.context, &request, &line));
-    let report = match session.until_signal(scanning).await? {
+    let report = match scan_and_show(session, &request, table).await? {
         Ok(report) => report,
         Err(exit) => return Ok(exit),
+    };
+    let exit = exit(&report);
+    Ok(match args.detailed_exitcode {
+        true => exit.and(detailed(report.any_pending(), report.any_unknown())),
+        false => exit,
+    })
+}
+
+/// Scans and shows what was found in a table; an exit code instead when a signal ended it.
+pub async fn scan_and_show(
+    session: &Session,
+    request: &ScanRequest,
+    table: fn(&ScanReport) -> Table,
+) -> Result<Result<ScanReport, Exit>, Error> {
+    let ui = &session.ui;
+    let line = Line::new(ui);
+    let scanning = Box::pin(scan(&session.context, request, &line));
+    let report = match session.until_signal(scanning).await? {
+        Ok(report) => report,
+        Err(exit) => return Ok(Err(exit)),
     };
     drop(line);
     if ui.json {
@@ -33,11 +50,12 @@ pub async fn run(session: &Session, args: &Scan) -> Result<Exit, Error> {
         text.push_str(&next(&report));
         ui.result(&text);
     }
-    let unreachable = if report.unreachable.is_empty() { Exit::Done } else { Exit::Unreachable };
-    Ok(match args.detailed_exitcode {
-        true => unreachable.and(detailed(report.any_pending(), report.any_unknown())),
-        false => unreachable,
-    })
+    Ok(Ok(report))
+}
+
+/// What a scan ends with, where nobody asks for details.
+pub const fn exit(report: &ScanReport) -> Exit {
+    if report.unreachable.is_empty() { Exit::Done } else { Exit::Unreachable }
 }
 
 /// Pending patches are told first: something can be done about them. Zero is said only of what is
@@ -52,11 +70,7 @@ pub const fn detailed(pending: bool, unknown: bool) -> Exit {
 
 /// The filter that the arguments mean.
 pub fn filter(patches: &Patches) -> PatchFilter {
-    PatchFilter {
-        security_only: patches.security_only,
-        packages: patches.package.clone(),
-        method: patches.method.map(Into::into),
-    }
+    PatchFilter { security_only: patches.security_only, packages: patches.package.clone() }
 }
 
 fn table(report: &ScanReport) -> Table {

@@ -17,7 +17,8 @@ pub async fn run(session: &Session, args: &Why) -> Result<Exit, Error> {
     let ui = &session.ui;
     let line = Line::new(ui);
     let patches = filter(&args.patches);
-    let asking = why(&session.context, &args.target, &patches, args.freshness.max_age(), &line);
+    let method = args.patches.method.map(Into::into);
+    let asking = why(&session.context, &args.target, &patches, method, args.freshness.max_age(), &line);
     let report = match session.until_signal(Box::pin(asking)).await? {
         Ok(report) => report,
         Err(exit) => return Ok(exit),

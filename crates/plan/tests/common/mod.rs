@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use patchyard_plan::{Candidate, Filter, PlanRequest, TagPolicy};
+use patchyard_plan::{Candidate, PatchFilter, PlanRequest, TagPolicy};
 use patchyard_types::{
     Arch, Assessment, Budget, Digest, Health, HostId, Image, PendingPatch, PendingStatus, Settings,
     StartingState, Target, TargetId, TargetState,
@@ -78,7 +78,7 @@ pub fn request(candidates: Vec<Candidate>) -> PlanRequest {
     PlanRequest {
         candidates,
         others: Vec::new(),
-        filter: Filter::default(),
+        filter: PatchFilter::default(),
         quarantine: Vec::new(),
         tags: TagPolicy::Move,
         timings: BTreeMap::new(),

@@ -109,7 +109,12 @@ async fn os_releases(
             Some(release) => release,
             None => match os_release(docker, &container).await {
                 // One odd container must not hide all others: its OS is unknown then.
-                Err(ApiError::Status { .. } | ApiError::TooLarge { .. } | ApiError::Protocol { .. }) => None,
+                Err(
+                    ApiError::Status { .. }
+                    | ApiError::TooLarge { .. }
+                    | ApiError::Protocol { .. }
+                    | ApiError::Timeout { .. },
+                ) => None,
                 release => {
                     let release = release?;
                     docker.remember_os(&image, release.clone());

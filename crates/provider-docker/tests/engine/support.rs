@@ -44,6 +44,7 @@ pub async fn yard() -> Yard {
         cache: cache.clone(),
         state_dir: state.path().to_owned(),
         name: None,
+        registries: std::collections::BTreeMap::new(),
     };
     let docker = DockerProvider::connect(endpoint(), options).await.unwrap();
     Yard { docker, controller, cache, _state: state }

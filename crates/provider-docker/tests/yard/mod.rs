@@ -64,6 +64,7 @@ impl RealYard {
             cache: Arc::new(FileCache::open(&state.join("cache")).unwrap()),
             state_dir: state.clone(),
             name: None,
+            registries: std::collections::BTreeMap::new(),
         };
         let endpoint = resolve(None, &Environment::of_process()).unwrap();
         let docker = DockerProvider::connect(endpoint, options).await.unwrap();

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-use patchyard_e2e_tests::{Controller, Engine, Outcome, PollLog, Poller, Service, intent, slow};
+use patchyard_e2e_tests::{
+    Controller, Engine, Outcome, PollLog, Poller, Registry, Service, ServiceOptions, intent,
+};
 use patchyard_types::{Record, RunEvent, Step, SwapStep};
 
 /// 18 is a slow starter, 19 ignores SIGTERM, 20 has a worker process.
@@ -10,10 +12,6 @@ const MANY: usize = 20;
 
 #[test]
 fn twenty_good_packages_are_swapped_in_without_a_rollback() {
-    if !slow() {
-        eprintln!("not run: it takes minutes; PATCHYARD_SLOW=1 runs it");
-        return;
-    }
     let engine = Engine::machine();
     let services: Vec<Service> =
         (1..=MANY).map(|number| Service::start(&engine, &format!("web-many-{number:02}"))).collect();
@@ -154,4 +152,32 @@ fn a_patched_service_is_rolled_back_by_hand_to_what_it_was() {
     assert_eq!(service.fingerprint(), patched.but_for_the_version());
     let image = service.engine().inspect("image", service.reference());
     assert_eq!(service.inspect()["Image"], image["Id"], "the tag and the container are back on the base");
+}
+
+#[test]
+fn a_registry_gets_the_credentials_that_the_configuration_names() {
+    let engine = Engine::machine();
+    let registry = Registry::start(true);
+    registry.push("good", "1.0");
+    let reference = registry.reference("good");
+    let mut pull = engine.command(["pull", "-q", &reference]);
+    assert!(pull.env("DOCKER_CONFIG", registry.docker_config()).output().unwrap().status.success());
+    let options = ServiceOptions { as_it_is: true, ..Default::default() };
+    let service = Service::start_with(&engine, &reference, &options);
+    registry.push("good", "1.1");
+
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("password"), "lab\n").unwrap();
+    let config = |file: &str| {
+        let (address, file) = (registry.address(), folder.path().join(file));
+        let login = format!("{{ username: lab, password_file: {} }}", file.display());
+        format!("version: 1\ndefaults: {{ verify_for: 1s }}\nregistries:\n  \"{address}\": {login}\n")
+    };
+    let apply = ["apply", "--yes", "--json", "--method", "image", "--refresh", service.name()];
+    let controller = Controller::new(&engine).with_config(&config("nowhere"));
+    controller.run(["plan", "--method", "image", service.name()]).says(&["password file"]);
+    let controller = controller.with_config(&config("password"));
+    let apply = controller.run(apply).expect(0);
+    assert_eq!(apply.run_of(&service)["state"], "succeeded", "{apply}");
+    assert_eq!(service.answer().unwrap(), "lab-web 1.1\n");
 }
