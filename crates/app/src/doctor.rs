@@ -144,7 +144,7 @@ async fn hosts(context: &Context, fleet: &Fleet) -> Vec<Finding> {
     for silent in &fleet.unreachable {
         findings.push(Finding::bad("host", &silent.error.clone().into()));
     }
-    match crate::gc::collect(context, fleet, true).await {
+    match crate::gc::collect(context, fleet, crate::gc::Extent::Look).await {
         Ok(found) if found.leftovers.is_empty() => {}
         Ok(found) => {
             let text = format!("{} objects of ours that nothing needs any more", found.leftovers.len());

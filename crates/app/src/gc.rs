@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use patchyard_cache::Usage;
 use patchyard_contract::{Append, Leftover};
-use patchyard_types::{Change, Digest, EventBody, HostId, LedgerEvent, RunId, Stream, printable};
+use patchyard_types::{
+    Change, Digest, EventBody, HostId, LedgerEvent, PlanDigest, RolloutEvent, RunId, Stream, printable,
+};
 
 use crate::rollouts::{self, Rollout};
 use crate::{Context, Error, Fleet};
@@ -14,12 +16,41 @@ use crate::{Context, Error, Fleet};
 /// made yesterday must find its bytes.
 const KEEP_PACKAGES: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// Plans that no rollout carried out, and remembered answers, go when they are older than that.
+const KEEP_PLANS: Duration = KEEP_PACKAGES;
+
+/// What is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Nothing: it is only looked for.
+    Look,
+    /// What holds no data.
+    WithoutVolumes,
+    /// Volumes, too: somebody has agreed.
+    Everything,
+}
+
+/// What became of a leftover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It was only looked for.
+    Found,
+    /// It is gone.
+    Removed,
+    /// It may hold data, and nobody has agreed.
+    Kept,
+    /// It could not be removed, and why.
+    Failed(String),
+}
+
 /// What was found, and what became of it.
 pub struct Collection {
-    /// Objects on hosts: where, what, and why it is still there.
-    pub leftovers: Vec<(String, Leftover, Option<String>)>,
+    /// Objects on hosts: where, what, and what became of it.
+    pub leftovers: Vec<(String, Leftover, Fate)>,
     /// Files that went from the cache.
     pub cache: Usage,
+    /// Plans that went.
+    pub plans: u64,
     /// Hosts that could not be asked.
     pub failed: Vec<(String, String)>,
 }
@@ -28,19 +59,21 @@ pub struct Collection {
 ///
 /// # Errors
 /// When the store or the cache fails; a host that fails is told in the result.
-pub async fn collect(context: &Context, fleet: &Fleet, dry_run: bool) -> Result<Collection, Error> {
-    let mut found = Collection { leftovers: Vec::new(), cache: Usage::default(), failed: Vec::new() };
+pub async fn collect(context: &Context, fleet: &Fleet, extent: Extent) -> Result<Collection, Error> {
+    let mut found =
+        Collection { leftovers: Vec::new(), cache: Usage::default(), plans: 0, failed: Vec::new() };
     let unfinished = unfinished(context).await?;
     let kept = rollouts::snapshots(&*context.store).await?;
     for host in &fleet.hosts {
         match host.provider.leftovers(&unfinished, &kept).await {
             Ok(leftovers) => {
                 for leftover in leftovers {
-                    let failed = match dry_run {
-                        true => None,
-                        false => collect_one(context, host, &leftover).await?,
+                    let fate = match extent {
+                        Extent::Look => Fate::Found,
+                        Extent::WithoutVolumes if leftover.holds_data() => Fate::Kept,
+                        _ => collect_one(context, host, &leftover).await?,
                     };
-                    found.leftovers.push((host.name.clone(), leftover, failed));
+                    found.leftovers.push((host.name.clone(), leftover, fate));
                 }
             }
             Err(error) => found.failed.push((host.name.clone(), printable(&error.to_string(), 400))),
@@ -49,21 +82,19 @@ pub async fn collect(context: &Context, fleet: &Fleet, dry_run: bool) -> Result<
     for silent in &fleet.unreachable {
         found.failed.push((silent.name.clone(), printable(&silent.error.to_string(), 400)));
     }
-    if !dry_run {
+    if extent != Extent::Look {
         let dead = context.cache.collect()?;
         let old = context.cache.prune(&needed_packages(context).await?, KEEP_PACKAGES)?;
+        let before = context.clock.now() - jiff::SignedDuration::try_from(KEEP_PLANS).unwrap_or_default();
+        found.plans = context.store.forget(before, &carried_out(context).await?).await?;
         found.cache = Usage { files: dead.files + old.files, bytes: dead.bytes + old.bytes };
     }
     Ok(found)
 }
 
-async fn collect_one(
-    context: &Context,
-    host: &crate::Host,
-    leftover: &Leftover,
-) -> Result<Option<String>, Error> {
+async fn collect_one(context: &Context, host: &crate::Host, leftover: &Leftover) -> Result<Fate, Error> {
     if let Err(error) = host.provider.collect(leftover).await {
-        return Ok(Some(printable(&error.to_string(), 400)));
+        return Ok(Fate::Failed(printable(&error.to_string(), 400)));
     }
     let event = LedgerEvent::Collected {
         host: HostId::clone(host.provider.host()),
@@ -73,7 +104,20 @@ async fn collect_one(
     };
     let append = Append { stream: Stream::Ledger, expected: None, bodies: vec![EventBody::Ledger(event)] };
     context.store.append(context.clock.now(), vec![append]).await?;
-    Ok(None)
+    Ok(Fate::Removed)
+}
+
+/// The plans of all rollouts: history tells of them, and a rollback reads them.
+async fn carried_out(context: &Context) -> Result<BTreeSet<PlanDigest>, Error> {
+    let mut plans = BTreeSet::new();
+    for id in context.store.rollouts().await? {
+        let events = context.store.read(Stream::Rollout(id), 0).await?;
+        plans.extend(events.iter().filter_map(|event| match &event.body {
+            EventBody::Rollout(RolloutEvent::Started { plan, .. }) => Some(*plan),
+            _ => None,
+        }));
+    }
+    Ok(plans)
 }
 
 /// Runs that have begun in rollouts that are not over.

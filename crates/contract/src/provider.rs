@@ -132,6 +132,14 @@ pub struct Leftover {
     pub size: u64,
 }
 
+impl Leftover {
+    /// Whether it may hold somebody's data, so that somebody has to agree before it goes.
+    #[must_use]
+    pub fn holds_data(&self) -> bool {
+        self.kind == "volume"
+    }
+}
+
 /// One host and how its targets are handled.
 ///
 /// Reading never changes a target; own helpers are gone afterwards, also when the future is dropped

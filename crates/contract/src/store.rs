@@ -1,5 +1,7 @@
 //! The store: the event log, the plans, remembered answers, locks.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use patchyard_types::{Event, EventBody, Plan, PlanDigest, RolloutId, Stream};
@@ -111,6 +113,9 @@ pub trait Store: Send + Sync {
 
     /// The remembered answer and when it was given.
     async fn recall(&self, key: &str) -> Result<Option<(Timestamp, String)>, StoreError>;
+
+    /// Forgets what was made before a moment: plans, but for those kept, and answers. Returns how many plans went.
+    async fn forget(&self, before: Timestamp, kept: &BTreeSet<PlanDigest>) -> Result<u64, StoreError>;
 
     /// Takes a kernel lock, or says who has it. Never waits.
     ///

@@ -144,6 +144,14 @@ impl Store for MemoryStore {
         Ok(self.inner().answers.get(key).cloned())
     }
 
+    async fn forget(&self, before: Timestamp, kept: &BTreeSet<PlanDigest>) -> Result<u64, StoreError> {
+        let mut inner = self.inner();
+        inner.answers.retain(|_, (at, _)| *at >= before);
+        let had = inner.plans.len();
+        inner.plans.retain(|digest, plan| plan.about.created_at >= before || kept.contains(digest));
+        Ok((had - inner.plans.len()) as u64)
+    }
+
     fn lock(&self, name: &str, about_me: &str) -> Result<LockGuard, StoreError> {
         let mut held = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(holder) = held.get(name) {

@@ -11,6 +11,7 @@ mod plans;
 mod reserve;
 mod upcast;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -132,6 +133,11 @@ impl Store for SqliteStore {
     async fn recall(&self, key: &str) -> Result<Option<(Timestamp, String)>, StoreError> {
         let key = key.to_owned();
         self.with(move |inner, connection| plans::recall(&inner.place, connection, &key)).await
+    }
+
+    async fn forget(&self, before: Timestamp, kept: &BTreeSet<PlanDigest>) -> Result<u64, StoreError> {
+        let kept = kept.clone();
+        self.with(move |inner, connection| plans::forget(&inner.place, connection, before, &kept)).await
     }
 
     fn lock(&self, name: &str, about_me: &str) -> Result<LockGuard, StoreError> {

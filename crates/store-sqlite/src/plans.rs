@@ -1,9 +1,11 @@
 //! Plans under their digest, and remembered answers.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use patchyard_contract::StoreError;
 use patchyard_types::{Digest, Plan, PlanDigest, canonical_json};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use crate::error::Place;
 
@@ -74,6 +76,38 @@ pub fn load(place: &Place, connection: &Connection, digest: &PlanDigest) -> Resu
     parse()
         .map(Some)
         .map_err(|error: serde_json::Error| place.damaged(format!("plan {short} cannot be read: {error}")))
+}
+
+/// Removes old plans that are not kept, and old answers; returns how many plans went.
+pub fn forget(
+    place: &Place,
+    connection: &mut Connection,
+    before: Timestamp,
+    kept: &BTreeSet<PlanDigest>,
+) -> Result<u64, StoreError> {
+    let mut attempt = || {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let old: Vec<String> = transaction
+            .prepare("select digest from plan where created < ?1")?
+            .query_map([before.as_microsecond()], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        let mut gone = 0;
+        for digest in old.iter().filter(|text| !text.parse().is_ok_and(|digest| kept.contains(&digest))) {
+            gone += transaction.execute("delete from plan where digest = ?1", [digest])? as u64;
+        }
+        let answers: Vec<(String, String)> = transaction
+            .prepare("select key, at from answer")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        // One without a readable time is of no use either.
+        let is_old = |at: &str| at.parse().map_or(true, |at: Timestamp| at < before);
+        for (key, _) in answers.iter().filter(|(_, at)| is_old(at)) {
+            transaction.execute("delete from answer where key = ?1", [key])?;
+        }
+        transaction.commit()?;
+        Ok(gone)
+    };
+    attempt().map_err(|error| place.sql(error))
 }
 
 pub fn remember(

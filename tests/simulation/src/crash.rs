@@ -1,5 +1,6 @@
 //! A store that kills its controller at a chosen append, before or after the events are written.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -75,6 +76,10 @@ impl Store for CrashingStore {
 
     async fn recall(&self, key: &str) -> Result<Option<(Timestamp, String)>, StoreError> {
         self.inner.recall(key).await
+    }
+
+    async fn forget(&self, before: Timestamp, kept: &BTreeSet<PlanDigest>) -> Result<u64, StoreError> {
+        self.inner.forget(before, kept).await
     }
 
     fn lock(&self, name: &str, about_me: &str) -> Result<LockGuard, StoreError> {

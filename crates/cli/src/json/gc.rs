@@ -1,7 +1,7 @@
 //! `patchyard.gc/v1`: what nothing needed any more, and what became of it.
 
 use patchyard_app::Leftover;
-use patchyard_app::gc::Collection;
+use patchyard_app::gc::{Collection, Fate};
 use serde::Serialize;
 
 /// What `gc` removed, or with `--dry-run` would.
@@ -11,6 +11,8 @@ pub struct GcDocument {
     dry_run: bool,
     leftovers: Vec<LeftoverJson>,
     cache: CacheJson,
+    /// Plans that went.
+    plans: u64,
     /// Hosts that could not be asked.
     not_asked: Vec<NotAskedJson>,
 }
@@ -23,7 +25,9 @@ struct LeftoverJson {
     run: Option<String>,
     /// `null` where it is not known.
     size: Option<u64>,
-    /// Why it is still there; `null` when it is gone or was only looked for.
+    /// `found`, `removed`, `kept`, `failed`.
+    fate: &'static str,
+    /// Why it could not be removed.
     failed: Option<String>,
 }
 
@@ -43,8 +47,8 @@ struct NotAskedJson {
 impl GcDocument {
     /// What was found, and whether it was only looked for.
     pub fn new(found: &Collection, dry_run: bool) -> Self {
-        let Collection { leftovers, cache, failed } = found;
-        let leftovers = leftovers.iter().map(|(host, leftover, failed)| {
+        let Collection { leftovers, cache, plans, failed } = found;
+        let leftovers = leftovers.iter().map(|(host, leftover, fate)| {
             let Leftover { kind, name, run, size } = leftover;
             LeftoverJson {
                 host: host.clone(),
@@ -52,7 +56,16 @@ impl GcDocument {
                 name: name.clone(),
                 run: run.map(|run| run.to_string()),
                 size: (*size > 0).then_some(*size),
-                failed: failed.clone(),
+                fate: match fate {
+                    Fate::Found => "found",
+                    Fate::Removed => "removed",
+                    Fate::Kept => "kept",
+                    Fate::Failed(_) => "failed",
+                },
+                failed: match fate {
+                    Fate::Failed(reason) => Some(reason.clone()),
+                    _ => None,
+                },
             }
         });
         let not_asked =
@@ -62,6 +75,7 @@ impl GcDocument {
             dry_run,
             leftovers: leftovers.collect(),
             cache: CacheJson { files: cache.files, bytes: cache.bytes },
+            plans: *plans,
             not_asked: not_asked.collect(),
         }
     }

@@ -34,6 +34,7 @@ macro_rules! store_suite {
             a_plan_kept_again_changes_only_what_is_said_about_it
             plans_are_found_by_their_first_digits_newest_first
             an_answer_is_remembered_until_it_is_replaced
+            what_is_old_and_not_kept_is_forgotten
             a_lock_has_one_holder_who_is_named
             locks_of_different_names_do_not_disturb_each_other
             a_lock_is_free_again_once_dropped
@@ -292,6 +293,32 @@ pub async fn an_answer_is_remembered_until_it_is_replaced(fixture: &impl Fixture
     store.remember(key, at(2), "null").await.unwrap();
     assert_eq!(reader.recall(key).await.unwrap(), Some((at(2), "null".to_owned())));
     assert_eq!(reader.recall("pending/another").await.unwrap(), None);
+}
+
+/// # Panics
+/// When the store does not.
+pub async fn what_is_old_and_not_kept_is_forgotten(fixture: &impl Fixture) {
+    let store = fixture.open();
+    let plans: Vec<_> = [500, 1000, 2000]
+        .into_iter()
+        .map(|millis| {
+            let mut plan = plan(&format!("shop/web/{millis}"));
+            plan.about.created_at = at(millis);
+            plan
+        })
+        .collect();
+    for plan in &plans {
+        store.save_plan(plan).await.unwrap();
+    }
+    store.remember("old", at(1999), "1").await.unwrap();
+    store.remember("young", at(2000), "2").await.unwrap();
+    let [old, kept, young] = [0, 1, 2].map(|index: usize| plans[index].digest());
+    assert_eq!(store.forget(at(2000), &[kept].into()).await.unwrap(), 1);
+    assert_eq!(store.find_plans("").await.unwrap(), [young, kept]);
+    assert_eq!(store.load_plan(&old).await.unwrap(), None);
+    assert_eq!(store.recall("old").await.unwrap(), None);
+    assert_eq!(store.recall("young").await.unwrap(), Some((at(2000), "2".to_owned())));
+    assert_eq!(store.forget(at(2000), &[kept].into()).await.unwrap(), 0);
 }
 
 /// # Panics

@@ -1,5 +1,6 @@
 //! The store, and the points around every append.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -131,6 +132,10 @@ impl Store for CrashingStore {
 
     async fn recall(&self, key: &str) -> Result<Option<(Timestamp, String)>, StoreError> {
         self.inner.recall(key).await
+    }
+
+    async fn forget(&self, before: Timestamp, kept: &BTreeSet<PlanDigest>) -> Result<u64, StoreError> {
+        self.inner.forget(before, kept).await
     }
 
     fn lock(&self, name: &str, about_me: &str) -> Result<LockGuard, StoreError> {

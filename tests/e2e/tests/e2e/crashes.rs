@@ -74,7 +74,10 @@ impl Scenario {
         let services = CASES.map(|case| place.service(case));
         let mut controller = Controller::new(&place.engine)
             .with_binary(env!("CARGO_BIN_EXE_patchyard-that-crashes"))
-            .with_defaults(&format!("verify_for: 1s, max_parallel: 1, {}", self.defaults));
+            .with_defaults(&format!(
+                "verify_for: 1s, max_parallel: 1, timeouts: {{ healthy: 5s }}, {}",
+                self.defaults
+            ));
         if let Some(registry) = &place.registry {
             controller = controller.with("DOCKER_CONFIG", registry.docker_config());
         }
@@ -124,10 +127,9 @@ fn ended_well(yard: &Yard, engine: &Engine) {
     let expected = if began { ["lab-web 1.1\n", "lab-web 1.0\n"] } else { ["lab-web 1.0\n"; 2] };
     assert_eq!(services.each_ref().map(|service| service.answer().unwrap()), expected);
     if began {
-        let status = controller.run(["status", "--json", "R1"]).json("patchyard.status/v1");
-        let status = &status["rollouts"][0];
+        let status = controller.run(["status", "--json", "R1"]).json("patchyard.rollout/v1");
         assert_eq!(status["state"], "partly", "{status:#}");
-        let states: Vec<_> = services.iter().map(|service| state_of(status, service)).collect();
+        let states: Vec<_> = services.iter().map(|service| state_of(&status, service)).collect();
         assert_eq!(states, ["succeeded", "rolled_back"], "{status:#}");
         assert_eq!(controller.quarantine().len(), 1);
     }

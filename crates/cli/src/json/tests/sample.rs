@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 use patchyard_app::config::ConfigError;
 use patchyard_app::doctor::{Finding, Severity};
-use patchyard_app::gc::Collection;
+use patchyard_app::gc::{Collection, Fate};
 use patchyard_app::rollouts::{LastRun, Phase};
 use patchyard_app::snapshots::Pruned;
 use patchyard_app::{
@@ -478,10 +478,11 @@ fn collection() -> Collection {
     let leftover = |run, size| Leftover { kind: "container".into(), name: "patchyard-1".into(), run, size };
     Collection {
         leftovers: vec![
-            ("web01".into(), leftover(Some(run(0)), 4096), None),
-            ("web01".into(), leftover(None, 0), Some("it is in use".into())),
+            ("web01".into(), leftover(Some(run(0)), 4096), Fate::Removed),
+            ("web01".into(), leftover(None, 0), Fate::Failed("it is in use".into())),
         ],
         cache: Default::default(),
+        plans: 1,
         failed: vec![("web02".into(), "connection refused".into())],
     }
 }
