@@ -1,5 +1,5 @@
-//! Tables without lines, which stay readable on a narrow terminal: names are never broken, and a
-//! remark that has no room beside its row goes below it.
+//! Tables without lines, which stay readable on a narrow terminal: names are never broken, a remark that
+//! has no room beside its row goes below it, and where not even the names fit, each row is a paragraph.
 
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr;
@@ -61,8 +61,11 @@ impl Table {
         self.rows.push(cells.into());
     }
 
-    /// The whole table, two columns in.
+    /// The whole table, two columns in; nothing at all without a row.
     pub fn render(&self, width: Option<usize>) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
         let last = self.titles.len().saturating_sub(1);
         let widths: Vec<usize> = (0..last)
             .map(|column| {
@@ -71,6 +74,11 @@ impl Table {
             })
             .collect();
         let fixed: usize = widths.iter().map(|width| width + GAP).sum::<usize>() + GAP;
+        if let Some(width) = width
+            && fixed > width + GAP
+        {
+            return self.paragraphs(width);
+        }
         let titles: Vec<Cell> = self.titles.iter().map(|title| Cell::styled(*title, DIM)).collect();
         let room = width.map(|width| width.saturating_sub(fixed));
         let below = room.is_some_and(|room| room < REMARK);
@@ -106,6 +114,27 @@ impl Table {
                     out.push('\n');
                 }
             }
+        }
+        out
+    }
+}
+
+impl Table {
+    /// A row each: its name on a line, the other columns below it with their titles, then the remark.
+    fn paragraphs(&self, width: usize) -> String {
+        let last = self.titles.len().saturating_sub(1);
+        let mut out = String::new();
+        for row in &self.rows {
+            out.push_str(&" ".repeat(GAP));
+            out.push_str(&paint(row[0].style, &row[0].text));
+            out.push('\n');
+            let told = (1..last).filter(|column| !row[*column].text.is_empty());
+            let told: Vec<String> = told
+                .map(|column| format!("{} {}", self.titles[column].to_lowercase(), row[column].text))
+                .collect();
+            let room = Some(width.saturating_sub(3 * GAP));
+            push_wrapped(&mut out, &Cell::new(told.join(" · ")), 3 * GAP, room);
+            push_wrapped(&mut out, &row[last], 3 * GAP, room);
         }
         out
     }
@@ -192,6 +221,15 @@ mod tests {
              volume kept; old version may not read newer data\n"
         );
         assert!(text.lines().all(|line| line.width() <= 60));
+    }
+
+    #[test]
+    fn where_the_names_do_not_fit_each_row_is_a_paragraph() {
+        assert_eq!(
+            render(&table(), Some(30)),
+            "  shop\n      running 3/3 · security 9\n  database-of-orders\n      running 1/1 · security 7\n      \
+             volume kept; old version\n      may not read newer data\n"
+        );
     }
 
     #[test]

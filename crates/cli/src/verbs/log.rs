@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use patchyard_app::{Error, Log, open_log};
 use patchyard_types::{
-    Direction, Event, EventBody, LedgerEvent, PersonVerdict, Probe, Record, Request, RolloutEvent, RunEvent,
-    Step, Stream,
+    Direction, Event, EventBody, LedgerEvent, PersonVerdict, Probe, Record, Request, RolloutEvent, RunEnd,
+    RunEvent, Step, Stream,
 };
 
 use crate::args::Log as LogArgs;
@@ -101,7 +101,7 @@ fn rollout(event: &RolloutEvent) -> String {
         RolloutEvent::Acknowledged { .. } => "the driver has seen the request".to_owned(),
         RolloutEvent::RunStarted { action } => format!("run {} began", action + 1),
         RolloutEvent::RunEnded { action, end, reason, .. } => {
-            format!("run {} ended: {}{}", action + 1, run_end(*end), because(reason.as_deref()))
+            format!("run {} ended: {}{}", action + 1, ended(*end), because(reason.as_deref()))
         }
         RolloutEvent::TagIntended { tag } => format!("moving tag {}", tag + 1),
         RolloutEvent::TagSettled { tag, left: None } => format!("tag {} has moved", tag + 1),
@@ -147,8 +147,16 @@ fn run_event(event: &RunEvent) -> String {
         }
         RunEvent::Ended { end, reason, quarantined } => {
             let quarantined = if *quarantined { "; its patch set is in quarantine" } else { "" };
-            format!("ended: {}{}{quarantined}", run_end(*end), because(reason.as_deref()))
+            format!("ended: {}{}{quarantined}", ended(*end), because(reason.as_deref()))
         }
+    }
+}
+
+/// A run may have patched or put back: the log says it with a word that holds for both.
+const fn ended(end: RunEnd) -> &'static str {
+    match end {
+        RunEnd::Succeeded => "succeeded",
+        other => run_end(other),
     }
 }
 

@@ -151,8 +151,8 @@ pub fn notes(targets: &[&Scanned]) -> String {
     notes.join("; ")
 }
 
-/// What to do next.
-pub fn next(report: &ScanReport) -> String {
+/// What to do next, after a look at everything or at a selection.
+pub fn next(report: &ScanReport, everything: bool) -> String {
     let next = if report.any_pending() {
         format!("{} patchyard plan\n", paint(BOLD, "Next:"))
     } else if report.any_unknown() {
@@ -161,7 +161,10 @@ pub fn next(report: &ScanReport) -> String {
         "Everything is up to date.\n".to_owned()
     };
     if report.targets.is_empty() && report.unreachable.is_empty() {
-        "No containers.\n".to_owned()
+        match everything {
+            true => "No containers.\n".to_owned(),
+            false => "No container is selected by that; patchyard discover shows what there is.\n".to_owned(),
+        }
     } else {
         next
     }

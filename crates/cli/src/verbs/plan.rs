@@ -100,7 +100,10 @@ pub fn describe(session: &Session, plan: &Plan) -> String {
     let (actions, about) = (&plan.decisions.actions, &plan.about);
     let mut text = String::new();
     if actions.is_empty() {
-        text.push_str("Nothing to do.\n");
+        text.push_str(match about.considered {
+            0 => "Nothing to do: no target was found.\n",
+            _ => "Nothing to do.\n",
+        });
     } else {
         let mut parts = vec![
             format!("{} {}", paint(BOLD, "Plan"), paint(BOLD, &short(plan))),

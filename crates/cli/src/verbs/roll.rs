@@ -10,6 +10,7 @@ use patchyard_app::{
     DriveEnd, Error, Fleet, Live, RolloutReport, RunReport, Stop, Update, Watcher, audit, drive, report,
 };
 use patchyard_types::{Direction, Method, RolloutEnd, RolloutId, RunEnd, RunId};
+use unicode_width::UnicodeWidthStr;
 
 use crate::exit::Exit;
 use crate::json::{Lines, RolloutDocument};
@@ -164,6 +165,8 @@ fn what_next(report: &RolloutReport) -> String {
 
 /// One run's line or lines, as people read them.
 pub fn run_lines(ui: &Ui, run: &RunReport, column: usize) -> String {
+    // One long name must not push everything to the edge of a narrow terminal.
+    let column = ui.width.map_or(column, |width| column.min(width / 3));
     let Some(end) = run.end else {
         let state = if run.begun { "under way" } else { "waiting" };
         return format!(" {} {:column$}  {state}\n", paint(DIM, "·"), name(&run.name));
@@ -194,7 +197,8 @@ pub fn run_lines(ui: &Ui, run: &RunReport, column: usize) -> String {
     let first = format!(" {} {:column$}  ", paint(style, sign), name(&run.name));
     let mut text = String::new();
     let room = ui.width.map(|width| width.saturating_sub(indent + 15));
-    let below = room.is_some_and(|room| room < 24);
+    let below =
+        room.is_some_and(|room| room < 24 || (name(&run.name).width() > column && !detail.is_empty()));
     if below {
         text.push_str(&format!("{first}{word}\n"));
         push_wrapped(&mut text, ui, &detail, indent);
