@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
-use patchyard_contract::{Ask, Note, Progress, Provider, ProviderError};
+use patchyard_contract::{Ask, Note, Progress, Provider, ProviderError, Wish};
 use patchyard_types::{
-    Assessment, Digest, HostId, ImageUpdate, Inventory, Millis, NotAssessed, PendingPatch, StartingState,
-    Target, printable,
+    Assessment, Digest, HostId, ImageUpdate, Inventory, Millis, NotAssessed, PendingPatch, PendingStatus,
+    StartingState, Target, printable,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Context, Error, Fleet};
+use crate::{Context, Error, Fleet, PatchFilter};
 
 /// How many package managers are asked at the same time: each is a process that downloads indices.
 const ASK_AT_ONCE: usize = 4;
@@ -45,6 +45,8 @@ pub struct Known {
     pub inventory: Result<Inventory, NotAssessed>,
     /// What is pending on it.
     pub assessment: Assessment,
+    /// The solver was asked for just what a filter wants; see [`narrow`].
+    pub narrowed: bool,
     /// A newer image behind its tag, or why that is not known; nothing when nobody asked.
     pub image_update: Result<Option<ImageUpdate>, NotAssessed>,
 }
@@ -77,9 +79,78 @@ pub async fn gather(
             Err(reason) => Assessment::NotAssessed(reason.clone()),
         };
         let image_update = images.get(&image_group_of(target)).cloned().unwrap_or(Ok(None));
-        known.push(Known { target: target.clone(), inventory, assessment, image_update });
+        known.push(Known { target: target.clone(), inventory, assessment, narrowed: false, image_update });
     }
     Ok(known)
+}
+
+/// Asks the solvers again where a filter wants some of what is pending: what else that takes, and whether it can be
+/// had alone, only they know. What waits for other reasons stays in the assessment.
+///
+/// # Errors
+/// When the store fails.
+pub async fn narrow(
+    context: &Context,
+    fleet: &Fleet,
+    known: &mut [Known],
+    filter: &PatchFilter,
+    wanted: Wanted,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    let mut groups: BTreeMap<(Group, Vec<Wish>), Vec<usize>> = BTreeMap::new();
+    for (index, known) in known.iter().enumerate() {
+        let Ok(inventory) = &known.inventory else { continue };
+        let Some(only) = wishes(&known.assessment, filter) else { continue };
+        groups.entry((group_of(&known.target, inventory), only)).or_default().push(index);
+    }
+    let counter = Counter::new("asking for just these", groups.len(), progress);
+    for ((group, only), of) in groups {
+        let Some(Known { target, inventory: Ok(inventory), .. }) = of.first().map(|index| &known[*index])
+        else {
+            continue;
+        };
+        let key = Key::new("pending", &(&group.0, &group.1, wanted.allow_remove, &only));
+        let ask = &Ask { allow_remove: wanted.allow_remove, only };
+        let question =
+            |provider: Arc<dyn Provider>| async move { provider.pending(target, inventory, ask).await };
+        let answer = remembered(context, fleet, target, wanted.max_age, key, question).await?;
+        counter.one_more();
+        for index in of {
+            known[index].narrow_to(answer.clone());
+        }
+    }
+    Ok(())
+}
+
+/// What of an assessment a filter wants, where that is some of it but not all.
+fn wishes(assessment: &Assessment, filter: &PatchFilter) -> Option<Vec<Wish>> {
+    let Assessment::Assessed { pending, .. } = assessment else { return None };
+    let upgrades = pending.iter().filter(|p| p.status == PendingStatus::Available && p.installed.is_some());
+    let (wanted, others): (Vec<_>, Vec<_>) = upgrades.partition(|patch| filter.wants(patch));
+    let wish = |patch: &PendingPatch| Wish {
+        package: patch.package.clone(),
+        arch: patch.arch.clone(),
+        version: patch.candidate.clone(),
+    };
+    (!wanted.is_empty() && !others.is_empty()).then(|| wanted.into_iter().map(wish).collect())
+}
+
+impl Known {
+    fn narrow_to(&mut self, answer: Answered<Vec<PendingPatch>>) {
+        self.narrowed = true;
+        self.assessment = match answer {
+            Ok((at, mut found)) => {
+                if let Assessment::Assessed { pending, .. } = &self.assessment {
+                    let waits = |p: &&PendingPatch| {
+                        !matches!(p.status, PendingStatus::Available | PendingStatus::Removal)
+                    };
+                    found.extend(pending.iter().filter(waits).cloned());
+                }
+                Assessment::Assessed { at, pending: found }
+            }
+            Err(reason) => Assessment::NotAssessed(reason),
+        };
+    }
 }
 
 fn not_assessed(at: Timestamp, reason: &str) -> Assessment {
@@ -168,7 +239,7 @@ async fn ask_pending(
         }
     }
     let counter = Counter::new("asking package managers", groups.len(), progress);
-    let ask = Ask { allow_remove: wanted.allow_remove };
+    let ask = &Ask { allow_remove: wanted.allow_remove, only: Vec::new() };
     let asked = groups.into_iter().map(|(group, (target, inventory))| {
         let counter = &counter;
         async move {

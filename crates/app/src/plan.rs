@@ -12,7 +12,7 @@ use patchyard_types::{
     PatchSetId, PendingStatus, Plan, Stream, Target, TargetId, printable,
 };
 
-use crate::gather::{Known, Wanted, gather};
+use crate::gather::{Known, Wanted, gather, narrow};
 use crate::rollouts::{LastRun, last_successes};
 use crate::scan::reverted;
 use crate::select::Selection;
@@ -67,7 +67,7 @@ pub async fn plan(
     fleet.select(&request.selection)?;
     let images = wants_images(context, request, &fleet);
     let wanted = Wanted { max_age: request.max_age, allow_remove: allow_remove(context, request), images };
-    let known = gather(context, &fleet, wanted, progress).await?;
+    let mut known = gather(context, &fleet, wanted, progress).await?;
     let last = last_successes(&*context.store).await?;
     let reverted: Vec<String> = known
         .iter()
@@ -79,6 +79,7 @@ pub async fn plan(
     let any_pending = known.iter().any(|known| has_pending(known, &request.patches));
     let mut any_unknown = !fleet.unreachable.is_empty();
     any_unknown |= known.iter().any(|known| matches!(known.assessment, Assessment::NotAssessed(_)));
+    narrow(context, &fleet, &mut known, &request.patches, wanted, progress).await?;
     let candidates = candidates(context, &fleet, request, known, &last, progress).await;
     let mut asked = Request {
         candidates,
@@ -144,7 +145,7 @@ async fn candidates(
     let candidates = known.into_iter().map(|known| {
         let overrides = &request.overrides;
         async move {
-            let Known { mut target, inventory, mut assessment, image_update } = known;
+            let Known { mut target, inventory, mut assessment, narrowed, image_update } = known;
             let settled = settle(&context.config, overrides, &target);
             target.refusals.extend(settled.refusals);
             let unsaved_paths = match unsaved_paths(fleet, &target, &assessment, &image_update).await {
@@ -159,6 +160,7 @@ async fn candidates(
             Candidate {
                 starting: inventory.ok().map(|inventory| inventory.starting),
                 assessment,
+                narrowed,
                 carried: carried
                     .filter(|last| last.method == Method::Layer)
                     .map(|last| last.packages.clone()),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use patchyard_types::{
-    Action, Direction, HostId, ImageUpdate, Inventory, PackageChange, PatchSet, PendingPatch, Plan, Probe,
-    Record, RunId, Snapshot, Step, StepError, Subject, TagMove, Target,
+    Action, Arch, Direction, HostId, ImageUpdate, Inventory, PackageChange, PatchSet, PendingPatch, Plan,
+    Probe, Record, RunId, Snapshot, Step, StepError, Subject, TagMove, Target,
 };
+use serde::Serialize;
 use thiserror::Error;
 
 /// Why a provider could not answer.
@@ -54,10 +55,23 @@ pub enum ProviderError {
 }
 
 /// How pending patches are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ask {
     /// Let the solver remove packages.
     pub allow_remove: bool,
+    /// Just these and what they need; empty means everything there is.
+    pub only: Vec<Wish>,
+}
+
+/// A package that is wanted in a version.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Wish {
+    /// The package.
+    pub package: String,
+    /// Its architecture.
+    pub arch: Arch,
+    /// The version.
+    pub version: String,
 }
 
 /// A remark on long work, for a progress bar; nothing depends on it.
@@ -168,7 +182,7 @@ pub trait Provider: Send + Sync {
         &self,
         target: &Target,
         inventory: &Inventory,
-        ask: Ask,
+        ask: &Ask,
     ) -> Result<Vec<PendingPatch>, ProviderError>;
 
     /// A newer digest of the same tag in the registry, if there is one.

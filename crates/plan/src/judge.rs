@@ -117,7 +117,7 @@ fn package_change(candidate: &Candidate, request: &PlanRequest) -> Result<Wanted
     let (now, later): (Vec<&PendingPatch>, Vec<_>) =
         pending.iter().partition(|p| matches!(p.status, PendingStatus::Available | PendingStatus::Removal));
     let upgrades = || now.iter().filter(|p| p.status == PendingStatus::Available && p.installed.is_some());
-    let wanted = |patch: &PendingPatch| request.filter.wants(patch);
+    let wanted = |patch: &PendingPatch| candidate.narrowed || request.filter.wants(patch);
     if upgrades().next().is_none() {
         return Err(Judgement::LeftOut(LeftOutReason::Unsolvable, waiting(&later)));
     }

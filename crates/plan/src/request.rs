@@ -19,6 +19,8 @@ pub struct Candidate {
     pub starting: Option<StartingState>,
     /// What is pending on it.
     pub assessment: Assessment,
+    /// The solver was asked for just what the filter wants: all that it would do belongs to that.
+    pub narrowed: bool,
     /// For a target that runs an image patched here, assessed as it runs: what that image changed on
     /// the original base. A new layer starts from the base again, so these versions are carried over.
     pub carried: Option<Vec<PackageChange>>,

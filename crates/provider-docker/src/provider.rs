@@ -45,7 +45,7 @@ impl Provider for DockerProvider {
         &self,
         target: &Target,
         inventory: &Inventory,
-        ask: Ask,
+        ask: &Ask,
     ) -> Result<Vec<PendingPatch>, ProviderError> {
         ask::pending(self, target, inventory, ask).await
     }

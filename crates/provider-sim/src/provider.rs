@@ -314,13 +314,15 @@ impl Provider for SimProvider {
         &self,
         target: &Target,
         inventory: &Inventory,
-        _ask: Ask,
+        ask: &Ask,
     ) -> Result<Vec<PendingPatch>, ProviderError> {
         let _world = self.reach()?;
         if target.image.id != "image-1" {
             return Ok(vec![]);
         }
-        let pending = inventory.packages.iter().map(|installed| PendingPatch {
+        let wanted = |name: &str| ask.only.is_empty() || ask.only.iter().any(|wish| wish.package == name);
+        let installed = inventory.packages.iter().filter(|installed| wanted(&installed.name));
+        let pending = installed.map(|installed| PendingPatch {
             package: installed.name.clone(),
             arch: installed.arch.clone(),
             installed: Some(installed.version.clone()),

@@ -19,8 +19,9 @@ pub async fn plan(
     let mut candidates = Vec::new();
     for target in provider.discover().await? {
         let inventory = provider.inventory(&target).await?;
-        let pending = provider.pending(&target, &inventory, Ask::default()).await?;
+        let pending = provider.pending(&target, &inventory, &Ask::default()).await?;
         candidates.push(Candidate {
+            narrowed: false,
             unsaved_paths: provider.unsaved_paths(&target).await?,
             starting: Some(inventory.starting),
             assessment: Assessment::Assessed { at: clock.now(), pending },

@@ -148,7 +148,7 @@ const fn is_assessed(assessment: &Assessment) -> bool {
 impl From<&Scanned> for ScannedJson {
     fn from(scanned: &Scanned) -> Self {
         let Scanned { known, reverted } = scanned;
-        let Known { target, inventory, assessment, image_update: _ } = known;
+        let Known { target, inventory, assessment, narrowed: _, image_update: _ } = known;
         let (image_update, image_not_known) = image_update(known);
         Self {
             id: target.id.to_string(),

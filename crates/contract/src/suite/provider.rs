@@ -195,7 +195,7 @@ pub async fn reading_changes_nothing(yard: &dyn Yard) {
     let target = first.iter().find(|target| target.id == wanted);
     let target = target.unwrap_or_else(|| panic!("{wanted} is not among the targets"));
     let inventory = provider.inventory(target).await.unwrap_or_else(|error| panic!("{error}"));
-    let pending = provider.pending(target, &inventory, Ask::default()).await;
+    let pending = provider.pending(target, &inventory, &Ask::default()).await;
     assert!(pending.is_ok_and(|pending| !pending.is_empty()), "a patch is pending");
     let again = provider.discover().await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(first.iter().find(|t| t.id == wanted), again.iter().find(|t| t.id == wanted));

@@ -59,6 +59,7 @@ pub fn patch(package: &str, candidate: &str) -> PendingPatch {
 
 pub fn candidate(target: Target, pending: Vec<PendingPatch>) -> Candidate {
     Candidate {
+        narrowed: false,
         starting: Some(StartingState {
             platform: "linux/amd64".into(),
             image: target.image.id.clone(),

@@ -31,7 +31,7 @@ pub(crate) async fn pending(
     docker: &DockerProvider,
     target: &Target,
     inventory: &Inventory,
-    ask: Ask,
+    ask: &Ask,
 ) -> Result<Vec<PendingPatch>, ProviderError> {
     can_ask(inventory.package_manager)?;
     let _slot = docker.helper_slot().await;
@@ -98,12 +98,25 @@ async fn questions(
     docker: &DockerProvider,
     helper: &Helper,
     inventory: &Inventory,
-    how: Ask,
+    how: &Ask,
 ) -> Result<Vec<PendingPatch>, ProviderError> {
-    let simulated = put(docker, helper, &questions::simulate(how.allow_remove)).await?;
+    let question = match &how.only[..] {
+        [] => questions::simulate(how.allow_remove),
+        only => questions::simulate_only(
+            only.iter().map(|w| (&*w.package, &w.arch, &*w.version)),
+            how.allow_remove,
+        ),
+    };
+    let simulated = put(docker, helper, &question).await?;
     let simulation = answer::simulation(&good(simulated)?.stdout).map_err(no_sense)?;
-    let listed = put(docker, helper, &questions::upgradable()).await?;
-    let upgradable = answer::upgradable(&good(listed)?.stdout).map_err(no_sense)?;
+    let upgradable = match how.only.is_empty() {
+        true => {
+            let listed = put(docker, helper, &questions::upgradable()).await?;
+            answer::upgradable(&good(listed)?.stdout).map_err(no_sense)?
+        }
+        // What else there is was not asked for.
+        false => Vec::new(),
+    };
     let mut patches = put_together(&simulation, &upgradable, &inventory.packages);
     if let Some(argv) = questions::offers(&patches) {
         let offered = put(docker, helper, &argv).await?;

@@ -10,7 +10,7 @@ use crate::support::{Yard, yard};
 
 async fn pending(yard: &Yard, target: &Target) -> Result<Vec<PendingPatch>, ProviderError> {
     let inventory = yard.docker.inventory(target).await.unwrap();
-    yard.docker.pending(target, &inventory, Ask::default()).await
+    yard.docker.pending(target, &inventory, &Ask::default()).await
 }
 
 async fn pending_on(image: &str) -> Result<Vec<PendingPatch>, ProviderError> {
@@ -178,7 +178,8 @@ async fn a_question_that_is_dropped_leaves_no_helper() {
     let target = yard.target(&container).await;
     let inventory = yard.docker.inventory(&target).await.unwrap();
     {
-        let asking = yard.docker.pending(&target, &inventory, Ask::default());
+        let ask = Ask::default();
+        let asking = yard.docker.pending(&target, &inventory, &ask);
         let mut asking = std::pin::pin!(asking);
         let until_it_is_there = async {
             while yard.helpers().await.is_empty() {

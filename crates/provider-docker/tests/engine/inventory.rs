@@ -55,7 +55,7 @@ async fn an_image_without_package_manager_is_read_and_not_asked() {
         (inventory.package_manager, inventory.packages.len(), inventory.starting.packages),
         (None, 0, None)
     );
-    let asked = yard.docker.pending(&target, &inventory, patchyard_contract::Ask::default()).await;
+    let asked = yard.docker.pending(&target, &inventory, &patchyard_contract::Ask::default()).await;
     let Err(ProviderError::NoAnswer { reason, hint }) = asked else { panic!("{asked:?}") };
     assert_eq!((reason.as_str(), hint.as_str()), ("no package manager", "try --method image"));
 }

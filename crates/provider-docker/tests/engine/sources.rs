@@ -127,7 +127,7 @@ async fn write(yard: &Yard, container: &Container, path: &str, text: &str) {
 async fn ask_and_fetch(yard: &Yard, container: &Container) -> String {
     let target = yard.target(container).await;
     let inventory = yard.docker.inventory(&target).await.unwrap();
-    let patches = yard.docker.pending(&target, &inventory, Ask::default()).await.unwrap();
+    let patches = yard.docker.pending(&target, &inventory, &Ask::default()).await.unwrap();
     let [patch] = patches.as_slice() else { panic!("{patches:?}") };
     let change = crate::ask::change(patch);
     yard.docker.fetch(&target, &[change]).await.unwrap();
@@ -150,7 +150,7 @@ async fn https_with_a_private_ca_and_credentials() {
     write(&yard, &container, "/etc/apt/sources.list", &source).await;
     let target = yard.target(&container).await;
     let inventory = yard.docker.inventory(&target).await.unwrap();
-    let untrusted = yard.docker.pending(&target, &inventory, Ask::default()).await;
+    let untrusted = yard.docker.pending(&target, &inventory, &Ask::default()).await;
     let Err(patchyard_contract::ProviderError::NoAnswer { hint, .. }) = untrusted else {
         panic!("{untrusted:?}")
     };

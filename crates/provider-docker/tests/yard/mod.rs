@@ -131,7 +131,7 @@ impl RealYard {
     pub async fn plan_layer(&mut self) {
         let target = self.target().await;
         let inventory = self.docker.inventory(&target).await.unwrap();
-        let pending = self.docker.pending(&target, &inventory, Ask::default()).await.unwrap();
+        let pending = self.docker.pending(&target, &inventory, &Ask::default()).await.unwrap();
         let packages: Vec<PackageChange> = pending
             .into_iter()
             .map(|patch| PackageChange {

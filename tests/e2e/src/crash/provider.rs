@@ -73,7 +73,7 @@ impl Provider for CrashingProvider {
         &self,
         target: &Target,
         inventory: &Inventory,
-        ask: Ask,
+        ask: &Ask,
     ) -> Result<Vec<PendingPatch>, ProviderError> {
         self.inner.pending(target, inventory, ask).await
     }

@@ -119,6 +119,25 @@ fn the_distributions_own_security_updates_are_deployed() {
     assert!(scan["targets"][0]["pending"].as_array().is_some_and(Vec::is_empty), "{scan:#}");
 }
 
+/// `apt` needs the `libapt-pkg6.0` of its own version, and nothing else of what is pending.
+#[test]
+fn a_package_that_is_asked_for_comes_with_what_it_needs_and_nothing_else() {
+    let engine = Engine::machine();
+    let service = Service::start(&engine, "debian-web");
+    let controller = Controller::new(&engine).with_defaults("verify_for: 1s");
+    let planned = |more: &[&str]| {
+        let plan = controller.run(["plan", "--json", service.name()].iter().chain(more)).expect(0);
+        let plan = plan.json("patchyard.plan/v1");
+        let packages = plan["actions"][0]["packages"].as_array().expect("packages").clone();
+        packages.iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let all = planned(&[]);
+    assert!(all.len() > 2 && all.iter().any(|name| name == "apt"), "{all:?}");
+    assert_eq!(planned(&["--package", "apt"]), ["apt", "libapt-pkg6.0"]);
+    let apply = controller.run(["apply", "--yes", "--json", "--package", "apt", service.name()]).expect(0);
+    assert_eq!(apply.run_of(&service)["state"], "succeeded", "{apply}");
+}
+
 #[test]
 fn a_package_on_hold_stays_and_the_plan_says_so() {
     let engine = Engine::machine();

@@ -1,6 +1,6 @@
 //! The questions: programs and their arguments, never a shell line.
 
-use patchyard_types::{PendingPatch, PendingStatus};
+use patchyard_types::{Arch, PendingPatch, PendingStatus};
 
 /// Environment of every question: the answers are read by a program, and nobody can be asked back.
 pub const ENVIRONMENT: [(&str, &str); 4] = [
@@ -19,6 +19,18 @@ const SIMULATE: [&str; 7] =
 pub fn simulate(allow_remove: bool) -> Vec<String> {
     let verb: &[&str] = if allow_remove { &["dist-upgrade"] } else { &["upgrade", "--with-new-pkgs"] };
     SIMULATE.iter().chain(verb).map(|argument| (*argument).to_owned()).collect()
+}
+
+/// What the solver would do to install just these packages, as `(name, architecture, version)`. Nothing else goes unless
+/// removals are allowed.
+#[must_use]
+pub fn simulate_only<'a>(
+    wanted: impl Iterator<Item = (&'a str, &'a Arch, &'a str)>,
+    allow_remove: bool,
+) -> Vec<String> {
+    let verb: &[&str] = if allow_remove { &["install"] } else { &["--no-remove", "install"] };
+    let specs = wanted.map(|(name, arch, version)| format!("{name}:{arch}={version}"));
+    SIMULATE.iter().chain(verb).map(|argument| (*argument).to_owned()).chain(specs).collect()
 }
 
 /// Everything with a newer version, phased updates that have not reached this machine among them.

@@ -223,6 +223,7 @@ pub fn known() -> Vec<Known> {
             },
         }),
         assessment: Assessment::Assessed { at: at(0), pending },
+        narrowed: false,
         image_update: Ok(Some(ImageUpdate {
             reference: "shop:1".into(),
             from: Some("sha256:2222".into()),
@@ -238,6 +239,7 @@ pub fn unknown() -> Known {
         target: bare(),
         inventory: Err(why("")),
         assessment: Assessment::NotAssessed(why("try --method image")),
+        narrowed: false,
         image_update: Err(why("")),
     }
 }
