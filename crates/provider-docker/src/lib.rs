@@ -24,7 +24,7 @@ mod unsaved;
 pub use registry::RegistryLogin;
 pub use spec::normalise;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -208,21 +208,29 @@ struct ImageFacts {
     platform: Option<String>,
 }
 
-/// Names of helpers that have not been removed yet.
+/// Names of helpers that have not been removed yet, and whether the engine is still making them.
 #[derive(Debug, Default)]
-pub(crate) struct Helpers(Mutex<BTreeSet<String>>);
+pub(crate) struct Helpers(Mutex<BTreeMap<String, bool>>);
 
 impl Helpers {
-    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    fn names(&self) -> MutexGuard<'_, BTreeMap<String, bool>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn add(&self, name: &str) {
-        self.names().insert(name.to_owned());
+        self.names().insert(name.to_owned(), true);
+    }
+
+    pub(crate) fn made(&self, name: &str) {
+        self.names().entry(name.to_owned()).and_modify(|making| *making = false);
+    }
+
+    pub(crate) fn is_being_made(&self, name: &str) -> bool {
+        self.names().get(name).copied().unwrap_or(false)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.names().contains(name)
+        self.names().contains_key(name)
     }
 
     pub(crate) fn forget(&self, name: &str) {
@@ -230,6 +238,6 @@ impl Helpers {
     }
 
     fn all(&self) -> Vec<String> {
-        self.names().iter().cloned().collect()
+        self.names().keys().cloned().collect()
     }
 }

@@ -58,13 +58,15 @@ impl Helper {
         docker.helpers.add(&name);
         // From here on the guard is responsible, also for a create whose answer is never seen.
         let helper = Self { client: client.clone(), name, live: Arc::clone(&docker.helpers) };
-        client
-            .post(&["containers", "create"])
-            .query("name", &helper.name)
-            .json_body(&request)
-            .timeout(Duration::from_secs(120))
-            .json()
-            .await?;
+        // The engine makes it even when nobody waits any more: whoever removes it has to know when it is there.
+        let (to, name, live) = (client.clone(), helper.name.clone(), Arc::clone(&helper.live));
+        let making = tokio::spawn(async move {
+            let create = to.post(&["containers", "create"]).query("name", &name).json_body(&request);
+            let made = create.timeout(Duration::from_secs(120)).json().await;
+            live.made(&name);
+            made
+        });
+        making.await.map_err(|error| ApiError::protocol(format!("creating a container: {error}")))??;
         client.post(&["containers", &helper.name, "start"]).timeout(Duration::from_secs(120)).done().await?;
         Ok(helper)
     }
@@ -112,6 +114,9 @@ impl Drop for Helper {
 
 /// Removes a helper with its anonymous volumes. What cannot be removed ends by itself.
 pub(crate) async fn remove(client: &Client, name: &str, live: &crate::Helpers) {
+    while live.is_being_made(name) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     for _ in 0..20 {
         let removed = client.delete(&["containers", name]).query("force", "1").query("v", "1").done().await;
         match removed {

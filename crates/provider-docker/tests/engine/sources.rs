@@ -103,7 +103,14 @@ async fn answer(
 /// The address of the host that containers on the default bridge reach.
 async fn bridge(yard: &Yard) -> String {
     let bridge = yard.docker.client().get(&["networks", "bridge"]).json().await.unwrap();
-    bridge["IPAM"]["Config"][0]["Gateway"].as_str().unwrap().to_owned()
+    let config = &bridge["IPAM"]["Config"][0];
+    if let Some(gateway) = config["Gateway"].as_str() {
+        return gateway.to_owned();
+    }
+    // An engine that has just made its bridge does not tell: it takes the first address.
+    let subnet = config["Subnet"].as_str().and_then(|subnet| subnet.split('/').next()).unwrap();
+    let first = u32::from(subnet.parse::<std::net::Ipv4Addr>().unwrap()) + 1;
+    std::net::Ipv4Addr::from(first).to_string()
 }
 
 /// A container of the good case, and its repository in a folder of the host instead of in itself.
