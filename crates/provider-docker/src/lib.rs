@@ -218,11 +218,14 @@ impl Helpers {
     }
 
     pub(crate) fn add(&self, name: &str) {
-        self.names().insert(name.to_owned(), true);
+        self.names().insert(name.to_owned(), false);
     }
 
-    pub(crate) fn made(&self, name: &str) {
-        self.names().entry(name.to_owned()).and_modify(|making| *making = false);
+    /// Of a name that was added.
+    pub(crate) fn set_being_made(&self, name: &str, now: bool) {
+        if let Some(making) = self.names().get_mut(name) {
+            *making = now;
+        }
     }
 
     pub(crate) fn is_being_made(&self, name: &str) -> bool {

@@ -58,15 +58,7 @@ impl Helper {
         docker.helpers.add(&name);
         // From here on the guard is responsible, also for a create whose answer is never seen.
         let helper = Self { client: client.clone(), name, live: Arc::clone(&docker.helpers) };
-        // The engine makes it even when nobody waits any more: whoever removes it has to know when it is there.
-        let (to, name, live) = (client.clone(), helper.name.clone(), Arc::clone(&helper.live));
-        let making = tokio::spawn(async move {
-            let create = to.post(&["containers", "create"]).query("name", &name).json_body(&request);
-            let made = create.timeout(Duration::from_secs(120)).json().await;
-            live.made(&name);
-            made
-        });
-        making.await.map_err(|error| ApiError::protocol(format!("creating a container: {error}")))??;
+        make(docker, &helper.name, request).await?;
         client.post(&["containers", &helper.name, "start"]).timeout(Duration::from_secs(120)).done().await?;
         Ok(helper)
     }
@@ -110,6 +102,20 @@ impl Drop for Helper {
             runtime.spawn(async move { remove(&client, &name, &live).await });
         }
     }
+}
+
+/// Creates a container of ours. The engine makes it even when nobody waits any more: whoever removes it then waits
+/// until it is there.
+pub(crate) async fn make(docker: &DockerProvider, name: &str, request: Value) -> Result<(), ApiError> {
+    let (client, live, name) = (docker.client.clone(), Arc::clone(&docker.helpers), name.to_owned());
+    live.set_being_made(&name, true);
+    let making = tokio::spawn(async move {
+        let create = client.post(&["containers", "create"]).query("name", &name).json_body(&request);
+        let made = create.timeout(Duration::from_secs(120)).done().await;
+        live.set_being_made(&name, false);
+        made
+    });
+    making.await.map_err(|error| ApiError::protocol(format!("creating a container: {error}")))?
 }
 
 /// Removes a helper with its anonymous volumes. What cannot be removed ends by itself.

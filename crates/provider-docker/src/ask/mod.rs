@@ -18,7 +18,7 @@ use crate::DockerProvider;
 use crate::client::{ApiError, ExecOutput};
 
 pub(crate) use fetch::fetch;
-pub(crate) use helper::{LIFETIME, remove};
+pub(crate) use helper::{LIFETIME, make, remove};
 
 use helper::Helper;
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::image;
 use super::words::{Output, Tail};
 use crate::DockerProvider;
-use crate::ask::remove;
+use crate::ask::{make, remove};
 use crate::client::{ApiError, Client};
 use crate::names::{LABEL_CONTROLLER, LABEL_ROLE, ROLE_BUILD};
 use crate::read::json::text;
@@ -51,8 +51,7 @@ impl<'a> Builder<'a> {
         // From here on the guard is responsible, also for a create whose answer is never seen.
         let builder = Self { docker, name: name.to_owned(), is_gone: false };
         let body = request(&docker.options.controller, base, job);
-        let create = docker.client.post(&["containers", "create"]).query("name", name).json_body(&body);
-        create.timeout(Duration::from_secs(120)).done().await?;
+        make(docker, name, body).await?;
         Ok(builder)
     }
 
