@@ -49,6 +49,14 @@ mod tests {
             ("a*b*c", "a-c-b", false),
             ("*.example", "x.example", true),
             ("[a]", "a", false),
+            ("nginx*", "nginx", true),
+            ("nginx*", "nginx-common", true),
+            ("nginx", "nginx-common", false),
+            ("*ssl*3", "libssl3", true),
+            ("l?b*", "libc6", true),
+            ("?", "", false),
+            ("a*b*c", "aXbXbXc", true),
+            ("a*b*c", "aXcXb", false),
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} on {text}");
         }

@@ -72,6 +72,11 @@ impl Search<'_> {
         names::controller8(&self.docker.options.controller)
     }
 
+    /// Whether the name of a tag starts with this controller's.
+    fn is_ours(&self, name: &str) -> bool {
+        name.split('-').next() == Some(&self.controller8())
+    }
+
     fn is_unfinished(&self, run: &str) -> bool {
         run.parse().is_ok_and(|run| self.unfinished.contains(&run))
     }
@@ -124,7 +129,7 @@ impl Search<'_> {
             needed |= !controller.is_empty() && controller != self.docker.options.controller;
             for tag in tags.iter().copied() {
                 if let Some(name) = tag.strip_prefix("patchyard/base:") {
-                    if name.split('-').next() == Some(&self.controller8()) {
+                    if self.is_ours(name) {
                         base_tags.insert(tag, id);
                     }
                 } else if let Some(name) = tag.strip_prefix("patchyard/snapshot:") {
@@ -169,10 +174,9 @@ impl Search<'_> {
 
     /// `1a2b3c4d-r12.3` or `1a2b3c4d-r12.3-base`, ours, of no kept snapshot and no unfinished run.
     fn is_left_snapshot(&self, tag: &str, name: &str) -> bool {
-        let mut parts = name.splitn(3, '-');
-        let ours = parts.next() == Some(&self.controller8());
-        let run = parts.next().unwrap_or_default();
-        ours && !self.is_unfinished(run)
+        let run = name.split('-').nth(1).unwrap_or_default();
+        self.is_ours(name)
+            && !self.is_unfinished(run)
             && !self.kept.iter().any(|snapshot| snapshot.tags.iter().any(|t| t == tag))
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use patchyard_types::{Digest, Event, EventBody, RolloutId, RunId, Stream};
+use patchyard_types::{Digest, Event, EventBody, Plan, RolloutId, RunId, Stream};
 
 use super::sample::{at, events, plan, request};
 use crate::{Append, AuditHead, Store, StoreError};
@@ -255,22 +255,24 @@ pub async fn a_plan_kept_again_changes_only_what_is_said_about_it(fixture: &impl
     assert_eq!(store.find_plans("").await.unwrap(), [first.digest()]);
 }
 
+async fn save_plans_made_at<const N: usize>(store: &dyn Store, millis: [i64; N]) -> [Plan; N] {
+    let plans = millis.map(|millis| {
+        let mut plan = plan(&format!("shop/web/{millis}"));
+        plan.about.created_at = at(millis);
+        plan
+    });
+    for plan in &plans {
+        store.save_plan(plan).await.unwrap();
+    }
+    plans
+}
+
 /// # Panics
 /// When the store does not.
 pub async fn plans_are_found_by_their_first_digits_newest_first(fixture: &impl Fixture) {
     let store = fixture.open();
     // Fractions of a second, so that an order by text would show.
-    let plans: Vec<_> = [1500, 2000, 500, 1000]
-        .into_iter()
-        .map(|millis| {
-            let mut plan = plan(&format!("shop/web/{millis}"));
-            plan.about.created_at = at(millis);
-            plan
-        })
-        .collect();
-    for plan in &plans {
-        store.save_plan(plan).await.unwrap();
-    }
+    let plans = save_plans_made_at(&*store, [1500, 2000, 500, 1000]).await;
     let newest_first = [1, 0, 3, 2].map(|index: usize| plans[index].digest());
     assert_eq!(store.find_plans("").await.unwrap(), newest_first);
     let digest = plans[2].digest();
@@ -299,17 +301,7 @@ pub async fn an_answer_is_remembered_until_it_is_replaced(fixture: &impl Fixture
 /// When the store does not.
 pub async fn what_is_old_and_not_kept_is_forgotten(fixture: &impl Fixture) {
     let store = fixture.open();
-    let plans: Vec<_> = [500, 1000, 2000]
-        .into_iter()
-        .map(|millis| {
-            let mut plan = plan(&format!("shop/web/{millis}"));
-            plan.about.created_at = at(millis);
-            plan
-        })
-        .collect();
-    for plan in &plans {
-        store.save_plan(plan).await.unwrap();
-    }
+    let plans = save_plans_made_at(&*store, [500, 1000, 2000]).await;
     store.remember("old", at(1999), "1").await.unwrap();
     store.remember("young", at(2000), "2").await.unwrap();
     let [old, kept, young] = [0, 1, 2].map(|index: usize| plans[index].digest());
