@@ -97,25 +97,18 @@ pub async fn narrow(
     wanted: Wanted,
     progress: &dyn Progress,
 ) -> Result<(), Error> {
-    let mut groups: BTreeMap<(Group, Vec<Wish>), Vec<usize>> = BTreeMap::new();
+    let mut questions = Questions::new();
+    let mut narrowed = Vec::new();
     for (index, known) in known.iter().enumerate() {
         let Ok(inventory) = &known.inventory else { continue };
         let Some(only) = wishes(&known.assessment, filter) else { continue };
-        groups.entry((group_of(&known.target, inventory), only)).or_default().push(index);
+        let question = (group_of(&known.target, inventory), only);
+        questions.entry(question.clone()).or_insert((&known.target, inventory));
+        narrowed.push((index, question));
     }
-    let counter = Counter::new("asking for just these", groups.len(), progress);
-    for ((group, only), of) in groups {
-        let Some(Known { target, inventory: Ok(inventory), .. }) = of.first().map(|index| &known[*index])
-        else {
-            continue;
-        };
-        let key = Key::new("pending", &(&group.0, &group.1, wanted.allow_remove, &only));
-        let ask = &Ask { allow_remove: wanted.allow_remove, only };
-        let question =
-            |provider: Arc<dyn Provider>| async move { provider.pending(target, inventory, ask).await };
-        let answer = remembered(context, fleet, target, wanted.max_age, key, question).await?;
-        counter.one_more();
-        for index in of {
+    let answers = ask(context, fleet, questions, wanted, "asking for just these", progress).await?;
+    for (index, question) in narrowed {
+        if let Some(answer) = answers.get(&question) {
             known[index].narrow_to(answer.clone());
         }
     }
@@ -232,36 +225,50 @@ async fn ask_pending(
     wanted: Wanted,
     progress: &dyn Progress,
 ) -> Result<BTreeMap<Group, Assessment>, Error> {
-    let mut groups: BTreeMap<Group, (&Target, &Inventory)> = BTreeMap::new();
+    let mut questions = Questions::new();
     for (target, inventory) in fleet.targets.iter().zip(inventories) {
         if let Some(Ok(inventory)) = inventory {
-            groups.entry(group_of(target, inventory)).or_insert((target, inventory));
+            questions.entry((group_of(target, inventory), Vec::new())).or_insert((target, inventory));
         }
     }
-    let counter = Counter::new("asking package managers", groups.len(), progress);
-    let ask = &Ask { allow_remove: wanted.allow_remove, only: Vec::new() };
-    let asked = groups.into_iter().map(|(group, (target, inventory))| {
+    let answers = ask(context, fleet, questions, wanted, "asking package managers", progress).await?;
+    let assessed = |answer| match answer {
+        Ok((at, pending)) => Assessment::Assessed { at, pending },
+        Err(reason) => Assessment::NotAssessed(reason),
+    };
+    Ok(answers.into_iter().map(|((group, _), answer)| (group, assessed(answer))).collect())
+}
+
+/// What is asked of solvers: about a group, for just these packages or for everything.
+type Question = (Group, Vec<Wish>);
+
+/// Questions, each with one of its group's targets, whom it is put to.
+type Questions<'a> = BTreeMap<Question, (&'a Target, &'a Inventory)>;
+
+/// Puts the questions, some at a time.
+async fn ask(
+    context: &Context,
+    fleet: &Fleet,
+    questions: Questions<'_>,
+    wanted: Wanted,
+    text: &'static str,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<Question, Answered<Vec<PendingPatch>>>, Error> {
+    let counter = Counter::new(text, questions.len(), progress);
+    let asked = questions.into_iter().map(|((group, only), (target, inventory))| {
         let counter = &counter;
         async move {
-            let key = Key::new("pending", &(&group.0, &group.1, ask.allow_remove));
+            let key = Key::new("pending", &(&group.0, &group.1, wanted.allow_remove, &only));
+            let ask = &Ask { allow_remove: wanted.allow_remove, only };
             let question =
                 |provider: Arc<dyn Provider>| async move { provider.pending(target, inventory, ask).await };
             let answer = remembered(context, fleet, target, wanted.max_age, key, question).await;
             counter.one_more();
-            answer.map(|answer| (group, answer))
+            answer.map(|answer| ((group, ask.only.clone()), answer))
         }
     });
     let answers: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffered(ASK_AT_ONCE).collect().await;
-    let mut found = BTreeMap::new();
-    for answer in answers {
-        let (group, answer): (Group, Answered<Vec<PendingPatch>>) = answer?;
-        let assessment = match answer {
-            Ok((at, pending)) => Assessment::Assessed { at, pending },
-            Err(reason) => Assessment::NotAssessed(reason),
-        };
-        found.insert(group, assessment);
-    }
-    Ok(found)
+    answers.into_iter().collect()
 }
 
 /// Targets that share one answer about a newer image.

@@ -36,7 +36,7 @@ async fn agreed(session: &Session, fleet: &Fleet) -> Result<Extent, Error> {
     let volumes = found.leftovers.iter().filter(|(_, leftover, _)| leftover.holds_data());
     let volumes: Vec<_> = volumes.map(|(host, volume, _)| (name(host), name(&volume.name))).collect();
     if volumes.is_empty() {
-        return Ok(Extent::Everything);
+        return Ok(Extent::WithoutVolumes);
     }
     for (host, volume) in &volumes {
         ui.say(&format!("volume {volume} on {host}: no container has it any more"));
