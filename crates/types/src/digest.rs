@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::canonical_json;
+
 /// A SHA-256 digest; shown and stored as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -99,29 +101,14 @@ impl From<Digest> for String {
     }
 }
 
-/// JSON with object keys sorted and no white space, so that equal values give equal bytes.
-///
-/// `serde_json::Value` keeps objects in a sorted map (the `preserve_order` feature is off), hence
-/// the detour through it. Values here hold no floats, whose text would depend on the formatter.
-///
-/// # Panics
-/// Never for the types of this crate: they have string keys and no failing serializers.
-#[must_use]
-pub fn canonical_json<T: Serialize>(value: &T) -> String {
-    match serde_json::to_value(value) {
-        Ok(json) => json.to_string(),
-        Err(error) => unreachable!("a value of this crate always serializes: {error}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_sorted_and_the_digest_is_that_of_the_text() {
+    fn the_digest_of_a_value_is_that_of_its_canonical_text() {
         let value: serde_json::Value = serde_json::from_str(r#"{"b": 1, "a": [2, {"d":0,"c":1}]}"#).unwrap();
-        assert_eq!(canonical_json(&value), r#"{"a":[2,{"c":1,"d":0}],"b":1}"#);
+        assert_eq!(Digest::of(&value), Digest::of_bytes(br#"{"a":[2,{"c":1,"d":0}],"b":1}"#));
         assert_eq!(
             Digest::of_bytes(b"abc").to_string(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -4,6 +4,7 @@
 //! rollout, run, step, snapshot, check, quarantine).
 
 mod assessment;
+mod canonical;
 mod check;
 mod digest;
 mod event;
@@ -21,10 +22,11 @@ mod text;
 mod time;
 
 pub use assessment::{Assessment, ImageUpdate, NotAssessed, PendingPatch, PendingStatus};
+pub use canonical::canonical_json;
 pub use check::{
     Baseline, Check, CheckAnswer, CheckKind, HttpAnswer, Observation, Protocol, Socket, Subject,
 };
-pub use digest::{Digest, DigestError, canonical_json};
+pub use digest::{Digest, DigestError};
 pub use event::{
     Actor, Event, EventBody, LedgerEvent, PersonVerdict, Request, RolloutEnd, RolloutEvent, RunEnd, RunEvent,
     SCHEMA_VERSION, Stream,
