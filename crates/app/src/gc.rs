@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use patchyard_cache::Usage;
 use patchyard_contract::{Append, Leftover};
 use patchyard_types::{
@@ -47,9 +48,9 @@ pub enum Fate {
 pub struct Collection {
     /// Objects on hosts: where, what, and what became of it.
     pub leftovers: Vec<(String, Leftover, Fate)>,
-    /// Files that went from the cache.
+    /// Files that went from the cache, or would.
     pub cache: Usage,
-    /// Plans that went.
+    /// Plans that went, or would.
     pub plans: u64,
     /// Hosts that could not be asked.
     pub failed: Vec<(String, String)>,
@@ -82,14 +83,29 @@ pub async fn collect(context: &Context, fleet: &Fleet, extent: Extent) -> Result
     for silent in &fleet.unreachable {
         found.failed.push((silent.name.clone(), printable(&silent.error.to_string(), 400)));
     }
-    if extent != Extent::Look {
+    let needed = needed_packages(context).await?;
+    let carried_out = carried_out(context).await?;
+    let before = context.clock.now() - jiff::SignedDuration::try_from(KEEP_PLANS).unwrap_or_default();
+    if extent == Extent::Look {
+        found.cache = context.cache.prunable(&needed, KEEP_PACKAGES)?;
+        found.plans = old_plans(context, before, &carried_out).await?;
+    } else {
         let dead = context.cache.collect()?;
-        let old = context.cache.prune(&needed_packages(context).await?, KEEP_PACKAGES)?;
-        let before = context.clock.now() - jiff::SignedDuration::try_from(KEEP_PLANS).unwrap_or_default();
-        found.plans = context.store.forget(before, &carried_out(context).await?).await?;
+        let old = context.cache.prune(&needed, KEEP_PACKAGES)?;
         found.cache = Usage { files: dead.files + old.files, bytes: dead.bytes + old.bytes };
+        found.plans = context.store.forget(before, &carried_out).await?;
     }
     Ok(found)
+}
+
+/// How many plans the store would forget.
+async fn old_plans(context: &Context, before: Timestamp, kept: &BTreeSet<PlanDigest>) -> Result<u64, Error> {
+    let mut old = 0;
+    for digest in context.store.find_plans("").await?.iter().filter(|digest| !kept.contains(digest)) {
+        let plan = context.store.load_plan(digest).await?;
+        old += u64::from(plan.is_some_and(|plan| plan.about.created_at < before));
+    }
+    Ok(old)
 }
 
 async fn collect_one(context: &Context, host: &crate::Host, leftover: &Leftover) -> Result<Fate, Error> {

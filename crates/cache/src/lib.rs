@@ -76,19 +76,36 @@ impl FileCache {
     /// # Errors
     /// When the cache cannot be read or written.
     pub fn prune(&self, keep: &BTreeSet<Digest>, max_age: Duration) -> Result<Usage, CacheError> {
+        self.each_old(keep, max_age, |file| fs::remove_file(file.path()))
+    }
+
+    /// What [`Self::prune`] would remove.
+    ///
+    /// # Errors
+    /// When the cache cannot be read.
+    pub fn prunable(&self, keep: &BTreeSet<Digest>, max_age: Duration) -> Result<Usage, CacheError> {
+        self.each_old(keep, max_age, |_| Ok(()))
+    }
+
+    fn each_old(
+        &self,
+        keep: &BTreeSet<Digest>,
+        max_age: Duration,
+        mut visit: impl FnMut(&fs::DirEntry) -> io::Result<()>,
+    ) -> Result<Usage, CacheError> {
         let now = SystemTime::now();
-        let mut removed = Usage::default();
+        let mut visited = Usage::default();
         self.each(|digest, file| {
             let found = file.metadata()?;
             // A time in the future is no age: the clock was set back, and it stays for now.
             let is_old = now.duration_since(found.modified()?).is_ok_and(|age| age >= max_age);
             if is_old && !keep.contains(digest) {
-                fs::remove_file(file.path())?;
-                removed.count(found.len());
+                visit(file)?;
+                visited.count(found.len());
             }
             Ok(())
         })?;
-        Ok(removed)
+        Ok(visited)
     }
 
     /// Removes what dead processes left behind. Returns what was removed.

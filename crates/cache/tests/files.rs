@@ -90,7 +90,10 @@ fn pruning_takes_what_is_old_and_not_wanted() {
     assert_eq!(cache.size().unwrap(), Usage { files: 4, bytes: 6 + 3 + 5 + 4 });
     assert!(cache.find(&used).is_some(), "and so it is in use again");
 
+    let would_go = cache.prunable(&BTreeSet::from([wanted]), 7 * DAY).unwrap();
+    assert!(old.exists(), "it was only looked for");
     let removed = cache.prune(&BTreeSet::from([wanted]), 7 * DAY).unwrap();
+    assert_eq!(would_go, removed);
     assert_eq!(removed, Usage { files: 1, bytes: 3 });
     assert!(!old.exists());
     for digest in [wanted, fresh, used] {

@@ -11,7 +11,7 @@ pub struct GcDocument {
     dry_run: bool,
     leftovers: Vec<LeftoverJson>,
     cache: CacheJson,
-    /// Plans that went.
+    /// Plans that went, or would.
     plans: u64,
     /// Hosts that could not be asked.
     not_asked: Vec<NotAskedJson>,
@@ -31,7 +31,7 @@ struct LeftoverJson {
     failed: Option<String>,
 }
 
-/// Files that went from the package cache.
+/// Files that went from the package cache, or would.
 #[derive(Debug, Serialize)]
 struct CacheJson {
     files: u64,

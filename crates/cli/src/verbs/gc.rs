@@ -20,7 +20,7 @@ pub async fn run(session: &Session, args: &Gc) -> Result<Exit, Error> {
     if ui.json {
         ui.document(&GcDocument::new(&found, args.dry_run));
     } else {
-        let text = describe(&found);
+        let text = describe(&found, args.dry_run);
         ui.result(&text);
     }
     Ok(if failed { Exit::Unreachable } else { Exit::Done })
@@ -48,7 +48,8 @@ async fn agreed(session: &Session, fleet: &Fleet) -> Result<Extent, Error> {
     })
 }
 
-fn describe(found: &Collection) -> String {
+fn describe(found: &Collection, dry_run: bool) -> String {
+    let removed = if dry_run { "would remove" } else { "removed" };
     let mut text = String::new();
     for (host, leftover, fate) in &found.leftovers {
         let what = format!("{} {} on {}", name(&leftover.kind), name(&leftover.name), name(host));
@@ -61,11 +62,14 @@ fn describe(found: &Collection) -> String {
     }
     if found.cache.files > 0 {
         let files = count(usize::try_from(found.cache.files).unwrap_or(usize::MAX), "file");
-        text.push_str(&format!("removed {files} of the package cache, {}\n", size::show(found.cache.bytes)));
+        text.push_str(&format!(
+            "{removed} {files} of the package cache, {}\n",
+            size::show(found.cache.bytes)
+        ));
     }
     if found.plans > 0 {
         let plans = count(usize::try_from(found.plans).unwrap_or(usize::MAX), "old plan");
-        text.push_str(&format!("removed {plans} that no rollout carried out\n"));
+        text.push_str(&format!("{removed} {plans} that no rollout carried out\n"));
     }
     for (host, reason) in &found.failed {
         text.push_str(&format!("{} {}: {}\n", paint(RED, "✘"), name(host), remark(reason)));
