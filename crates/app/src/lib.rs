@@ -34,6 +34,7 @@ pub mod snapshots;
 mod state;
 #[cfg(test)]
 mod testing;
+mod timings;
 mod why;
 
 pub use apply::{Meant, begin, could_be_a_plan, plan_named, what_is_meant};

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt};
 use patchyard_contract::{Append, Note, Progress};
-use patchyard_plan::{
-    Candidate, PatchFilter, PlanRequest as Request, Planned, TagPolicy, Timings, plan as decide,
-};
+use patchyard_plan::{Candidate, PatchFilter, PlanRequest as Request, Planned, TagPolicy, plan as decide};
 use patchyard_types::{
     Assessment, Change, EventBody, HostId, LedgerEvent, Method, Millis, NotAssessed, PackageChange,
     PatchSetId, PendingStatus, Plan, Stream, Target, TargetId, printable,
@@ -17,6 +15,7 @@ use crate::rollouts::{LastRun, last_successes};
 use crate::scan::reverted;
 use crate::select::Selection;
 use crate::settings::{Overrides, settle};
+use crate::timings::timings;
 use crate::{Context, Error, Fleet, Unreachable, fleet};
 
 /// How many targets are fetched for, or looked at for unsaved files, at the same time.
@@ -87,7 +86,7 @@ pub async fn plan(
         filter: request.patches.clone(),
         quarantine: patchyard_engine::quarantine(&*context.store).await?,
         tags: if context.config.keep_tags { TagPolicy::Keep } else { TagPolicy::Move },
-        timings: Timings::new(),
+        timings: timings(&*context.store).await?,
         author: context.actor.0.clone(),
         at: context.clock.now(),
     };

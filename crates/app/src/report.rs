@@ -127,13 +127,14 @@ pub(crate) fn run_report(
         reason,
         quarantined,
         versions: plan.patch_set(action).map(PatchSet::versions).unwrap_or_default(),
-        gap: gap(state.down_at, state.up_at),
+        gap: state.down_at.zip(state.up_at).and_then(|(down, up)| span(down, up)),
         verify_for: action.verify_for,
         snapshot,
     }
 }
 
-fn gap(down: Option<Timestamp>, up: Option<Timestamp>) -> Option<Millis> {
-    let gap: SignedDuration = up?.duration_since(down?);
-    u64::try_from(gap.as_millis()).ok().map(Millis)
+/// From one moment to a later one; nothing where a clock was set back in between.
+pub(crate) fn span(from: Timestamp, to: Timestamp) -> Option<Millis> {
+    let span: SignedDuration = to.duration_since(from);
+    u64::try_from(span.as_millis()).ok().map(Millis)
 }

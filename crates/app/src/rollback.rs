@@ -1,13 +1,14 @@
 //! Rolling back by hand: a plan and a rollout of its own.
 
-use patchyard_plan::{Planned, Restoration, RestoreRequest, TagPolicy, Timings, restore};
+use patchyard_plan::glob;
+use patchyard_plan::{Planned, Restoration, RestoreRequest, TagPolicy, restore};
 use patchyard_types::{LeftOut, LeftOutReason, Method, Plan, RolloutId, RunEnd, Snapshot, printable};
 
 use crate::plan::store_plan;
 use crate::rollouts::{self, Rollout};
 use crate::settings::{Overrides, settle};
+use crate::timings::timings;
 use crate::{Context, Error, Fleet, fleet};
-use patchyard_plan::glob;
 
 /// A rollback that has been planned and stored.
 pub struct RollbackReport {
@@ -50,7 +51,7 @@ pub async fn plan_rollback(
         targets: fleet.targets.clone(),
         undoes: rollout,
         tags: if context.config.keep_tags { TagPolicy::Keep } else { TagPolicy::Move },
-        timings: Timings::new(),
+        timings: timings(&*context.store).await?,
         author: context.actor.0.clone(),
         at: context.clock.now(),
     };
