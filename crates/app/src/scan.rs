@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use patchyard_contract::Progress;
-use patchyard_types::{Assessment, Method, Millis, PendingPatch, PendingStatus, TargetId};
+use patchyard_plan::keeps_out;
+use patchyard_types::{
+    Assessment, Method, Millis, PendingPatch, PendingStatus, Quarantine, QuarantineId, TargetId,
+};
 
 use crate::PatchFilter;
 use crate::gather::{Known, Wanted, gather};
@@ -56,6 +59,8 @@ pub struct Scanned {
     pub known: Known,
     /// It was patched by this run, and somebody has put the unpatched base back since.
     pub reverted: Option<LastRun>,
+    /// What is pending failed before, and no plan takes it until this entry is released.
+    pub quarantined: Option<(QuarantineId, Quarantine)>,
 }
 
 impl Scanned {
@@ -88,16 +93,28 @@ pub async fn scan(
     let wanted = Wanted { max_age: request.max_age, allow_remove: false, images: true };
     let known = gather(context, &fleet, wanted, progress).await?;
     let last = last_successes(&*context.store).await?;
+    let quarantine = patchyard_engine::quarantine(&*context.store).await?;
     let mut targets: Vec<Scanned> = known
         .into_iter()
         .map(|mut known| {
             request.patches.apply(&mut known.assessment);
-            Scanned { reverted: reverted(&known, &last), known }
+            let reverted = reverted(&known, &last);
+            Scanned { reverted, quarantined: quarantined(&known, &quarantine), known }
         })
         .collect();
     targets.sort_by_key(|scanned| scanned.reverted.is_none());
     let at = context.clock.now();
     Ok(ScanReport { at, hosts: fleet.hosts, unreachable: fleet.unreachable, targets })
+}
+
+fn quarantined(
+    known: &Known,
+    quarantine: &[(QuarantineId, Quarantine)],
+) -> Option<(QuarantineId, Quarantine)> {
+    let (Ok(inventory), Assessment::Assessed { pending, .. }) = (&known.inventory, &known.assessment) else {
+        return None;
+    };
+    keeps_out(quarantine, &known.target.service, &inventory.starting, pending).cloned()
 }
 
 /// Whether a target that was patched with a layer runs an unpatched image again.

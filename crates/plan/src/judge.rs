@@ -192,7 +192,8 @@ fn unknown(not_assessed: &NotAssessed) -> Judgement {
     Judgement::LeftOut(LeftOutReason::NotAssessed, format!("{}{hint}", printable(reason, 400)))
 }
 
-fn change(patch: &PendingPatch) -> PackageChange {
+/// What installing a pending patch changes.
+pub fn change(patch: &PendingPatch) -> PackageChange {
     let removal = patch.status == PendingStatus::Removal;
     PackageChange {
         name: patch.package.clone(),

@@ -23,6 +23,7 @@ mod waves;
 pub use filter::PatchFilter;
 pub use lint::lint;
 pub use planner::{Planned, plan};
+pub use quarantine::keeps_out;
 pub use request::{Candidate, PlanRequest, Restoration, RestoreRequest, TagPolicy, Timing, Timings};
 pub use restore::restore;
 pub use waves::Wait;

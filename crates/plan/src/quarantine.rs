@@ -1,6 +1,10 @@
 //! Quarantine: whether a patch set has failed before, here or elsewhere.
 
-use patchyard_types::{PatchSet, Quarantine, QuarantineId, printable};
+use patchyard_types::{
+    Change, PatchSet, PendingPatch, PendingStatus, Quarantine, QuarantineId, StartingState, printable,
+};
+
+use crate::judge;
 
 /// The first entry that keeps a patch set away from a service.
 pub fn suspect<'a>(
@@ -9,6 +13,20 @@ pub fn suspect<'a>(
     set: &PatchSet,
 ) -> Option<&'a (QuarantineId, Quarantine)> {
     quarantine.iter().filter(|(_, entry)| entry.keeps_out(service, set)).min_by_key(|(id, _)| *id)
+}
+
+/// The first entry that keeps a service from what is pending on one of its targets: no plan takes it
+/// until somebody releases the entry.
+#[must_use]
+pub fn keeps_out<'a>(
+    quarantine: &'a [(QuarantineId, Quarantine)],
+    service: &str,
+    from: &StartingState,
+    pending: &[PendingPatch],
+) -> Option<&'a (QuarantineId, Quarantine)> {
+    let packages = pending.iter().filter(|patch| patch.status == PendingStatus::Available);
+    let change = Change::Packages(packages.map(judge::change).collect());
+    suspect(quarantine, service, &PatchSet { from: from.clone(), change })
 }
 
 /// The entry in words, with the command that releases it.

@@ -41,6 +41,8 @@ struct ScannedJson {
     image_update: Option<ImageUpdateJson>,
     image_not_known: Option<String>,
     reverted: Option<RevertedJson>,
+    /// The entry of the quarantine that keeps what is pending out of plans.
+    quarantined: Option<String>,
 }
 
 /// Whether the target's package manager could be asked.
@@ -147,7 +149,7 @@ const fn is_assessed(assessment: &Assessment) -> bool {
 
 impl From<&Scanned> for ScannedJson {
     fn from(scanned: &Scanned) -> Self {
-        let Scanned { known, reverted } = scanned;
+        let Scanned { known, reverted, quarantined } = scanned;
         let Known { target, inventory, assessment, narrowed: _, image_update: _ } = known;
         let (image_update, image_not_known) = image_update(known);
         Self {
@@ -169,6 +171,7 @@ impl From<&Scanned> for ScannedJson {
             image_update,
             image_not_known,
             reverted: reverted.as_ref().map(RevertedJson::from),
+            quarantined: quarantined.as_ref().map(|(id, _)| id.to_string()),
         }
     }
 }

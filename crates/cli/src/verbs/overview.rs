@@ -115,6 +115,9 @@ pub fn notes(targets: &[&Scanned]) -> String {
         if scanned.reverted.is_some() {
             tell(format!("{} went back to its unpatched image", name(&target.name)));
         }
+        if let Some((id, _)) = &scanned.quarantined {
+            tell(format!("failed before: patchyard quarantine release {id} lets it in again"));
+        }
         if let Assessment::NotAssessed(unknown) = &scanned.known.assessment {
             let hint = if unknown.hint.is_empty() { String::new() } else { format!(": {}", unknown.hint) };
             tell(remark(&format!("{}{hint}", unknown.reason)));

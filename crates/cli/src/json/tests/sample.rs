@@ -246,12 +246,15 @@ pub fn unknown() -> Known {
 
 /// A scan that found these.
 pub fn scan(known: Vec<Known>) -> ScanReport {
-    let reverted = |known: &Known| matches!(known.assessment, Assessment::Assessed { .. }).then(last_run);
+    let scanned = |known: Known| {
+        let assessed = matches!(known.assessment, Assessment::Assessed { .. });
+        Scanned { reverted: assessed.then(last_run), quarantined: assessed.then(quarantine), known }
+    };
     ScanReport {
         at: at(0),
         hosts: vec![sim_host()],
         unreachable: Vec::new(),
-        targets: known.into_iter().map(|known| Scanned { reverted: reverted(&known), known }).collect(),
+        targets: known.into_iter().map(scanned).collect(),
     }
 }
 
