@@ -135,7 +135,11 @@ async fn hosts(context: &Context, fleet: &Fleet) -> Vec<Finding> {
         // To answer is not enough: listing containers needs the permission that everything needs.
         match host.provider.discover().await {
             Ok(targets) => {
-                let text = format!("{}: {} containers", host.description, targets.len());
+                let found = match targets.len() {
+                    1 => "1 container".to_owned(),
+                    many => format!("{many} containers"),
+                };
+                let text = format!("{}: {found}", host.description);
                 findings.push(Finding::good("host", text));
             }
             Err(error) => findings.push(Finding::bad("host", &error.into())),

@@ -6,6 +6,7 @@
 mod ask;
 mod discover;
 mod inventory;
+mod podman;
 mod registry;
 mod sources;
 mod support;

@@ -1,20 +1,12 @@
 //! Newer images behind the same tag, in a registry on the loopback.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use patchyard_contract::{Provider, ProviderError};
 use patchyard_provider_docker::client::Environment;
 use serde_json::json;
 
-use crate::support::{unique, yard};
-
-fn lab(script: &str, argv: &[&str]) -> String {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab").join(script);
-    let output = Command::new(&program).args(argv).output().unwrap();
-    assert!(output.status.success(), "{script} {argv:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
+use crate::support::{lab, lab_command, unique, yard};
 
 /// A registry of this test's own, stopped with the guard.
 struct Registry {
@@ -33,8 +25,7 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        let program: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/registry");
-        drop(Command::new(program).args(["stop", "--name", &self.name]).args(self.auth).output());
+        drop(lab_command("registry").args(["stop", "--name", &self.name]).args(self.auth).output());
     }
 }
 

@@ -18,6 +18,18 @@ pub fn unique(what: &str) -> String {
     format!("pytest-{}-{}-{what}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// Runs a script of `lab/`, which must succeed; what it printed.
+pub fn lab(script: &str, argv: &[&str]) -> String {
+    let output = lab_command(script).args(argv).output().unwrap();
+    assert!(output.status.success(), "{script} {argv:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// The same, however it ends: for what has to go.
+pub fn lab_command(script: &str) -> Command {
+    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab").join(script))
+}
+
 /// The engine that `docker` would talk to.
 pub fn endpoint() -> Endpoint {
     resolve(None, &Environment::of_process()).unwrap()
@@ -32,6 +44,11 @@ pub struct Yard {
 }
 
 pub async fn yard() -> Yard {
+    yard_on(endpoint(), None).await
+}
+
+/// The same on an engine of the test's own, by the name that it has in the configuration.
+pub async fn yard_on(endpoint: Endpoint, name: Option<&str>) -> Yard {
     let state = tempfile::tempdir().unwrap();
     let cache = Arc::new(FileCache::open(&state.path().join("cache")).unwrap());
     // Eight characters that differ between tests that run at the same time.
@@ -43,10 +60,10 @@ pub async fn yard() -> Yard {
         key: [7; 32],
         cache: cache.clone(),
         state_dir: state.path().to_owned(),
-        name: None,
+        name: name.map(str::to_owned),
         registries: std::collections::BTreeMap::new(),
     };
-    let docker = DockerProvider::connect(endpoint(), options).await.unwrap();
+    let docker = DockerProvider::connect(endpoint, options).await.unwrap();
     Yard { docker, controller, cache, _state: state }
 }
 
