@@ -11,3 +11,4 @@ mod crashes;
 mod good_versions;
 mod harness;
 mod hostile;
+mod who_left;
