@@ -182,7 +182,7 @@ fn networks(container: &Value) -> Result<(Option<Network>, Vec<Network>), Refusa
         mode => mode,
     };
     let attached = &container["NetworkSettings"]["Networks"];
-    if matches!(mode, "host" | "none") {
+    if matches!(mode, "host" | "none") || container["Config"]["NetworkDisabled"].as_bool() == Some(true) {
         return Ok((None, Vec::new()));
     }
     // A network can be asked for by its id too.
@@ -351,6 +351,15 @@ mod tests {
             );
             assert_eq!(request.body["HostConfig"]["NetworkMode"], json!(mode));
         }
+    }
+
+    #[test]
+    fn a_container_without_network_stays_without() {
+        let mut with = container();
+        with["Config"]["NetworkDisabled"] = json!(true);
+        with["NetworkSettings"]["Networks"] = json!({});
+        let body = made(&with).body;
+        assert_eq!((&body["NetworkDisabled"], &body["NetworkingConfig"]), (&json!(true), &Value::Null));
     }
 
     #[test]

@@ -51,9 +51,17 @@ impl RealYard {
     }
 
     pub async fn of_image(image: &str, shape: impl FnOnce(&mut Value, &str)) -> Self {
+        let yard = Self::not_started(image, shape).await;
+        yard.client().post(&["containers", &yard.name, "start"]).done().await.unwrap();
+        yard
+    }
+
+    /// A yard whose target is created and not started.
+    pub async fn not_started(image: &str, shape: impl FnOnce(&mut Value, &str)) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let pid = std::process::id();
-        let name = format!("pyswap-{pid}-{number}");
+        // As many digits always: what is removed is found by this as a prefix.
+        let name = format!("pyswap-{pid}-{number:04}");
         // Eight characters that no other process of this test run has.
         let controller = format!("{:05x}{:03x}0000", pid & 0xf_ffff, number);
         let state = std::env::temp_dir().join(&name);
@@ -93,7 +101,7 @@ impl RealYard {
             "Volumes": {"/anonymous": {}},
         });
         shape(&mut body, &yard.name);
-        yard.run(&yard.name, &body).await;
+        yard.create(&yard.name, &body).await;
         yard
     }
 
@@ -108,11 +116,16 @@ impl RealYard {
         self.docker.client()
     }
 
+    /// Creates a container.
+    pub async fn create(&self, name: &str, body: &Value) -> String {
+        let request = self.client().post(&["containers", "create"]).query("name", name).json_body(body);
+        let created = request.json().await.unwrap_or_else(|error| panic!("{error}: {body:#}"));
+        created["Id"].as_str().unwrap().to_owned()
+    }
+
     /// Creates and starts a container.
     pub async fn run(&self, name: &str, body: &Value) -> String {
-        let request = self.client().post(&["containers", "create"]).query("name", name).json_body(body);
-        let created = request.json().await.unwrap();
-        let id = created["Id"].as_str().unwrap().to_owned();
+        let id = self.create(name, body).await;
         self.client().post(&["containers", &id, "start"]).done().await.unwrap();
         id
     }

@@ -1,0 +1,238 @@
+//! Every field of the engine's create call survives a swap and the way back, alone and in random
+//! company, on a real engine.
+//!
+//! `./test` plays 40 random specifications, `--slow` (PATCHYARD_SLOW=1) 500. PATCHYARD_SEED plays
+//! others; a failure names the seed that plays it again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails is a failed test")]
+
+mod spec;
+#[path = "../yard/mod.rs"]
+mod yard;
+
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures_util::{FutureExt, StreamExt, stream};
+use patchyard_provider_docker::{names, normalise};
+use patchyard_types::{Change, Method, PatchSet, Record, StartingState, Step, SwapStep};
+use serde_json::{Value, json};
+
+use spec::{Dice, LEFT_OUT, Row, SETTINGS, UNSTARTABLE, random, single};
+use yard::{Hand, RealYard};
+
+/// How many swaps are under way at the same time.
+const AT_ONCE: usize = 4;
+
+/// How rare a field is in a random specification: one in so many.
+const RARITY: usize = 4;
+
+/// Two images with the same settings and different ids, as a patch makes them.
+struct Images {
+    old: String,
+    new: String,
+}
+
+impl Images {
+    fn make() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("pyevery-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let made = |version: &str| {
+            let tag = format!("{name}:{version}");
+            let container =
+                docker(&["create", "--stop-signal", "SIGINT", "patchyard-lab/base:1", "sh", version]);
+            let mut commit = vec!["commit"];
+            for change in [
+                "ENV LAB_OLD=image",
+                "LABEL lab.old=image lab.version=",
+                "EXPOSE 8080",
+                "WORKDIR /srv",
+                "HEALTHCHECK --interval=50s CMD true",
+            ] {
+                commit.extend(["--change", change]);
+            }
+            commit.extend([container.as_str(), &tag]);
+            docker(&commit);
+            docker(&["rm", &container]);
+            tag
+        };
+        Self { old: made("old"), new: made("new") }
+    }
+}
+
+impl Drop for Images {
+    fn drop(&mut self) {
+        drop(Command::new("docker").args(["rmi", &self.old, &self.new]).output());
+    }
+}
+
+fn docker(args: &[&str]) -> String {
+    let output = Command::new("docker").args(args).output().unwrap();
+    assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Plans a patch whose image is there already.
+async fn planned(mut yard: RealYard, images: &Images) -> (RealYard, String) {
+    let from = StartingState { platform: yard.name.clone(), image: String::new(), packages: None };
+    let set = PatchSet { from, change: Change::Packages(Vec::new()) };
+    let tag = names::patched_tag(&yard.reference, &set.id());
+    docker(&["tag", &images.new, &tag]);
+    yard.plan_with(Method::Layer, set).await;
+    let image = docker(&["image", "inspect", "--format", "{{.Id}}", &images.new]);
+    (yard, image)
+}
+
+fn hand(yard: &RealYard, image: String) -> Hand<'_> {
+    let mut hand = Hand::new(yard);
+    hand.records.insert(Step::Swap(SwapStep::Prepare), Record::Prepared { image, size: 0 });
+    hand
+}
+
+/// What makes two containers different, in words.
+fn differences(before: &Value, after: &Value) -> Vec<String> {
+    let (before, after) = (normalise(before), normalise(after));
+    let mut found = Vec::new();
+    for part in ["config", "host", "mounts", "networks"] {
+        let keys = |of: &Value| -> BTreeSet<String> {
+            of[part].as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect()
+        };
+        if before[part].is_array() && before[part] != after[part] {
+            found.push(format!("{part}: {} became {}", before[part], after[part]));
+        }
+        for key in keys(&before).union(&keys(&after)) {
+            let (was, is) = (&before[part][key], &after[part][key]);
+            if was != is {
+                found.push(format!("{part}.{key}: {was} became {is}"));
+            }
+        }
+    }
+    found
+}
+
+/// Swaps a container and takes the swap back.
+async fn there_and_back(what: &str, images: &Images, shape: impl FnOnce(&str, &str) -> Value) {
+    let yard =
+        RealYard::of_image(&images.old, |body, name| *body = shape(name, body["Image"].as_str().unwrap()))
+            .await;
+    let (yard, image) = planned(yard, images).await;
+    let before = yard.inspect(&yard.name).await;
+    let mut hand = hand(&yard, image.clone());
+    let way = [SwapStep::Create, SwapStep::Stop, SwapStep::Hold, SwapStep::Rename, SwapStep::Start];
+    for step in way {
+        hand.doing(step).await;
+    }
+    let after = yard.inspect(&yard.name).await;
+    assert_eq!(after["Image"], json!(image), "{what}");
+    assert_eq!(differences(&before, &after), [""; 0], "{what}, after the swap");
+    for step in way.into_iter().rev() {
+        hand.undoing(step).await;
+    }
+    let back = yard.inspect(&yard.name).await;
+    assert_eq!((&back["Id"], &back["Image"]), (&before["Id"], &before["Image"]), "{what}");
+    assert_eq!(differences(&before, &back), [""; 0], "{what}, taken back");
+}
+
+/// As far as a container can be compared that never starts.
+async fn made_again(what: &str, images: &Images, shape: impl FnOnce(&str, &str) -> Value) {
+    let yard =
+        RealYard::not_started(&images.old, |body, name| *body = shape(name, body["Image"].as_str().unwrap()))
+            .await;
+    let (yard, image) = planned(yard, images).await;
+    let before = yard.inspect(&yard.name).await;
+    let mut hand = hand(&yard, image);
+    hand.doing(SwapStep::Create).await;
+    let made = yard.inspect(&yard.of_run("new")).await;
+    assert_eq!(differences(&before, &made), [""; 0], "{what}");
+}
+
+/// How many random specifications, and the first one's seed.
+fn how_many() -> (u64, u64) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let slow = number("PATCHYARD_SLOW") == Some(1);
+    (if slow { 500 } else { 40 }, number("PATCHYARD_SEED").unwrap_or(1))
+}
+
+/// Plays all of them, some at a time; fails with the names of those that failed, each of which has
+/// said why.
+async fn all<F: Future<Output = ()>>(plays: impl Iterator<Item = (String, F)>) {
+    let played = plays.map(|(what, play)| async move {
+        let failed = AssertUnwindSafe(play).catch_unwind().await.is_err();
+        failed.then_some(what)
+    });
+    let played: Vec<_> = stream::iter(played.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
+    let failed: Vec<_> = played.into_iter().flatten().collect();
+    assert!(failed.is_empty(), "failed: {failed:#?}");
+}
+
+/// Every value of every row.
+fn each(rows: &'static [Row]) -> impl Iterator<Item = (&'static str, Value)> {
+    rows.iter().flat_map(|(path, values)| values().into_iter().map(move |value| (*path, value)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_containers_survive_a_swap_and_the_way_back() {
+    let images = &Images::make();
+    let (number, first) = how_many();
+    all((first..first + number).map(|seed| {
+        let what = format!("PATCHYARD_SEED={seed}");
+        let play = async move {
+            let mut dice = Dice(seed);
+            let shape = |name: &str, image: &str| random(&mut dice, SETTINGS, RARITY, name, image);
+            there_and_back(&format!("PATCHYARD_SEED={seed}"), images, shape).await;
+        };
+        (what, play)
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_setting_survives_a_swap_alone() {
+    let images = &Images::make();
+    all(each(SETTINGS).map(|(path, value)| {
+        let what = format!("{path} = {value}");
+        let named = what.clone();
+        let play = async move {
+            there_and_back(&named, images, |name, image| single(path, value, name, image)).await;
+        };
+        (what, play)
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_started_here_is_made_again_as_it_is() {
+    let images = &Images::make();
+    all(each(UNSTARTABLE).map(|(path, value)| {
+        let what = format!("{path} = {value}");
+        let named = what.clone();
+        let play = async move {
+            made_again(&named, images, |name, image| single(path, value, name, image)).await;
+        };
+        (what, play)
+    }))
+    .await;
+}
+
+/// An engine that knows a new field fails here, until somebody has said what becomes of it.
+#[tokio::test]
+async fn every_field_that_the_engine_tells_is_tried_or_left_out_with_a_reason() {
+    let images = Images::make();
+    let yard = RealYard::not_started(&images.old, |_, _| {}).await;
+    let inspect = yard.inspect(&yard.name).await;
+    let known: BTreeSet<&str> = SETTINGS
+        .iter()
+        .chain(UNSTARTABLE)
+        .map(|(path, _)| *path)
+        .chain(LEFT_OUT.iter().map(|(path, _)| *path))
+        .collect();
+    let fields = |part: &str, prefix: &str| -> Vec<String> {
+        let keys = inspect[part].as_object().unwrap().keys();
+        keys.map(|key| format!("{prefix}{key}")).collect()
+    };
+    let told = [fields("Config", ""), fields("HostConfig", "HostConfig.")].concat();
+    let unknown: Vec<_> = told.iter().filter(|field| !known.contains(field.as_str())).collect();
+    assert!(unknown.is_empty(), "this engine has fields that nobody has tried: {unknown:?}");
+}
