@@ -78,6 +78,10 @@ async fn own_inodes(look: &Look<'_>, main: u64) -> Option<BTreeSet<u64>> {
 const LISTEN: &str = "0A";
 const UNCONNECTED: &str = "07";
 
+/// 127.0.0.11: there the engine itself resolves names for a container on a network of its own, on ports
+/// that are others each time the container starts.
+const RESOLVER: &str = "0B00007F";
+
 /// `sl local_address rem_address st … inode`: a socket that waits for peers, and its inode.
 fn row(line: &str, protocol: Protocol) -> Option<(Socket, u64)> {
     let fields: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
@@ -86,7 +90,7 @@ fn row(line: &str, protocol: Protocol) -> Option<(Socket, u64)> {
         Protocol::Tcp => state == LISTEN,
         Protocol::Udp => state == UNCONNECTED,
     };
-    let (address, port) = local.split_once(':')?;
+    let (address, port) = local.split_once(':').filter(|(address, _)| *address != RESOLVER)?;
     let port = u16::from_str_radix(port, 16).ok().filter(|_| waits)?;
     let inode = fields.get(9).and_then(|inode| inode.parse().ok()).unwrap_or(0);
     Some((Socket { protocol, port, loopback: is_loopback(address) }, inode))
@@ -109,10 +113,11 @@ mod tests {
    0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0
    1: 0100007F:0CEA 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 100 0 0 10 0
    2: 0200A8C0:1F90 0300A8C0:C350 01 00000000:00000000 00:00000000 00000000     0        0 4713 1 0 20 4 30 10 -1
+   3: 0B00007F:ACF3 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4714 1 0 100 0 0 10 0
 ";
 
     #[test]
-    fn listening_sockets_are_told_from_connections() {
+    fn listening_sockets_are_told_from_connections_and_from_the_engines_resolver() {
         let rows: Vec<_> = TCP.lines().skip(1).filter_map(|line| row(line, Protocol::Tcp)).collect();
         let socket = |port, loopback| Socket { protocol: Protocol::Tcp, port, loopback };
         assert_eq!(rows, [(socket(8080, false), 4711), (socket(3306, true), 4712)]);
