@@ -155,7 +155,7 @@ pub enum Manager {
 /// A reason why a target is not patched, in the field's words.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Stable name of the reason, for scripts: `several_networks`, `auto_remove`, `own_container`, …
+    /// Stable name of the reason, for scripts: `shared_namespace`, `auto_remove`, `own_container`, …
     pub code: String,
     /// What stands in the way and what to do.
     pub message: String,

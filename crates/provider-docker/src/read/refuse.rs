@@ -72,34 +72,8 @@ pub(super) fn refusals(inspect: &Value, around: &Surroundings<'_>) -> Vec<Refusa
             "it was started with --rm: stopping it deletes it, so there would be no way back".to_owned(),
         );
     }
-    networks(inspect, &mut refuse);
     namespaces(host, around, &mut refuse);
-    devices(host, &mut refuse);
     out
-}
-
-fn networks(inspect: &Value, refuse: &mut impl FnMut(&str, String)) {
-    let networks = inspect["NetworkSettings"]["Networks"].as_object();
-    let names: Vec<&str> = networks.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-    if names.len() > 1 {
-        refuse(
-            "several_networks",
-            format!("it is on {} networks ({}): not in this release", names.len(), names.join(", ")),
-        );
-    }
-    for (name, endpoint) in networks.into_iter().flatten() {
-        let ipam = &endpoint["IPAMConfig"];
-        let fixed = ["IPv4Address", "IPv6Address"]
-            .iter()
-            .map(|key| text(&ipam[key]))
-            .find(|address| !address.is_empty());
-        if let Some(address) = fixed {
-            refuse(
-                "static_address",
-                format!("it has the fixed address {address} on {name}: not in this release"),
-            );
-        }
-    }
 }
 
 fn namespaces(host: &Value, around: &Surroundings<'_>, refuse: &mut impl FnMut(&str, String)) {
@@ -140,18 +114,6 @@ fn namespaces(host: &Value, around: &Surroundings<'_>, refuse: &mut impl FnMut(&
     }
 }
 
-fn devices(host: &Value, refuse: &mut impl FnMut(&str, String)) {
-    let device = list(&host["Devices"]).map(|device| text(&device["PathOnHost"])).next();
-    if let Some(device) = device {
-        refuse("devices", format!("it uses the host's device {device}: not in this release"));
-    } else if ["DeviceRequests", "DeviceCgroupRules"].iter().any(|key| list(&host[key]).next().is_some()) {
-        refuse(
-            "devices",
-            "it uses devices of the host (--gpus, --device-cgroup-rule): not in this release".to_owned(),
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -178,17 +140,12 @@ mod tests {
     #[test]
     fn every_case_is_refused_under_its_own_code() {
         let host = |host: Value| json!({"Id": ID, "HostConfig": host});
-        let net = |net: Value| json!({"Id": ID, "NetworkSettings": {"Networks": net}});
         for (inspect, code) in [
-            (net(json!({"a": {}, "b": {}})), "several_networks"),
-            (net(json!({"a": {"IPAMConfig": {"IPv4Address": "10.0.0.9"}}})), "static_address"),
             (host(json!({"NetworkMode": "container:x"})), "shared_namespace"),
             (host(json!({"PidMode": "container:x"})), "shared_namespace"),
             (host(json!({"IpcMode": "container:x"})), "shared_namespace"),
             (host(json!({"VolumesFrom": ["x"]})), "volumes_from"),
             (host(json!({"Links": ["/x:/y/x"]})), "links"),
-            (host(json!({"Devices": [{"PathOnHost": "/dev/fuse"}]})), "devices"),
-            (host(json!({"DeviceRequests": [{"Count": -1}]})), "devices"),
             (host(json!({"AutoRemove": true})), "auto_remove"),
             (json!({"Id": ID, "Config": {"Labels": {"com.docker.swarm.service.name": "web"}}}), "swarm_task"),
         ] {
@@ -219,8 +176,11 @@ mod tests {
         let inspect = json!({
             "Id": ID,
             "HostConfig": {"NetworkMode": "shop_default", "PidMode": "", "IpcMode": "private", "Links": null,
-                "VolumesFrom": null, "Devices": [], "DeviceRequests": null, "AutoRemove": false},
-            "NetworkSettings": {"Networks": {"shop_default": {"IPAMConfig": null, "IPAddress": "172.18.0.2"}}},
+                "VolumesFrom": null, "Devices": [{"PathOnHost": "/dev/fuse"}], "AutoRemove": false},
+            "NetworkSettings": {"Networks": {
+                "shop_default": {"IPAMConfig": {"IPv4Address": "172.18.0.2"}, "IPAddress": "172.18.0.2"},
+                "back": {"IPAMConfig": null, "IPAddress": "172.19.0.2"},
+            }},
             "Config": {"Labels": {"com.docker.compose.project": "shop"}},
         });
         assert_eq!(codes(&inspect, &around()), [""; 0]);

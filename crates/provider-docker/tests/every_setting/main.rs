@@ -114,9 +114,14 @@ fn differences(before: &Value, after: &Value) -> Vec<String> {
 
 /// Swaps a container and takes the swap back.
 async fn there_and_back(what: &str, images: &Images, shape: impl FnOnce(&str, &str) -> Value) {
-    let yard =
-        RealYard::of_image(&images.old, |body, name| *body = shape(name, body["Image"].as_str().unwrap()))
-            .await;
+    let yard = RealYard::of_image(&images.old, |body, name| {
+        *body = shape(name, body["Image"].as_str().unwrap());
+    });
+    swap_and_back(what, images, yard.await).await;
+}
+
+/// The same with a container that runs already; returns what the engine said about its replacement.
+async fn swap_and_back(what: &str, images: &Images, yard: RealYard) -> Value {
     let (yard, image) = planned(yard, images).await;
     let before = yard.inspect(&yard.name).await;
     let mut hand = hand(&yard, image.clone());
@@ -133,6 +138,8 @@ async fn there_and_back(what: &str, images: &Images, shape: impl FnOnce(&str, &s
     let back = yard.inspect(&yard.name).await;
     assert_eq!((&back["Id"], &back["Image"]), (&before["Id"], &before["Image"]), "{what}");
     assert_eq!(differences(&before, &back), [""; 0], "{what}, taken back");
+    assert_eq!(addresses(&back), addresses(&before), "{what}, taken back");
+    after
 }
 
 /// As far as a container can be compared that never starts.
@@ -210,6 +217,76 @@ async fn what_cannot_be_started_here_is_made_again_as_it_is() {
         let named = what.clone();
         let play = async move {
             made_again(&named, images, |name, image| single(path, value, name, image)).await;
+        };
+        (what, play)
+    }))
+    .await;
+}
+
+/// Networks of one's own, with what a container may ask of each.
+async fn attached(yard: &RealYard, dice: &mut Dice, number: usize) {
+    let count = 1 + dice.roll(3);
+    for index in 0..count {
+        let (network, third) = (format!("{}-net{index}", yard.name), number * 3 + index);
+        let ipam = json!({"Config": [{"Subnet": format!("10.215.{third}.0/24")}]});
+        let body = json!({"Name": network, "IPAM": ipam, "Labels": {"lab": "every-setting"}});
+        yard.client().post(&["networks", "create"]).json_body(&body).done().await.unwrap();
+    }
+    let endpoint = |dice: &mut Dice, index: usize| {
+        let mut endpoint = json!({});
+        if dice.roll(2) == 0 {
+            let address = format!("10.215.{}.77", number * 3 + index);
+            endpoint["IPAMConfig"] = json!({"IPv4Address": address});
+        }
+        if dice.roll(2) == 0 {
+            endpoint["Aliases"] = json!(["shop", format!("shop-{index}")]);
+        }
+        endpoint
+    };
+    let image = yard.inspect(&yard.name).await["Config"]["Image"].as_str().unwrap().to_owned();
+    let mut body = random(dice, &[], 1, &yard.name, &image);
+    let first = format!("{}-net0", yard.name);
+    body["HostConfig"]["NetworkMode"] = json!(first);
+    body["NetworkingConfig"] = json!({"EndpointsConfig": {first: endpoint(dice, 0)}});
+    if dice.roll(2) == 0 {
+        body["MacAddress"] = json!("02:42:0a:d7:00:09");
+    }
+    yard.client().delete(&["containers", &yard.name]).done().await.unwrap();
+    yard.create(&yard.name, &body).await;
+    for index in 1..count {
+        let connect = json!({"Container": yard.name, "EndpointConfig": endpoint(dice, index)});
+        let network = format!("{}-net{index}", yard.name);
+        yard.client().post(&["networks", &network, "connect"]).json_body(&connect).done().await.unwrap();
+    }
+    yard.client().post(&["containers", &yard.name, "start"]).done().await.unwrap();
+}
+
+/// Where somebody has asked for them, addresses are the same; names are known on each network.
+fn addresses(inspect: &Value) -> Vec<String> {
+    let networks = inspect["NetworkSettings"]["Networks"].as_object().unwrap();
+    let of = networks.iter().filter(|(_, endpoint)| !endpoint["IPAMConfig"]["IPv4Address"].is_null());
+    let mut found: Vec<_> = of.map(|(name, endpoint)| format!("{name} {}", endpoint["IPAddress"])).collect();
+    if inspect["Config"]["MacAddress"].as_str().is_some_and(|mac| !mac.is_empty()) {
+        let primary = inspect["HostConfig"]["NetworkMode"].as_str().unwrap();
+        found.push(format!("MAC {}", networks[primary]["MacAddress"]));
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn networks_addresses_and_aliases_survive_a_swap_and_the_way_back() {
+    let images = &Images::make();
+    let (_, first) = how_many();
+    all((0..12).map(|number| {
+        let seed = first + number as u64;
+        let what = format!("PATCHYARD_SEED={seed}");
+        let named = what.clone();
+        let play = async move {
+            let yard = RealYard::not_started(&images.old, |_, _| {}).await;
+            attached(&yard, &mut Dice(seed), number).await;
+            let before = yard.inspect(&yard.name).await;
+            let after = swap_and_back(&named, images, yard).await;
+            assert_eq!(addresses(&after), addresses(&before), "{named}");
         };
         (what, play)
     }))

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 use patchyard_e2e_tests::{
-    Controller, Engine, Outcome, PollLog, Poller, Registry, Service, ServiceOptions, intent,
+    Controller, Engine, Outcome, PollLog, Poller, Registry, Service, ServiceOptions, intent, unique,
 };
 use patchyard_types::{Record, RunEvent, Step, SwapStep};
 
@@ -98,6 +98,44 @@ fn an_image_with_a_user_an_entrypoint_and_a_stop_signal_keeps_them() {
     assert_eq!(config["Entrypoint"][0], "lab-web");
     assert_eq!(config["StopSignal"], "SIGINT");
     assert_eq!(config["WorkingDir"], "/var/tmp");
+}
+
+/// A network of one test's own, gone with the guard.
+struct Network(Engine, String);
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.0.try_docker(["network", "rm", &self.1]);
+    }
+}
+
+#[test]
+fn a_service_on_two_networks_keeps_its_addresses_and_its_device_through_patch_and_rollback() {
+    let engine = Engine::machine();
+    let network = |word: &str, subnet: &str| {
+        let name = format!("{}-{word}", unique());
+        engine.docker(["network", "create", "--subnet", subnet, &name]);
+        Network(engine.clone(), name)
+    };
+    let (front, back) = (network("front", "10.216.1.0/24"), network("back", "10.216.2.0/24"));
+    let run = ["--network", &front.1, "--ip", "10.216.1.77", "--mac-address", "02:42:0a:d8:01:4d"];
+    let options = [&run[..], &["--network-alias", "shop", "--device", "/dev/null:/dev/nothing"]].concat();
+    let service =
+        Service::start_with(&engine, "web-good", &ServiceOptions { run: &options, ..Default::default() });
+    engine.docker(["network", "connect", "--ip", "10.216.2.78", &back.1, service.name()]);
+    let controller = Controller::new(&engine).with_defaults("verify_for: 2s");
+    let addresses = || {
+        let networks = service.inspect()["NetworkSettings"]["Networks"].clone();
+        [&front, &back].map(|network| networks[&network.1]["IPAddress"].clone())
+    };
+    let (before, addresses_before) = (service.fingerprint(), addresses());
+    controller.run(["apply", "--yes", service.name()]).expect(0);
+    assert_eq!(service.answer().unwrap(), "lab-web 1.1\n");
+    assert_eq!(addresses(), addresses_before);
+    assert_eq!(service.fingerprint().but_for_the_version(), before);
+    controller.run(["rollback", "--yes", service.name()]).expect(0);
+    assert_eq!(addresses(), addresses_before);
+    assert_eq!(service.fingerprint(), before);
 }
 
 #[test]
