@@ -1,6 +1,5 @@
 //! The provider of the simulated host: looks before it acts, as a real one does.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,14 +8,15 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use patchyard_contract::{Ask, Call, Clock, Leftover, Provider, ProviderError};
 use patchyard_types::{
-    Action, Arch, Direction, Failure, FailureKind, Health, HostId, HttpAnswer, Image, ImageUpdate,
-    InstalledPackage, Inventory, Millis, Observation, PackageChange, PackageManager, PendingPatch,
-    PendingStatus, Probe, Protocol, Record, RunId, Snapshot, SnapshotId, Socket, StartingState, Step,
-    StepError, Subject, SwapStep, TagMove, Target, TargetState,
+    Action, Direction, Failure, FailureKind, Health, HostId, Image, ImageUpdate, InstalledPackage, Inventory,
+    Observation, PackageChange, PackageManager, PendingPatch, Probe, Record, RunId, Snapshot, SnapshotId,
+    StartingState, Step, StepError, Subject, SwapStep, TagMove, Target, TargetState,
 };
 
 use crate::fault::Fault;
-use crate::world::{Behaviour, Effect, SimObject, World};
+use crate::image::{self, base_image, installed, layer, patched_image, snapshot};
+use crate::look::observation;
+use crate::world::{Behaviour, Effect, SimObject, SimTarget, World};
 
 /// A provider over a simulated world. Several may share one world: a crashed controller and the
 /// one that resumes.
@@ -73,6 +73,10 @@ impl Names {
     }
 }
 
+fn sim_target<'a>(world: &'a World, target: &Target) -> Result<&'a SimTarget, ProviderError> {
+    world.targets.get(&target.id).ok_or_else(|| ProviderError::Gone { object: target.name.clone() })
+}
+
 fn failed(kind: FailureKind, message: &str) -> StepError {
     StepError::Failed(Failure::new(kind, message))
 }
@@ -85,7 +89,8 @@ struct Work {
 
 impl SimProvider {
     /// Looks at the world and says what is left to do for a call.
-    fn work(world: &World, call: &Call, action: &Action, at: Timestamp) -> Result<Work, StepError> {
+    fn work(world: &World, call: &Call, at: Timestamp) -> Result<Work, StepError> {
+        let (action, set) = call.action()?;
         let names = Names::of(call.run, action);
         let original = world.objects.get(&names.original);
         let replacement = world.objects.get(&names.replacement);
@@ -94,8 +99,8 @@ impl SimProvider {
         let mut record = Record::Nothing;
         let effects = match (step, call.direction) {
             (SwapStep::Prepare, Direction::Do) => {
-                record = Record::Prepared { image: action.patch_set.short(12), size: 1 };
-                vec![Effect::Build { patch_set: action.patch_set }]
+                record = Record::Prepared { image: patched_image(world, action, set)?, size: 1 };
+                vec![Effect::Build { patch_set: action.patch_set, layer: layer(action, set) }]
             }
             (SwapStep::Preflight, Direction::Do) => {
                 let original = original.ok_or_else(gone)?;
@@ -109,16 +114,20 @@ impl SimProvider {
             }
             (SwapStep::Create, Direction::Do) => {
                 let original = original.ok_or_else(gone)?;
-                let target = world.targets.get(&action.target);
+                let image = patched_image(world, action, set)?;
+                let behaviour = match world.targets.get(&action.target) {
+                    Some(target) if image != base_image(&target.service) => target.patched,
+                    _ => Behaviour::Good,
+                };
                 record = Record::Created { object: names.replacement.clone() };
                 let value = Box::new(SimObject {
                     name: names.new_name,
-                    image: action.patch_set.short(12),
+                    image,
                     config: original.config,
                     held: false,
                     started: None,
                     starts: 0,
-                    behaviour: target.map_or(Behaviour::Good, |target| target.patched),
+                    behaviour,
                     run: Some(call.run),
                 });
                 vec![Effect::Create { object: names.replacement, value }]
@@ -161,7 +170,7 @@ impl SimProvider {
             (SwapStep::Start, Direction::Undo) => vec![Effect::Stop { object: names.replacement }],
             (SwapStep::Snapshot, Direction::Do) => {
                 original.ok_or_else(gone)?;
-                let snapshot = Box::new(snapshot(call.run, action, at));
+                let snapshot = Box::new(snapshot(world, call.run, action, at));
                 record = Record::Snapshotted { snapshot: snapshot.clone() };
                 vec![Effect::Keep { snapshot }]
             }
@@ -220,25 +229,6 @@ impl SimProvider {
     }
 }
 
-fn snapshot(run: RunId, action: &Action, at: Timestamp) -> Snapshot {
-    Snapshot {
-        id: SnapshotId(run.to_string()),
-        target: action.target.clone(),
-        name: action.name.clone(),
-        service: action.service.clone(),
-        host: action.host.clone(),
-        run,
-        at,
-        image: action.expected.image.clone(),
-        base_image: action.expected.image.clone(),
-        reference: action.expected.reference.clone(),
-        own_layer: false,
-        tags: vec![],
-        size: 0,
-        lost: vec![],
-    }
-}
-
 #[async_trait]
 impl Provider for SimProvider {
     fn kind(&self) -> &'static str {
@@ -266,13 +256,13 @@ impl Provider for SimProvider {
                 service: target.service.clone(),
                 project: None,
                 environment: None,
-                labels: BTreeMap::new(),
+                labels: target.labels.clone(),
                 object: object.clone(),
                 image: Image {
                     reference: format!("{}:1", target.service),
                     id: value.image.clone(),
                     digest: None,
-                    base: None,
+                    base: image::base(&world, &value.image),
                 },
                 state: if value.started.is_some() { TargetState::Running } else { TargetState::Exited },
                 health: Health::None,
@@ -290,18 +280,21 @@ impl Provider for SimProvider {
     }
 
     async fn inventory(&self, target: &Target) -> Result<Inventory, ProviderError> {
-        let _world = self.reach()?;
-        let installed = InstalledPackage {
-            name: "web".into(),
-            arch: Arch("amd64".into()),
-            version: "1".into(),
-            source: None,
-            held: false,
+        let world = self.reach()?;
+        let package = |patch: &PendingPatch| {
+            Some(InstalledPackage {
+                name: patch.package.clone(),
+                arch: patch.arch.clone(),
+                version: installed(&world, &target.image.id, patch)?,
+                source: None,
+                held: false,
+            })
         };
+        let packages = sim_target(&world, target)?.pending.iter().filter_map(package).collect();
         Ok(Inventory {
             os: None,
             package_manager: Some(PackageManager::Apt),
-            packages: vec![installed],
+            packages,
             starting: StartingState {
                 platform: "linux/amd64".into(),
                 image: target.image.id.clone(),
@@ -313,26 +306,19 @@ impl Provider for SimProvider {
     async fn pending(
         &self,
         target: &Target,
-        inventory: &Inventory,
+        _inventory: &Inventory,
         ask: &Ask,
     ) -> Result<Vec<PendingPatch>, ProviderError> {
-        let _world = self.reach()?;
-        if target.image.id != "image-1" {
-            return Ok(vec![]);
+        let world = self.reach()?;
+        let found = sim_target(&world, target)?;
+        if let Some(reason) = &found.mute {
+            return Err(ProviderError::NoAnswer { reason: reason.clone(), hint: String::new() });
         }
         let wanted = |name: &str| ask.only.is_empty() || ask.only.iter().any(|wish| wish.package == name);
-        let installed = inventory.packages.iter().filter(|installed| wanted(&installed.name));
-        let pending = installed.map(|installed| PendingPatch {
-            package: installed.name.clone(),
-            arch: installed.arch.clone(),
-            installed: Some(installed.version.clone()),
-            candidate: "2".into(),
-            security: true,
-            origin: "sim".into(),
-            status: PendingStatus::Available,
-            size: 1,
-            sha256: Some(patchyard_types::Digest::of_bytes(target.service.as_bytes())),
-            why: String::new(),
+        let pending = found.pending.iter().filter(|patch| wanted(&patch.package)).filter_map(|patch| {
+            let installed = installed(&world, &target.image.id, patch);
+            (installed.as_ref() != Some(&patch.candidate))
+                .then(|| PendingPatch { installed, ..patch.clone() })
         });
         Ok(pending.collect())
     }
@@ -360,7 +346,7 @@ impl Provider for SimProvider {
             if let Some(Fault::Fails(kind)) = fault {
                 return Err(failed(kind, "a fault of the simulation"));
             }
-            let work = Self::work(world, call, action, now)?;
+            let work = Self::work(world, call, now)?;
             let already = Self::already(world, call, action);
             let effectful = !matches!(call.step, Step::Swap(SwapStep::Prepare | SwapStep::Preflight));
             // What somebody else has done already is not done a second time.
@@ -407,7 +393,7 @@ impl Provider for SimProvider {
             return Ok(Probe::Done { record: Record::Snapshotted { snapshot: Box::new(kept.clone()) } });
         }
         // Everything else a record of the simulation holds derives from the call.
-        Ok(match Self::work(&world, call, action, self.clock.now()) {
+        Ok(match Self::work(&world, call, self.clock.now()) {
             Ok(work) => Probe::Done { record: work.record },
             Err(StepError::Failed(failure)) if call.direction == Direction::Do => Probe::Failed { failure },
             Err(_) => Probe::Done { record: Record::Nothing },
@@ -465,34 +451,5 @@ impl Provider for SimProvider {
     async fn collect(&self, leftover: &Leftover) -> Result<(), ProviderError> {
         self.reach()?.objects.remove(&leftover.name);
         Ok(())
-    }
-}
-
-fn observation(object: &SimObject, now: Timestamp) -> Observation {
-    let alive = object.alive(now);
-    let state = match (alive, object.started) {
-        (true, _) => TargetState::Running,
-        (false, Some(_)) => TargetState::Restarting,
-        (false, None) => TargetState::Exited,
-    };
-    let port = if object.behaviour == Behaviour::OtherPort { 8081 } else { 8080 };
-    let status = if object.behaviour == Behaviour::Http500 { 500 } else { 200 };
-    let serving = BTreeSet::from([Socket { protocol: Protocol::Tcp, port, loopback: false }]);
-    Observation {
-        at: now,
-        state,
-        started_at: object.starts.to_string(),
-        restarts: 0,
-        exit_code: (!alive).then_some(1),
-        health: match object.behaviour {
-            Behaviour::HealthHangs => Health::Starting,
-            _ => Health::None,
-        },
-        health_within: None,
-        listening: Some(if alive { serving } else { BTreeSet::new() }),
-        processes: Some(BTreeMap::from([("web".to_owned(), 1)])),
-        lasting: BTreeSet::from(["web".to_owned()]),
-        http: BTreeMap::from([(8080, HttpAnswer::Status { status, took: Millis(5) })]),
-        checks: BTreeMap::new(),
     }
 }

@@ -3,9 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use patchyard_types::{Digest, HostId, PatchSetId, RunId, Snapshot, SnapshotId, Step, TargetId};
+use patchyard_types::{
+    Arch, Digest, HostId, PatchSetId, PendingPatch, PendingStatus, RunId, Snapshot, SnapshotId, Step,
+    TargetId,
+};
 
 use crate::fault::Faults;
+use crate::image::{SimLayer, base_image, image_of};
 
 /// How a version of a service behaves once started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +70,14 @@ pub struct SimTarget {
     pub name: String,
     /// Its service.
     pub service: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// How its patched version behaves.
     pub patched: Behaviour,
+    /// What is pending on its base image; a patched image has less.
+    pub pending: Vec<PendingPatch>,
+    /// Why its package manager cannot be asked, while it cannot.
+    pub mute: Option<String>,
     /// Somebody else has laid hands on it.
     pub interfered: bool,
 }
@@ -79,6 +89,8 @@ pub enum Interference {
     Remove,
     /// Recreates it.
     Recreate,
+    /// Recreates it from its unpatched base image, as an engine does that never heard of a patch.
+    Revert,
     /// Stops it.
     Stop,
     /// Changes its configuration.
@@ -88,7 +100,7 @@ pub enum Interference {
 /// A change on its way: the host makes it at its time, whether anybody still waits for it or not.
 #[derive(Debug, Clone)]
 pub(crate) enum Effect {
-    Build { patch_set: PatchSetId },
+    Build { patch_set: PatchSetId, layer: Option<SimLayer> },
     Create { object: String, value: Box<SimObject> },
     Stop { object: String },
     Hold { object: String, held: bool },
@@ -114,6 +126,8 @@ pub struct World {
     pub objects: BTreeMap<String, SimObject>,
     /// Patch sets whose image has been built.
     pub images: BTreeSet<PatchSetId>,
+    /// The patched images.
+    pub layers: BTreeMap<String, SimLayer>,
     /// Snapshots that are kept.
     pub snapshots: BTreeMap<SnapshotId, Snapshot>,
     /// Where tags point.
@@ -140,6 +154,7 @@ impl World {
             targets: BTreeMap::new(),
             objects: BTreeMap::new(),
             images: BTreeSet::new(),
+            layers: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             tags: BTreeMap::new(),
             violations: Vec::new(),
@@ -154,10 +169,18 @@ impl World {
     /// Adds a target that serves version one since before the simulation.
     pub fn add(&mut self, service: &str, name: &str, patched: Behaviour, now: Timestamp) -> TargetId {
         let id = TargetId::new("sim", &self.host, name);
-        let target = SimTarget { name: name.into(), service: service.into(), patched, interfered: false };
+        let target = SimTarget {
+            name: name.into(),
+            service: service.into(),
+            labels: BTreeMap::new(),
+            patched,
+            pending: vec![pending(service)],
+            mute: None,
+            interfered: false,
+        };
         let object = SimObject {
             name: name.into(),
-            image: "image-1".into(),
+            image: base_image(service),
             config: Digest::of_bytes(name.as_bytes()),
             held: false,
             started: Some(now),
@@ -200,8 +223,9 @@ impl World {
 
     fn apply(&mut self, effect: Effect) {
         match effect {
-            Effect::Build { patch_set } => {
+            Effect::Build { patch_set, layer } => {
                 self.images.insert(patch_set);
+                self.layers.extend(layer.map(|layer| (image_of(&patch_set), layer)));
             }
             Effect::Create { object, value } => {
                 if self.objects.insert(object.clone(), *value).is_some() {
@@ -251,7 +275,7 @@ impl World {
     fn apply_interference(&mut self, target: &TargetId, how: Interference) {
         let Some(hit) = self.targets.get_mut(target) else { return };
         hit.interfered = true;
-        let name = hit.name.clone();
+        let (name, service) = (hit.name.clone(), hit.service.clone());
         let Some((id, object)) = self.named(&name).map(|(id, o)| (id.clone(), o.clone())) else { return };
         match how {
             Interference::Remove => {
@@ -260,6 +284,16 @@ impl World {
             Interference::Recreate => {
                 self.objects.remove(&id);
                 self.objects.insert(format!("{id}+"), SimObject { run: None, ..object });
+            }
+            Interference::Revert => {
+                self.objects.remove(&id);
+                let base = SimObject {
+                    image: base_image(&service),
+                    behaviour: Behaviour::Good,
+                    run: None,
+                    ..object
+                };
+                self.objects.insert(format!("{id}+"), base);
             }
             Interference::Stop => self.change(&id, |o| o.started = None),
             Interference::Reconfigure => {
@@ -313,5 +347,21 @@ impl World {
                 .name
                 .strip_prefix("patchyard-")
                 .is_some_and(|rest| rest.ends_with(&format!("-{target}")))
+    }
+}
+
+/// What is pending on every target: the second version of its service, other bytes in each service.
+fn pending(service: &str) -> PendingPatch {
+    PendingPatch {
+        package: "web".into(),
+        arch: Arch("amd64".into()),
+        installed: Some("1".into()),
+        candidate: "2".into(),
+        security: true,
+        origin: "sim".into(),
+        status: PendingStatus::Available,
+        size: 1,
+        sha256: Some(Digest::of_bytes(service.as_bytes())),
+        why: String::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! What must hold at the end of every rollout, whatever went wrong.
 
 use patchyard_provider_sim::{Behaviour, World};
-use patchyard_types::{RunEnd, SnapshotId};
+use patchyard_types::{Action, RunEnd, SnapshotId};
 
 use crate::scenario::{Outcome, Scenario};
 
@@ -30,21 +30,15 @@ pub fn broken(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
         if target.interfered || end == RunEnd::NeedsAttention || outcome.resolved_done(action) {
             continue;
         }
-        let complaints = state_of(&world, outcome, action, &target.name, &planned.expected.object, end);
+        let complaints = state_of(&world, outcome, action, planned, end);
         broken.extend(complaints.into_iter().map(|c| format!("{} ({end:?}): {c}", target.name)));
     }
     broken
 }
 
 /// Complaints about one target's containers and snapshots.
-fn state_of(
-    world: &World,
-    outcome: &Outcome,
-    action: usize,
-    name: &str,
-    original: &str,
-    end: RunEnd,
-) -> Vec<String> {
+fn state_of(world: &World, outcome: &Outcome, action: usize, planned: &Action, end: RunEnd) -> Vec<String> {
+    let (name, original) = (planned.name.as_str(), planned.expected.object.as_str());
     let mut complaints = Vec::new();
     let mine: Vec<_> = world.objects.iter().filter(|(_, object)| world.is_of(object, name)).collect();
     let [(handle, object)] = mine[..] else {
@@ -71,7 +65,7 @@ fn state_of(
             }
         }
         RunEnd::RolledBack | RunEnd::Failed | RunEnd::Skipped | RunEnd::NeedsAttention => {
-            if handle != original || object.image != "image-1" {
+            if handle != original || object.image != planned.expected.image {
                 complaints.push("it is not what it was before".into());
             }
             if kept {
