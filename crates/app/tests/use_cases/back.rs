@@ -1,0 +1,174 @@
+//! The way back: rollbacks by hand, snapshots and how long they stay, what others put back, leftovers.
+
+use patchyard_app::config::Retention;
+use patchyard_app::gc::{Extent, Fate, collect};
+use patchyard_app::settings::Overrides;
+use patchyard_app::{Kind, ScanRequest, history, plan_rollback, snapshots};
+use patchyard_contract::Clock;
+use patchyard_provider_sim::{Behaviour, Interference, SimObject, base_image};
+use patchyard_types::{Digest, Method, Millis, RolloutEnd, RunEnd};
+
+use crate::yard::Yard;
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_is_taken_back_by_a_rollout_of_its_own() {
+    let yard = Yard::new();
+    yard.add("shop", 2);
+    yard.add_with("mail", 1, Behaviour::CrashesAtStart);
+    let first = yard.apply_all().await;
+    assert_eq!(first.end, RolloutEnd::Partly);
+    let patched = yard.image("shop-1");
+
+    let subject = names(&[&first.report.id.to_string()]);
+    let back = plan_rollback(&yard.context, &subject, &Overrides::default()).await.unwrap();
+    let actions = &back.plan.decisions.actions;
+    assert_eq!(actions.iter().map(|a| a.name.as_str()).collect::<Vec<_>>(), ["shop-1", "shop-2"]);
+    assert!(actions.iter().all(|action| action.method == Method::Restore));
+    assert_eq!(back.plan.about.undoes, Some(first.report.id));
+    let second = yard.apply(&back.plan).await;
+    assert_eq!((second.end, second.report.undoes), (RolloutEnd::Succeeded, Some(first.report.id)));
+    yard.assert_well();
+    for name in ["shop-1", "shop-2", "mail-1"] {
+        assert!(!yard.is_patched(name), "{name}");
+    }
+
+    let past = history(&yard.context, &[], 10).await.unwrap();
+    assert_eq!(past.iter().map(|past| past.undoes).collect::<Vec<_>>(), [Some(first.report.id), None]);
+    let again = plan_rollback(&yard.context, &subject, &Overrides::default()).await.unwrap();
+    assert!(again.plan.decisions.actions.is_empty(), "everything is as it was already");
+    assert_eq!(again.plan.about.up_to_date, ["shop-1", "shop-2"]);
+
+    // And forward again: the rollback kept what it replaced.
+    let forward = plan_rollback(&yard.context, &names(&["shop-1"]), &Overrides::default()).await.unwrap();
+    assert_eq!(yard.apply(&forward.plan).await.end, RolloutEnd::Succeeded);
+    assert_eq!(yard.image("shop-1"), patched);
+    assert!(!yard.is_patched("shop-2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_there_is_no_way_back_for_is_an_error_that_says_so() {
+    let yard = Yard::new();
+    yard.add("shop", 1);
+    let error = |subject: &str| {
+        let (context, subject) = (&yard.context, names(&[subject]));
+        async move { plan_rollback(context, &subject, &Overrides::default()).await.err().unwrap() }
+    };
+    assert_eq!(error("R7").await.kind(), Kind::Input);
+    let none = error("shop-1").await;
+    assert_eq!(none.to_string(), "there is no rollout and no snapshot of a target 'shop-1'");
+    let planned = yard.plan_all().await;
+    let open = yard.begin(&planned.plan).await;
+    assert_eq!(error(&open.to_string()).await.kind(), Kind::Refused, "it is not over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_recreates_from_the_base_is_found_and_patched_again() {
+    let yard = Yard::new();
+    let shop = yard.add("shop", 2);
+    yard.apply_all().await;
+    yard.world(0).interfere(&shop[1], Interference::Revert, yard.clock.now());
+
+    let scan = yard.scan(&ScanRequest::default()).await.unwrap();
+    let first = &scan.targets[0];
+    assert_eq!(first.known.target.name, "shop-2", "what went back comes first");
+    assert_eq!(first.reverted.as_ref().map(|last| last.end), Some(RunEnd::Succeeded));
+    assert!(scan.targets[1].reverted.is_none());
+    let planned = yard.plan_all().await;
+    assert_eq!(planned.reverted, ["shop-2"]);
+    let actions = &planned.plan.decisions.actions;
+    assert_eq!(actions.iter().map(|a| a.name.as_str()).collect::<Vec<_>>(), ["shop-2"]);
+
+    assert_eq!(yard.apply(&planned.plan).await.end, RolloutEnd::Succeeded);
+    let scan = yard.scan(&ScanRequest::default()).await.unwrap();
+    assert!(scan.targets.iter().all(|scanned| scanned.reverted.is_none()) && !scan.any_pending());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_of_our_own_is_nothing_that_somebody_put_back() {
+    let yard = Yard::new();
+    yard.add("shop", 1);
+    let first = yard.apply_all().await;
+    let subject = names(&[&first.report.id.to_string()]);
+    let back = plan_rollback(&yard.context, &subject, &Overrides::default()).await.unwrap();
+    yard.apply(&back.plan).await;
+    let scan = yard.scan(&ScanRequest::default()).await.unwrap();
+    assert!(scan.targets[0].reverted.is_none() && scan.any_pending());
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshots_stay_as_long_as_retention_says_and_go_when_they_are_named() {
+    let mut yard = Yard::new();
+    yard.context.config.retention = Retention { keep_for: Millis::from_secs(24 * 3600), keep_last: 0 };
+    yard.add("shop", 2);
+    yard.apply_all().await;
+    let fleet = yard.discover().await;
+    let context = &yard.context;
+    assert!(snapshots::apply_retention(context, &fleet, false).await.unwrap().is_empty(), "they are young");
+
+    let all = snapshots::list(context, &[]).await.unwrap();
+    let one = names(&[&all[0].id.0]);
+    assert_eq!(snapshots::prune(context, &fleet, &one, true).await.unwrap().len(), 1);
+    assert_eq!(snapshots::list(context, &[]).await.unwrap().len(), 2, "a dry run removes nothing");
+    let missing = names(&[&all[0].id.0, "R9.9"]);
+    let error = snapshots::prune(context, &fleet, &missing, false).await.err().unwrap();
+    assert_eq!(error.to_string(), "there is no snapshot R9.9");
+    assert_eq!(snapshots::list(context, &[]).await.unwrap().len(), 2, "all or none");
+    snapshots::prune(context, &fleet, &one, false).await.unwrap();
+    assert_eq!(snapshots::list(context, &[]).await.unwrap().len(), 1);
+
+    yard.clock_on(25 * 3600).await;
+    let gone = snapshots::apply_retention(context, &fleet, false).await.unwrap();
+    assert!(gone.iter().all(|pruned| pruned.failed.is_none()) && gone.len() == 1);
+    assert!(snapshots::list(context, &[]).await.unwrap().is_empty());
+    assert!(yard.world(0).snapshots.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn gc_removes_what_nothing_needs_and_leaves_what_an_open_rollout_does() {
+    let yard = Yard::new();
+    yard.add("shop", 1);
+    yard.apply_all().await;
+    let stray = SimObject {
+        name: "patchyard-R9.1-new-shop-1".into(),
+        image: base_image("shop"),
+        config: Digest::of_bytes(b"stray"),
+        held: false,
+        started: None,
+        starts: 0,
+        behaviour: Behaviour::Good,
+        run: "R9.1".parse().ok(),
+    };
+    yard.world(0).objects.insert("stray".into(), stray);
+    let fleet = yard.discover().await;
+
+    let seen = collect(&yard.context, &fleet, Extent::Look).await.unwrap();
+    assert_eq!(seen.leftovers.iter().map(|(_, _, fate)| fate).collect::<Vec<_>>(), [&Fate::Found]);
+    assert!(yard.world(0).objects.contains_key("stray"));
+    let swept = collect(&yard.context, &fleet, Extent::WithoutVolumes).await.unwrap();
+    assert_eq!(swept.leftovers.iter().map(|(_, _, fate)| fate).collect::<Vec<_>>(), [&Fate::Removed]);
+    assert!(!yard.world(0).objects.contains_key("stray"));
+    assert!(collect(&yard.context, &fleet, Extent::Everything).await.unwrap().leftovers.is_empty());
+    yard.assert_well();
+    assert_eq!(snapshots::list(&yard.context, &[]).await.unwrap().len(), 1, "a snapshot is no leftover");
+}
+
+#[tokio::test(start_paused = true)]
+async fn plans_nobody_carried_out_go_after_a_month_and_those_of_rollouts_stay() {
+    let yard = Yard::new();
+    yard.add("shop", 1);
+    let done = yard.plan_all().await.plan;
+    yard.apply(&done).await;
+    yard.add("db", 1);
+    let idle = yard.plan_all().await.plan;
+    yard.clock_on(31 * 24 * 3600).await;
+    let fleet = yard.discover().await;
+    assert_eq!(collect(&yard.context, &fleet, Extent::WithoutVolumes).await.unwrap().plans, 1);
+    let store = &yard.context.store;
+    assert!(store.load_plan(&idle.digest()).await.unwrap().is_none());
+    assert!(store.load_plan(&done.digest()).await.unwrap().is_some());
+    assert_eq!(history(&yard.context, &[], 1).await.unwrap().len(), 1);
+}

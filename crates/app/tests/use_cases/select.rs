@@ -1,0 +1,115 @@
+//! Selecting: names, selectors, and which patches are wanted.
+
+use patchyard_app::select::Selection;
+use patchyard_app::{Error, Kind, PatchFilter, PlanRequest, ScanRequest, discover};
+use patchyard_types::{Change, Digest, PackageChange, PendingPatch, Plan, RolloutEnd};
+
+use crate::yard::Yard;
+
+fn named(names: &[&str]) -> Selection {
+    Selection { names: names.iter().map(ToString::to_string).collect(), ..Selection::default() }
+}
+
+/// Packages of a plan's only patch set.
+fn packages(plan: &Plan) -> Vec<&PackageChange> {
+    let mut sets = plan.decisions.patch_sets.values();
+    let (Some(set), None) = (sets.next(), sets.next()) else { panic!("one patch set: {plan:?}") };
+    let Change::Packages(packages) = &set.change else { panic!("packages: {plan:?}") };
+    packages.iter().collect()
+}
+
+/// A target with a patch from a security suite and another one.
+fn with_two_patches() -> Yard {
+    let yard = Yard::new();
+    for id in yard.add("shop", 2) {
+        let mut world = yard.world(0);
+        let pending = &mut world.targets.get_mut(&id).unwrap().pending;
+        let tool = PendingPatch {
+            package: "tool".into(),
+            candidate: "1.5".into(),
+            security: false,
+            sha256: Some(Digest::of_bytes(b"tool")),
+            ..pending[0].clone()
+        };
+        pending.push(tool);
+    }
+    yard
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_names_the_one_that_does_not_exist_is_named() {
+    let yard = Yard::new();
+    yard.add("shop", 2);
+    let selection = named(&["shop-1", "shpo-2"]);
+    let scan = ScanRequest { selection: selection.clone(), ..ScanRequest::default() };
+    let plan = PlanRequest { selection: selection.clone(), ..PlanRequest::default() };
+    for error in [
+        discover(&yard.context, &selection).await.err().unwrap(),
+        yard.scan(&scan).await.err().unwrap(),
+        yard.plan(&plan).await.err().unwrap(),
+    ] {
+        assert!(matches!(error, Error::NoSuchTarget(_)), "{error}");
+        assert_eq!(error.kind(), Kind::Input);
+        assert_eq!(error.to_string(), "no target is called 'shpo-2'; did you mean 'shop-2'?");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_selection_narrows_the_plan_but_not_the_size_of_the_service() {
+    let yard = Yard::new();
+    yard.add("shop", 4);
+    yard.add("db", 1);
+    let selection = Selection {
+        names: vec!["shop-*".into()],
+        selectors: vec!["service=shop".parse().unwrap()],
+        exclude: vec!["shop-3".into()],
+    };
+    let request = PlanRequest { selection, ..PlanRequest::default() };
+    let planned = yard.plan(&request).await.unwrap().plan;
+    let names: Vec<_> = planned.decisions.actions.iter().map(|action| action.name.as_str()).collect();
+    assert_eq!(names, ["shop-1", "shop-2", "shop-4"]);
+    assert_eq!(planned.about.considered, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn security_only_narrows_scan_and_plan_and_leaves_the_rest_pending() {
+    let yard = with_two_patches();
+    let patches = PatchFilter { security_only: true, ..PatchFilter::default() };
+    let scan = ScanRequest { patches: patches.clone(), ..ScanRequest::default() };
+    for scanned in yard.scan(&scan).await.unwrap().targets {
+        assert_eq!(scanned.available().map(|p| p.package.as_str()).collect::<Vec<_>>(), ["web"]);
+    }
+    let request = PlanRequest { patches, ..PlanRequest::default() };
+    let planned = yard.plan(&request).await.unwrap().plan;
+    assert_eq!(packages(&planned).iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["web"]);
+    assert_eq!(yard.apply(&planned).await.end, RolloutEnd::Succeeded);
+
+    let again = yard.plan(&request).await.unwrap();
+    assert!(again.plan.decisions.actions.is_empty() && !again.any_pending);
+    assert_eq!(again.filtered_out, ["shop-1", "shop-2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_patch_carries_over_what_the_first_one_brought() {
+    let yard = with_two_patches();
+    let patches = PatchFilter { security_only: true, ..PatchFilter::default() };
+    let first = yard.plan(&PlanRequest { patches, ..PlanRequest::default() }).await.unwrap().plan;
+    yard.apply(&first).await;
+
+    let second = yard.plan_all().await.plan;
+    let changes: Vec<_> =
+        packages(&second).iter().map(|p| (p.name.as_str(), p.from.as_deref(), p.to.as_deref())).collect();
+    assert_eq!(changes, [("tool", Some("1"), Some("1.5")), ("web", Some("1"), Some("2"))]);
+    assert_eq!(yard.apply(&second).await.end, RolloutEnd::Succeeded);
+    assert_eq!(yard.plan_all().await.plan.about.up_to_date, ["shop-1", "shop-2"]);
+    yard.assert_well();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_package_that_nobody_has_pending_is_filtered_out_and_no_error() {
+    let yard = with_two_patches();
+    let patches = PatchFilter { packages: vec!["no-such-*".into()], ..PatchFilter::default() };
+    let planned = yard.plan(&PlanRequest { patches, ..PlanRequest::default() }).await.unwrap();
+    assert!(planned.plan.decisions.actions.is_empty());
+    assert_eq!(planned.filtered_out, ["shop-1", "shop-2"]);
+}
