@@ -175,7 +175,7 @@ impl Lint<'_> {
         let mut seen = BTreeSet::new();
         for tag in &decisions.tags {
             let part = format!("tag {}", printable(&tag.reference, 120));
-            if !tags::is_tag(&tag.reference) || !is_argument(&tag.reference) || tag.from.is_empty() {
+            if !tags::is_tag(&tag.reference) || tag.from.is_empty() {
                 self.error(&part, "is none");
             }
             if !seen.insert((&tag.host, &tag.reference)) {
@@ -243,7 +243,7 @@ fn part_of(action: &Action) -> String {
 }
 
 /// Text that may become an argument of a command: visible ASCII that is never taken for an option.
-fn is_argument(text: &str) -> bool {
+pub(crate) fn is_argument(text: &str) -> bool {
     text.len() <= 512
         && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
         && text.bytes().all(|b| b.is_ascii_graphic() && !b"'\"`$\\;&|<>(){}*?[]!#".contains(&b))

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use patchyard_types::{Action, HostId, Method, TagMove, Target, printable};
 
-/// Whether a reference is a tag at all: a digest or a bare image id names one image for ever.
+use crate::lint::is_argument;
+
+/// Whether a reference is a tag at all: a digest or a bare image id names one image for ever, and what no
+/// command would take for a name is none.
 pub fn is_tag(reference: &str) -> bool {
-    !reference.is_empty() && !reference.contains('@') && !reference.starts_with("sha256:")
+    is_argument(reference) && !reference.contains('@') && !reference.starts_with("sha256:")
 }
 
 /// The tags that follow when everything succeeds, sorted, and remarks on those that do not.

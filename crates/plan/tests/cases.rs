@@ -326,14 +326,17 @@ fn a_tag_moves_only_with_everybody_who_runs_its_image() {
     let mut elsewhere = all.clone();
     elsewhere.candidates[1].target.host = HostId::new("web02");
     assert_eq!(tags(&elsewhere), 2);
-    // A digest names one image for ever.
-    let mut pinned = all;
-    for one in &mut pinned.candidates {
-        one.target.image.reference = format!("nginx@{}", image_id("nginx"));
+    // A digest names one image for ever, and no command takes the other two for a name.
+    for reference in [format!("nginx@{}", image_id("nginx")), "nginx\u{1b}[2J:1".into(), "-nginx:1".into()] {
+        let mut pinned = all.clone();
+        for one in &mut pinned.candidates {
+            one.target.image.reference.clone_from(&reference);
+        }
+        let planned = plan(&pinned);
+        assert!(planned.plan.decisions.tags.is_empty());
+        assert!(planned.plan.about.notes.iter().any(|note| note.contains("cannot move")));
+        assert!(lint(&planned.plan).is_empty(), "{reference}: {:?}", lint(&planned.plan));
     }
-    let planned = plan(&pinned);
-    assert!(planned.plan.decisions.tags.is_empty());
-    assert!(planned.plan.about.notes.iter().any(|note| note.contains("cannot move")));
 }
 
 #[test]
