@@ -3,12 +3,12 @@
 //! Fail closed: a question that could not be asked has a bad answer. "Healthy once" is not enough:
 //! the answers must stay good for `verify_for`, and a restart between two looks counts.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use patchyard_types::{
-    Action, Baseline, Failure, FailureKind, Health, HttpAnswer, Millis, Observation, Protocol, TargetState,
+    Action, Baseline, Check, Failure, FailureKind, Health, HttpAnswer, Millis, Observation, Protocol,
+    TargetState,
 };
 
 /// How many looks in a row must be bad before a target that was good counts as failed. One late
@@ -35,9 +35,10 @@ pub enum Before {
 
 /// Compares two looks before a patch; only what is stable counts.
 #[must_use]
-pub fn before(first: &Observation, second: &Observation) -> Before {
+pub fn before(action: &Action, first: &Observation, second: &Observation) -> Before {
+    let expected = names(&action.checks);
     for look in [first, second] {
-        if let Some(reason) = unfit(look) {
+        if let Some(reason) = unfit(look, &expected) {
             let message = format!("was not healthy before the patch: {reason}");
             return Before::Bad(Failure::new(FailureKind::Precondition, message));
         }
@@ -86,14 +87,14 @@ fn stable(a: HttpAnswer, b: HttpAnswer) -> Option<HttpAnswer> {
 }
 
 /// Why a target is not in a state to be judged.
-fn unfit(look: &Observation) -> Option<String> {
+fn unfit(look: &Observation, expected: &[String]) -> Option<String> {
     if look.state != TargetState::Running {
         return Some(not_running(look));
     }
     if look.health == Health::Unhealthy {
         return Some("its healthcheck says unhealthy".into());
     }
-    bad_checks(&look.checks)
+    bad_checks(look, expected)
 }
 
 fn not_running(look: &Observation) -> String {
@@ -106,11 +107,17 @@ fn not_running(look: &Observation) -> String {
     }
 }
 
-fn bad_checks(checks: &BTreeMap<String, patchyard_types::CheckAnswer>) -> Option<String> {
-    checks
-        .iter()
-        .find(|(_, answer)| !answer.good)
-        .map(|(name, answer)| format!("check '{name}': {}", answer.detail))
+/// A named check that is not good, or that nobody answered.
+fn bad_checks(look: &Observation, expected: &[String]) -> Option<String> {
+    let bad = look.checks.iter().find(|(_, answer)| !answer.good);
+    bad.map(|(name, answer)| format!("check '{name}': {}", answer.detail)).or_else(|| {
+        let missing = expected.iter().find(|name| !look.checks.contains_key(*name))?;
+        Some(format!("check '{missing}' was not answered"))
+    })
+}
+
+fn names(checks: &[Check]) -> Vec<String> {
+    checks.iter().map(|check| check.name.clone()).collect()
 }
 
 /// What the looks so far say.
@@ -147,7 +154,7 @@ impl Judge {
     pub fn new(action: &Action, baseline: Baseline, verify_for: Millis, now: Timestamp) -> Self {
         Self {
             baseline,
-            expected_checks: action.checks.iter().map(|check| check.name.clone()).collect(),
+            expected_checks: names(&action.checks),
             verify_for: verify_for.as_duration(),
             healthy: action.timeouts.healthy.as_duration(),
             began: now,
@@ -240,11 +247,7 @@ impl Judge {
         self.not_listening(look)
             .or_else(|| self.not_running_any_more(look))
             .or_else(|| self.http_worse(look))
-            .or_else(|| bad_checks(&look.checks))
-            .or_else(|| {
-                let missing = self.expected_checks.iter().find(|name| !look.checks.contains_key(*name))?;
-                Some(format!("check '{missing}' was not answered"))
-            })
+            .or_else(|| bad_checks(look, &self.expected_checks))
     }
 
     fn not_listening(&self, look: &Observation) -> Option<String> {
@@ -290,9 +293,9 @@ fn since(then: Timestamp, now: Timestamp) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
-    use patchyard_types::Socket;
+    use patchyard_types::{CheckKind, Socket};
 
     use super::*;
     use crate::run::tests_support::action;
@@ -319,7 +322,7 @@ mod tests {
     }
 
     fn baseline() -> Baseline {
-        match before(&look(0), &look(1000)) {
+        match before(&action(), &look(0), &look(1000)) {
             Before::Good(baseline) => baseline,
             other => panic!("{other:?}"),
         }
@@ -341,7 +344,7 @@ mod tests {
         let mut second = look(1000);
         second.listening = Some(BTreeSet::new());
         second.http.insert(80, HttpAnswer::Status { status: 404, took: Millis(1) });
-        let Before::Good(baseline) = before(&look(0), &second) else { panic!() };
+        let Before::Good(baseline) = before(&action(), &look(0), &second) else { panic!() };
         assert!(baseline.listening.is_empty() && baseline.http.is_empty());
         assert_eq!(baseline.processes, BTreeSet::from(["master".to_owned()]));
     }
@@ -349,8 +352,17 @@ mod tests {
     #[test]
     fn an_unhealthy_target_is_not_judged_but_skipped() {
         let sick = Observation { health: Health::Unhealthy, ..look(0) };
-        let Before::Bad(failure) = before(&look(0), &sick) else { panic!() };
+        let Before::Bad(failure) = before(&action(), &look(0), &sick) else { panic!() };
         assert_eq!(failure.kind, FailureKind::Precondition);
+    }
+
+    #[test]
+    fn a_check_that_nobody_answers_beforehand_is_no_reason_to_stop_a_target() {
+        let check = Check { name: "health".into(), kind: CheckKind::Tcp { port: 25 } };
+        let action = Action { checks: vec![check], ..action() };
+        let Before::Bad(failure) = before(&action, &look(0), &look(1000)) else { panic!() };
+        assert_eq!(failure.kind, FailureKind::Precondition);
+        assert!(failure.message.ends_with("check 'health' was not answered"), "{}", failure.message);
     }
 
     #[test]

@@ -21,11 +21,12 @@ pub(crate) async fn baseline(
     clock: &dyn Clock,
     call: &Call,
 ) -> Result<Record, StepError> {
+    let (action, _) = call.action()?;
     loop {
         let first = look(provider, call, Subject::Original).await?;
         clock.sleep(BASELINE_APART).await;
         let second = look(provider, call, Subject::Original).await?;
-        match before(&first, &second) {
+        match before(action, &first, &second) {
             Before::Good(baseline) => return Ok(Record::Preflighted { baseline }),
             // The step's own timeout ends this.
             Before::Wait => {}

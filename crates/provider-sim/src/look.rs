@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use patchyard_types::{Health, HttpAnswer, Millis, Observation, Protocol, Socket, TargetState};
+use patchyard_types::{
+    Check, CheckAnswer, Health, HttpAnswer, Millis, Observation, Protocol, Socket, TargetState,
+};
 
 use crate::world::{Behaviour, SimObject};
 
 /// Looks once.
-pub fn observation(object: &SimObject, now: Timestamp) -> Observation {
+pub fn observation(object: &SimObject, checks: &[Check], now: Timestamp) -> Observation {
     let alive = object.alive(now);
     let state = match (alive, object.started) {
         (true, _) => TargetState::Running,
@@ -18,6 +20,10 @@ pub fn observation(object: &SimObject, now: Timestamp) -> Observation {
     let port = if object.behaviour == Behaviour::OtherPort { 8081 } else { 8080 };
     let status = if object.behaviour == Behaviour::Http500 { 500 } else { 200 };
     let serving = BTreeSet::from([Socket { protocol: Protocol::Tcp, port, loopback: false }]);
+    let answer = CheckAnswer {
+        good: alive && (port, status) == (8080, 200),
+        detail: format!("answered {status} on :{port}"),
+    };
     Observation {
         at: now,
         state,
@@ -33,6 +39,6 @@ pub fn observation(object: &SimObject, now: Timestamp) -> Observation {
         processes: Some(BTreeMap::from([("web".to_owned(), 1)])),
         lasting: BTreeSet::from(["web".to_owned()]),
         http: BTreeMap::from([(8080, HttpAnswer::Status { status, took: Millis(5) })]),
-        checks: BTreeMap::new(),
+        checks: checks.iter().map(|check| (check.name.clone(), answer.clone())).collect(),
     }
 }

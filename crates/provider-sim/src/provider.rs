@@ -413,7 +413,7 @@ impl Provider for SimProvider {
         };
         let now = self.clock.now();
         let object = world.objects.get(&handle).ok_or(ProviderError::Gone { object: handle })?;
-        Ok(observation(object, now))
+        Ok(observation(object, &action.checks, now))
     }
 
     async fn move_tag(&self, tag: &TagMove, image: &str) -> Result<Option<String>, ProviderError> {

@@ -81,6 +81,25 @@ async fn more_failures_than_are_tolerated_stop_the_rollout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_target_whose_own_check_is_bad_beforehand_is_skipped_and_not_touched() {
+    let yard = Yard::new();
+    let shop = yard.add("shop", 1);
+    {
+        let mut world = yard.world(0);
+        let label = ("io.patchyard.check.http".to_owned(), "8080/health".to_owned());
+        world.targets.get_mut(&shop[0]).unwrap().labels.extend([label]);
+        world.objects.values_mut().for_each(|object| object.behaviour = Behaviour::Http500);
+    }
+    let before = yard.world(0).objects.clone();
+    let applied = yard.apply_all().await;
+    let (end, reason) = applied.run("shop-1");
+    assert_eq!(end, RunEnd::Skipped);
+    assert!(reason.contains("check 'label http :8080/health'"), "{reason}");
+    assert_eq!(yard.world(0).objects, before);
+    assert!(quarantine::list(&yard.context).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_made_before_the_quarantine_does_not_get_around_it() {
     let yard = Yard::new();
     yard.add_with("mail", 1, Behaviour::CrashesAtStart);
