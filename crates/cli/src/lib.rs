@@ -9,6 +9,7 @@ mod table;
 mod text;
 mod ui;
 mod verbs;
+mod wrap;
 
 use std::process::ExitCode;
 

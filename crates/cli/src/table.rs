@@ -5,6 +5,7 @@ use anstyle::Style;
 use unicode_width::UnicodeWidthStr;
 
 use crate::ui::{DIM, PLAIN, paint};
+use crate::wrap::wrap;
 
 /// Between columns.
 const GAP: usize = 2;
@@ -150,22 +151,6 @@ fn push_wrapped(out: &mut String, cell: &Cell, indent: usize, width: Option<usiz
 
 fn trim_end(text: &mut String) {
     text.truncate(text.trim_end_matches(' ').len());
-}
-
-/// Breaks a text at spaces so that each line fits; a word that is too long has a line of its own.
-pub fn wrap(text: &str, width: Option<usize>) -> Vec<String> {
-    let Some(width) = width else { return vec![text.to_owned()] };
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        match lines.last_mut() {
-            Some(line) if line.width() + 1 + word.width() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 #[cfg(test)]

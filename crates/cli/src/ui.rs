@@ -3,11 +3,14 @@
 //! A reader that has gone away is no reason to die in the middle of a rollout: what cannot be written
 //! is dropped.
 
+use std::borrow::Cow;
 use std::io::{BufRead, IsTerminal, Write};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
+
+use crate::wrap::fit;
 
 /// Narrower terminals than this are treated as this wide: there is no way to say anything in less.
 const NARROWEST: usize = 40;
@@ -38,8 +41,12 @@ impl Ui {
         Self { color, json, yes, width, interactive, animated: stderr && !json && !dumb }
     }
 
-    /// Prints a result.
+    /// Prints a result, so that it fits the terminal.
     pub fn result(&self, text: &str) {
+        let text = match self.width {
+            Some(width) => Cow::Owned(fit(text, width)),
+            None => Cow::Borrowed(text),
+        };
         let mut out = AutoStream::new(std::io::stdout().lock(), choice(self.color, &std::io::stdout()));
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }

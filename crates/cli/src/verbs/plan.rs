@@ -13,9 +13,9 @@ use crate::exit::Exit;
 use crate::json::PlanDocument;
 use crate::progress::Line;
 use crate::session::Session;
-use crate::table::wrap;
 use crate::text::{count, name, remark};
 use crate::ui::{BOLD, DIM, Ui, YELLOW, paint};
+use crate::wrap::wrap;
 
 /// More waves than this are not listed one by one.
 const WAVES: usize = 12;

@@ -16,9 +16,9 @@ use crate::exit::Exit;
 use crate::json::{Lines, RolloutDocument};
 use crate::progress::spinner;
 use crate::session::{Session, Signals};
-use crate::table::wrap;
 use crate::text::{name, remark, run_end, run_sign};
 use crate::ui::{BOLD, DIM, Ui, paint};
+use crate::wrap::wrap;
 
 /// Drives a rollout until it is over, paused or interrupted, and reports.
 pub async fn roll(
@@ -204,7 +204,7 @@ pub fn run_lines(ui: &Ui, run: &RunReport, column: usize) -> String {
         push_wrapped(&mut text, ui, &detail, indent);
     } else {
         let mut lines = wrap(&detail, room).into_iter();
-        text.push_str(format!("{first}{word:<15}{}", lines.next().unwrap_or_default()).trim_end());
+        text.push_str(format!("{first}{word:<13}  {}", lines.next().unwrap_or_default()).trim_end());
         text.push('\n');
         for line in lines {
             text.push_str(&format!("{}{line}\n", " ".repeat(indent + 15)));
