@@ -13,10 +13,8 @@ mod wrap;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use patchyard_app::{Context, Error, Kind};
 
-use args::Cli;
 use exit::Exit;
 use json::ErrorDocument;
 use ui::{BOLD, RED, Ui, paint};
@@ -31,7 +29,7 @@ pub fn main() -> ExitCode {
 #[must_use]
 pub fn main_around(wrap: fn(Context) -> Context) -> ExitCode {
     let _ = session::WRAP.set(wrap);
-    let cli = match Cli::try_parse() {
+    let cli = match args::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };

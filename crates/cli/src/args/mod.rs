@@ -5,7 +5,10 @@ mod select;
 mod shape;
 mod verbs;
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use patchyard_types::printable;
 
 pub use global::Global;
 pub use select::{Freshness, Patches, Targets};
@@ -114,9 +117,81 @@ pub enum Verb {
     Man(Man),
 }
 
+/// Reads the arguments.
+///
+/// # Errors
+/// When they make no sense; a call for help is told as an error, too.
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let arguments: Vec<OsString> = arguments.collect();
+    read(arguments.clone()).map_err(|error| {
+        // The message quotes what is wrong; a name that a script took from a target may be anything.
+        let printable = arguments.iter().map(|argument| printable(&argument.to_string_lossy(), 1000).into());
+        read(printable.collect()).err().unwrap_or(error)
+    })
+}
+
+fn read(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command().color(color_of(&arguments));
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Help and usage errors are coloured as it was asked for, although they come before it is known what
+/// was: the bare words tell.
+fn color_of(arguments: &[OsString]) -> ColorChoice {
+    let mut asked = None;
+    let mut words =
+        arguments.iter().filter_map(|argument| argument.to_str()).take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        match word.strip_prefix("--color") {
+            Some("") => asked = words.next(),
+            Some(value) => asked = value.strip_prefix('=').or(asked),
+            None => {}
+        }
+    }
+    asked.and_then(|value| value.parse().ok()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory, Parser};
+    use clap::{Arg, Command, CommandFactory, Parser};
+
+    /// Every verb, also those below another one, by the words that call it.
+    fn verbs(command: &Command, words: &str) -> Vec<(String, Command)> {
+        let mut all = vec![(words.to_owned(), command.clone())];
+        for verb in command.get_subcommands() {
+            all.extend(verbs(verb, &format!("{words} {}", verb.get_name())));
+        }
+        all
+    }
+
+    #[test]
+    fn help_fits_and_tells_of_every_option() {
+        let mut command = super::Cli::command();
+        command.build();
+        let verbs = verbs(&command, "patchyard");
+        assert!(verbs.len() > 20, "{} verbs", verbs.len());
+        for (words, mut verb) in verbs {
+            let help = verb.render_long_help().to_string();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 100, "{words} --help: {line:?}");
+            }
+            let shown = verb.get_arguments().filter(|argument| !argument.is_hide_set());
+            for argument in shown.cloned().collect::<Vec<Arg>>() {
+                let name = match argument.get_long() {
+                    Some(long) => format!("--{long}"),
+                    None => argument.get_value_names().map(|names| names[0].to_string()).unwrap_or_default(),
+                };
+                assert!(!name.is_empty() && help.contains(&name), "{words} --help tells nothing of {name}");
+                let said = argument.get_help().or(argument.get_long_help());
+                assert!(
+                    said.is_some_and(|said| !said.to_string().is_empty()),
+                    "{words}: {name} says nothing"
+                );
+            }
+            assert!(words.ends_with("help") || verb.get_about().is_some(), "{words} says nothing");
+        }
+    }
 
     #[test]
     fn the_definition_is_sound() {
