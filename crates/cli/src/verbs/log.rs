@@ -178,7 +178,7 @@ fn left(record: &Record) -> String {
             let ports = if ports.is_empty() { "no ports".to_owned() } else { ports.join(" ") };
             format!(" (baseline: {ports}, {} programs)", baseline.processes.len())
         }
-        Record::Created { object } => format!(" ({})", object.chars().take(12).collect::<String>()),
+        Record::Created { object } => format!(" ({})", name(&object.chars().take(12).collect::<String>())),
         Record::Verified { first_good } => format!(" (good since {})", time(*first_good)),
         Record::Snapshotted { snapshot } => format!(" ({})", name(&snapshot.id.0)),
     }
