@@ -8,13 +8,21 @@ use std::path::PathBuf;
 /// # Panics
 /// When it was not built, which cargo does for every test of this package.
 pub(crate) fn patchyard() -> PathBuf {
-    if let Some(path) = std::env::var_os("PATCHYARD_BIN") {
-        return PathBuf::from(path);
+    match std::env::var_os("PATCHYARD_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => own("patchyard-under-test"),
     }
+}
+
+/// A program of this package.
+///
+/// # Panics
+/// When it was not built, which cargo does for every test of this package.
+pub(crate) fn own(name: &str) -> PathBuf {
     // This very test is at TARGET/PROFILE/deps/NAME, the program at TARGET/PROFILE.
     let own = std::env::current_exe().expect("a test knows where it is");
     let profile = own.ancestors().nth(2).expect("tests lie in TARGET/PROFILE/deps");
-    let binary = profile.join("patchyard-under-test");
+    let binary = profile.join(name);
     assert!(binary.exists(), "{} was not built", binary.display());
     binary
 }

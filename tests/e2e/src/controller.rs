@@ -6,12 +6,14 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::{Engine, Events, Service, binary};
+use crate::terminal::Terminal;
+use crate::{Engine, Events, Service, binary, simulated};
 
 /// Nothing here takes that long, not even on a busy machine: a command that does, hangs.
 const HANGS: Duration = Duration::from_secs(600);
@@ -36,6 +38,15 @@ impl Controller {
         let environment = vec![("DOCKER_HOST".to_owned(), engine.host().into())];
         let state = dir.path().join("state");
         Self { dir, binary: binary::patchyard(), nobody: false, state, environment }
+    }
+
+    /// One for a simulated fleet, `ordinary` or `hostile`; needs no engine.
+    #[must_use]
+    pub fn simulated(fleet: &str) -> Self {
+        let dir = tempfile::tempdir().expect("room for a state directory");
+        let environment = vec![(simulated::FLEET.to_owned(), fleet.into())];
+        let state = dir.path().join("state");
+        Self { dir, binary: binary::own("patchyard-simulated"), nobody: false, state, environment }
     }
 
     /// Another program in place of the command under test.
@@ -133,6 +144,15 @@ impl Controller {
         Running::start(self.command(args))
     }
 
+    /// Runs it to its end with its results on a terminal so many columns wide; messages go elsewhere.
+    pub fn run_on_terminal<S: AsRef<OsStr>>(
+        &self,
+        columns: u16,
+        args: impl IntoIterator<Item = S>,
+    ) -> Outcome {
+        Running::start_on_terminal(self.command(args), columns).finish()
+    }
+
     /// Plans for services and returns the plan's digest.
     ///
     /// # Panics
@@ -158,6 +178,7 @@ pub struct Running {
     stderr: File,
     peak: u64,
     command: String,
+    copier: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -165,9 +186,31 @@ impl Running {
     pub fn start(mut command: Command) -> Self {
         let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
+        Self::spawn(command, (stdout, stderr), None)
+    }
+
+    /// Starts a command whose results go to a terminal so many columns wide.
+    pub fn start_on_terminal(mut command: Command, columns: u16) -> Self {
+        let (screen, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let Terminal { side, copier } = Terminal::open(columns, screen.try_clone().unwrap());
+        command.stdout(side).stderr(stderr.try_clone().unwrap());
+        Self::spawn(command, (screen, stderr), Some(copier))
+    }
+
+    /// Starts a command whose results and messages go to one terminal, as when a person calls it.
+    pub fn start_on_one_terminal(mut command: Command, columns: u16) -> Self {
+        let screen = tempfile::tempfile().unwrap();
+        let Terminal { side, copier } = Terminal::open(columns, screen.try_clone().unwrap());
+        command.stdout(side.try_clone().unwrap()).stderr(side);
+        Self::spawn(command, (screen, tempfile::tempfile().unwrap()), Some(copier))
+    }
+
+    /// Whoever copies from a terminal ends when the command, which holds the other side, is gone.
+    fn spawn(mut command: Command, said: (File, File), copier: Option<JoinHandle<()>>) -> Self {
+        let (stdout, stderr) = said;
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
-        Self { child, stdout, stderr, peak: 0, command: args.join(" ") }
+        Self { child, stdout, stderr, peak: 0, command: args.join(" "), copier }
     }
 
     /// Its process id.
@@ -218,6 +261,9 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(10));
         };
+        if let Some(copier) = self.copier.take() {
+            copier.join().expect("the screen was copied");
+        }
         let (stdout, stderr) = (text(&mut self.stdout), text(&mut self.stderr));
         Outcome { command: std::mem::take(&mut self.command), status, stdout, stderr, peak: self.peak }
     }

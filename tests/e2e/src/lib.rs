@@ -18,7 +18,9 @@ mod lab;
 mod parallel;
 mod registry;
 mod service;
+pub mod simulated;
 mod table;
+mod terminal;
 
 pub use client::{Failed, PollLog, Poller, get};
 pub use controller::{Controller, Outcome, Running};

@@ -8,6 +8,7 @@ mod bad_neighbours;
 mod bad_repositories;
 mod bad_versions;
 mod crashes;
+mod face;
 mod good_versions;
 mod harness;
 mod hostile;
