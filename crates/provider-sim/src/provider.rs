@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use patchyard_contract::{Ask, Call, Clock, Leftover, Provider, ProviderError};
+use patchyard_contract::{Ask, Call, Clock, Leftover, Provider, ProviderError, Wish};
 use patchyard_types::{
     Action, Direction, Failure, FailureKind, Health, HostId, Image, ImageUpdate, InstalledPackage, Inventory,
     Observation, PackageChange, PackageManager, PendingPatch, Probe, Record, RunId, Snapshot, SnapshotId,
@@ -71,6 +71,12 @@ impl Names {
             name,
         }
     }
+}
+
+/// Whether a wish brings a package: itself, and what comes in new because of it, `tool-data` with `tool`.
+fn brings(wish: &Wish, patch: &PendingPatch) -> bool {
+    let rest = patch.package.strip_prefix(&wish.package);
+    rest.is_some_and(|rest| rest.is_empty() || (patch.installed.is_none() && rest.starts_with('-')))
 }
 
 fn sim_target<'a>(world: &'a World, target: &Target) -> Result<&'a SimTarget, ProviderError> {
@@ -314,8 +320,8 @@ impl Provider for SimProvider {
         if let Some(reason) = &found.mute {
             return Err(ProviderError::NoAnswer { reason: reason.clone(), hint: String::new() });
         }
-        let wanted = |name: &str| ask.only.is_empty() || ask.only.iter().any(|wish| wish.package == name);
-        let pending = found.pending.iter().filter(|patch| wanted(&patch.package)).filter_map(|patch| {
+        let wanted = |patch: &PendingPatch| ask.only.is_empty() || ask.only.iter().any(|w| brings(w, patch));
+        let pending = found.pending.iter().filter(|patch| wanted(patch)).filter_map(|patch| {
             let installed = installed(&world, &target.image.id, patch);
             (installed.as_ref() != Some(&patch.candidate))
                 .then(|| PendingPatch { installed, ..patch.clone() })

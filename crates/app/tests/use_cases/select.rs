@@ -18,7 +18,7 @@ fn packages(plan: &Plan) -> Vec<&PackageChange> {
     packages.iter().collect()
 }
 
-/// A target with a patch from a security suite and another one.
+/// Targets with a patch from a security suite, and another one that brings in a new package.
 fn with_two_patches() -> Yard {
     let yard = Yard::new();
     for id in yard.add("shop", 2) {
@@ -31,7 +31,8 @@ fn with_two_patches() -> Yard {
             sha256: Some(Digest::of_bytes(b"tool")),
             ..pending[0].clone()
         };
-        pending.push(tool);
+        let data = PendingPatch { package: "tool-data".into(), installed: None, ..tool.clone() };
+        pending.extend([tool, data]);
     }
     yard
 }
@@ -99,7 +100,8 @@ async fn a_second_patch_carries_over_what_the_first_one_brought() {
     let second = yard.plan_all().await.plan;
     let changes: Vec<_> =
         packages(&second).iter().map(|p| (p.name.as_str(), p.from.as_deref(), p.to.as_deref())).collect();
-    assert_eq!(changes, [("tool", Some("1"), Some("1.5")), ("web", Some("1"), Some("2"))]);
+    let new = ("tool-data", None, Some("1.5"));
+    assert_eq!(changes, [("tool", Some("1"), Some("1.5")), new, ("web", Some("1"), Some("2"))]);
     assert_eq!(yard.apply(&second).await.end, RolloutEnd::Succeeded);
     assert_eq!(yard.plan_all().await.plan.about.up_to_date, ["shop-1", "shop-2"]);
     yard.assert_well();
