@@ -30,7 +30,7 @@ pub use fingerprint::Fingerprint;
 pub use lab::lab;
 pub use parallel::in_parallel;
 pub use registry::Registry;
-pub use service::{Service, ServiceOptions};
+pub use service::{OwnImage, Service, ServiceOptions, free_port};
 pub use table::{Ends, Row, bad_versions};
 
 /// Whether the long tests were asked for (`./test --slow` sets `PATCHYARD_SLOW=1`).

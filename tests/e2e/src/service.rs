@@ -196,6 +196,37 @@ impl Drop for Service {
 
 /// The same image under a name and an id of the service's own: nobody else builds on it, tags it or
 /// finds what was built on it.
+/// An image of one test's own for containers that the test does not start itself; it and everything made from it
+/// goes when this is dropped.
+#[derive(Debug)]
+pub struct OwnImage {
+    engine: Engine,
+    name: String,
+    reference: String,
+}
+
+impl OwnImage {
+    /// A copy of `patchyard-lab/CASE:1`.
+    #[must_use]
+    pub fn of(engine: &Engine, case: &str) -> Self {
+        let name = format!("{}-{case}", unique());
+        let reference = own_image(engine, &format!("patchyard-lab/{case}:1"), &name);
+        Self { engine: engine.clone(), name, reference }
+    }
+
+    /// Its tag.
+    #[must_use]
+    pub fn reference(&self) -> &str {
+        &self.reference
+    }
+}
+
+impl Drop for OwnImage {
+    fn drop(&mut self) {
+        self.engine.remove_labelled(&format!("{LABEL}={}", self.name));
+    }
+}
+
 fn own_image(engine: &Engine, image: &str, name: &str) -> String {
     let reference = format!("{name}:1");
     let container = format!("{name}-image");
@@ -208,7 +239,8 @@ fn own_image(engine: &Engine, image: &str, name: &str) -> String {
 
 /// A port below the range of outgoing connections, so that no client's own port is in the way while
 /// the service is down.
-fn free_port() -> u16 {
+#[must_use]
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let from = 15_000 + u16::try_from(std::process::id() % 150).unwrap() * 100;
     loop {

@@ -19,7 +19,8 @@ pub(super) struct Compose {
     pub project: String,
     pub service: String,
     pub number: String,
-    pub depends_on: Vec<String>,
+    /// Nothing where Compose has written no label about it.
+    pub depends_on: Option<Vec<String>>,
 }
 
 /// Reads the labels. `None` for a container that Compose did not create: images built by Compose hand
@@ -29,7 +30,7 @@ pub(super) fn read(labels: &BTreeMap<String, String>) -> Option<Compose> {
     if label(ONE_OFF).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         return None;
     }
-    let depends_on = label(DEPENDS_ON).map_or_else(Vec::new, |value| {
+    let depends_on = labels.get(DEPENDS_ON).map(|value| {
         let mut services: Vec<String> = value
             .split(',')
             .filter_map(|one| one.split(':').next().map(str::trim))
@@ -67,8 +68,9 @@ mod tests {
             ("db,cache,db", vec!["cache", "db"]),
             ("", vec![]),
         ] {
-            assert_eq!(read(&labels(&[(DEPENDS_ON, text)])).unwrap().depends_on, services, "{text}");
+            assert_eq!(read(&labels(&[(DEPENDS_ON, text)])).unwrap().depends_on.unwrap(), services, "{text}");
         }
+        assert_eq!(read(&labels(&[])).unwrap().depends_on, None);
     }
 
     #[test]

@@ -12,11 +12,12 @@ use super::inventory::platform_of;
 use super::json::{list, text};
 use super::managers::Watchtower;
 use super::own;
+use super::project::Projects;
 use super::refuse::{NOT_INSPECTED, Surroundings};
 use super::target::{self, Engine, container_name};
-use crate::DockerProvider;
 use crate::client::ApiError;
 use crate::names::{LABEL_BASE, LABEL_CONTROLLER, LABEL_RUN, controller8};
+use crate::{DockerProvider, room};
 
 /// How many questions an engine is asked at the same time.
 pub(super) const PARALLEL: usize = 8;
@@ -37,6 +38,7 @@ struct Found {
     images: BTreeMap<String, Value>,
     /// OS releases by image id.
     os: BTreeMap<String, Option<OsRelease>>,
+    projects: Projects,
 }
 
 async fn find(docker: &DockerProvider) -> Result<Found, ApiError> {
@@ -65,7 +67,11 @@ async fn find(docker: &DockerProvider) -> Result<Found, ApiError> {
         images.values().filter_map(base).filter(|id| !images.contains_key(id)).collect();
     images.extend(inspect_images(docker, bases).await?);
     let os = os_releases(docker, &containers).await?;
-    Ok(Found { containers, images, os })
+    let projects = match room::is_local(docker) {
+        true => Projects::read(&containers),
+        false => Projects::default(),
+    };
+    Ok(Found { containers, images, os, projects })
 }
 
 /// As much of an inspect document as the list has.
@@ -150,6 +156,7 @@ impl Found {
             host_name: &docker.host_name,
             key: &docker.options.key,
             watchtowers: &watchtowers,
+            projects: &self.projects,
         };
         let own_container = own::own_container_of_process();
         let null = Value::Null;

@@ -6,6 +6,7 @@ mod inventory;
 pub(crate) mod json;
 mod managers;
 pub(crate) mod own;
+mod project;
 pub(crate) mod reference;
 mod refuse;
 mod target;

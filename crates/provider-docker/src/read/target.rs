@@ -13,6 +13,7 @@ use sha2::Sha256;
 use super::compose::{self, Compose};
 use super::json::{list, text, texts};
 use super::managers::{Watchtower, managers};
+use super::project::Projects;
 use super::reference::Reference;
 use super::refuse::{Surroundings, refusals};
 use crate::names::{LABEL_BASE, LABEL_REFERENCE};
@@ -32,6 +33,8 @@ pub(super) struct Engine<'a> {
     /// Key of the digests of configurations.
     pub key: &'a [u8; 32],
     pub watchtowers: &'a [Watchtower],
+    /// What Compose files say, where they can be read.
+    pub projects: &'a Projects,
 }
 
 /// The container's name without the engine's slash.
@@ -83,7 +86,10 @@ pub(super) fn target(
             .as_object()
             .map_or_else(Vec::new, |networks| networks.keys().cloned().collect()),
         ports: ports(inspect),
-        depends_on: compose.map(|compose| compose.depends_on).unwrap_or_default(),
+        depends_on: compose.map_or_else(Vec::new, |compose| {
+            let by_files = || engine.projects.needs(inspect, &compose.service).to_vec();
+            compose.depends_on.unwrap_or_else(by_files)
+        }),
         refusals: refusals(inspect, around),
         config: config_digest(inspect, engine.key),
         name,
@@ -211,7 +217,13 @@ mod tests {
 
     fn make(inspect: &Value, image: &Value, base: &Value) -> Target {
         let host = HostId::new("engine");
-        let engine = Engine { host: &host, host_name: "web01", key: &[7; 32], watchtowers: &[] };
+        let engine = Engine {
+            host: &host,
+            host_name: "web01",
+            key: &[7; 32],
+            watchtowers: &[],
+            projects: &Projects::default(),
+        };
         let around = Surroundings {
             kind: EngineKind::Docker,
             own_container: None,

@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_neighbours;
 mod bad_repositories;
 mod bad_versions;
+mod compose;
 mod crashes;
 mod face;
 mod good_versions;
