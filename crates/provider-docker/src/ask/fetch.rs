@@ -11,12 +11,10 @@ use tokio::io::AsyncWriteExt;
 use super::helper::Helper;
 use super::{asked, good, ready};
 use crate::DockerProvider;
-use crate::client::{ApiError, EntryKind, TarWriter};
+use crate::client::{ApiError, EntryKind};
 
 /// How long all downloads of one target may take.
 const DOWNLOAD: Duration = Duration::from_secs(1800);
-/// Where they go in the helper.
-const FOLDER: &str = "/tmp/patchyard-fetch";
 
 /// One file that is wanted: what it is called, how large it may be, what its bytes must be.
 struct Wanted<'a> {
@@ -60,17 +58,15 @@ async fn download(
     mut wanted: BTreeMap<String, Wanted<'_>>,
 ) -> Result<(), ProviderError> {
     let client = &docker.client;
-    let mut folder = TarWriter::new();
-    folder.directory(FOLDER.trim_start_matches('/'), 0o777).map_err(|error| docker.error(error))?;
-    client.write(helper.name(), "/", folder).await.map_err(|error| docker.error(error))?;
     // apt's own user could not write there, and need not: every file is verified here.
     let mut argv = vec!["apt-get", "-q", "download", "-o", "APT::Sandbox::User=root"];
     argv.extend(specs.iter().map(String::as_str));
-    let output = helper.run_in(FOLDER, &argv, DOWNLOAD, 256 * 1024).await;
+    let output = helper.run(&argv, DOWNLOAD, 256 * 1024).await;
     let output = output.map_err(|error| asked(docker, "the download", error))?;
     good(output)?;
 
-    let mut archive = client.archive(helper.name(), FOLDER).await.map_err(|error| docker.error(error))?;
+    let mut archive =
+        client.archive(helper.name(), helper.folder()).await.map_err(|error| docker.error(error))?;
     while let Some(entry) = archive.next().await.map_err(|error| docker.error(error))? {
         let name = entry.path.rsplit('/').next().unwrap_or_default();
         let Some(file) = wanted.remove(name).filter(|_| entry.kind == EntryKind::File) else { continue };

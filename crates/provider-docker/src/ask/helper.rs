@@ -2,7 +2,12 @@
 //!
 //! It is of the target's image, idles in `sleep`, and goes by itself when that ends: a controller that
 //! dies leaves nothing for long. It serves nobody: no ports, no labels of the image, no healthcheck.
+//!
+//! Its commands run as root. An engine in a hand-made chroot runs them in the root of the host, not of the
+//! container: so they all run in a folder that only the helper has, and an engine that does not find it
+//! there runs nothing.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::sources::{Named, is_within};
 use crate::DockerProvider;
-use crate::client::{ApiError, Client, Exec, ExecOutput};
+use crate::client::{ApiError, Client, Exec, ExecOutput, TarWriter};
 use crate::names::{LABEL_CONTROLLER, LABEL_ROLE, PREFIX, ROLE_ASK, controller8};
 use crate::read::json::{list, text};
 
@@ -38,6 +43,8 @@ const PROXIES: [&str; 10] = [
 pub(super) struct Helper {
     client: Client,
     name: String,
+    /// The folder that only it has.
+    folder: String,
     /// The helpers that still have to go; see [`DockerProvider::settle`].
     live: Arc<crate::Helpers>,
 }
@@ -57,8 +64,12 @@ impl Helper {
         let name = unique_name(&docker.options.controller, &target.object);
         docker.helpers.add(&name);
         // From here on the guard is responsible, also for a create whose answer is never seen.
-        let helper = Self { client: client.clone(), name, live: Arc::clone(&docker.helpers) };
+        let helper =
+            Self { client: client.clone(), name, folder: unique_folder(), live: Arc::clone(&docker.helpers) };
         make(docker, &helper.name, request).await?;
+        let mut folder = TarWriter::new();
+        folder.directory(helper.folder.trim_start_matches('/'), 0o700)?;
+        client.write(&helper.name, "/", folder).await?;
         client.post(&["containers", &helper.name, "start"]).timeout(Duration::from_secs(120)).done().await?;
         Ok(helper)
     }
@@ -68,21 +79,18 @@ impl Helper {
         &self.name
     }
 
-    /// Runs a command as root in it.
-    pub async fn run(&self, argv: &[&str], timeout: Duration, limit: usize) -> Result<ExecOutput, ApiError> {
-        self.run_in("/", argv, timeout, limit).await
+    /// The folder in which its commands run, empty at first.
+    pub fn folder(&self) -> &str {
+        &self.folder
     }
 
-    /// The same in a folder of it.
-    pub async fn run_in(
-        &self,
-        folder: &str,
-        argv: &[&str],
-        timeout: Duration,
-        limit: usize,
-    ) -> Result<ExecOutput, ApiError> {
+    /// Runs a command as root in it, in its folder.
+    ///
+    /// # Errors
+    /// As [`Client::exec`].
+    pub async fn run(&self, argv: &[&str], timeout: Duration, limit: usize) -> Result<ExecOutput, ApiError> {
         let env: Vec<String> = ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let exec = Exec { argv, user: Some("0"), env: &env, workdir: Some(folder), timeout, limit };
+        let exec = Exec { argv, user: Some("0"), env: &env, workdir: Some(&self.folder), timeout, limit };
         self.client.exec(&self.name, &exec).await
     }
 
@@ -140,6 +148,11 @@ fn unique_name(controller: &str, object: &str) -> String {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let subject = Digest::of_bytes(object.as_bytes()).short(8);
     format!("{PREFIX}{}-{subject}-ask-{}-{count}", controller8(controller), std::process::id())
+}
+
+/// A folder that no other root has: its name is random.
+fn unique_folder() -> String {
+    format!("/.patchyard-{:016x}", RandomState::new().build_hasher().finish())
 }
 
 /// The network that the helper reaches repositories through: the target's own, unless it has none or
@@ -287,5 +300,6 @@ mod tests {
     fn names_are_ours_and_never_the_same() {
         let (a, b) = (unique_name("1A2B3C4D-x", "c1"), unique_name("1A2B3C4D-x", "c1"));
         assert!(a != b && crate::read::own::is_own_name(&a), "{a}");
+        assert_ne!(unique_folder(), unique_folder());
     }
 }

@@ -66,6 +66,12 @@ pub enum ApiError {
         /// How long was waited.
         after: Duration,
     },
+    /// A command was to run in a folder that is not there: the engine has run nothing.
+    #[error("nothing was run: {folder} does not exist in the root in which the engine runs commands")]
+    NoFolder {
+        /// The folder.
+        folder: String,
+    },
     /// A file of the controller could not be read or written.
     #[error("{reason}")]
     Local {
@@ -152,6 +158,7 @@ impl ApiError {
             | Self::NotPermitted { .. }
             | Self::Status { .. }
             | Self::Stream { .. }
+            | Self::NoFolder { .. }
             | Self::Local { .. } => false,
         }
     }
@@ -169,6 +176,12 @@ impl ApiError {
             Self::Stream { .. } | Self::Protocol { .. } | Self::TooLarge { .. } => {
                 ProviderError::NoAnswer { reason, hint: String::new() }
             }
+            // Every folder that a command is to run in has been made before.
+            Self::NoFolder { .. } => ProviderError::NoAnswer {
+                reason: format!("{reason}: that is not the container's"),
+                hint: "is the engine itself in a chroot? Start it in a mount namespace of its own, or on the host"
+                    .to_owned(),
+            },
             Self::Local { .. } => ProviderError::Local { reason },
         }
     }

@@ -18,7 +18,8 @@ pub struct Exec<'a> {
     pub user: Option<&'a str>,
     /// Environment on top of the container's, `NAME=value`.
     pub env: &'a [String],
-    /// Where; `None` is the container's own working directory.
+    /// Where; `None` is the container's own working directory. A folder that is not there is an error,
+    /// and nothing is run.
     pub workdir: Option<&'a str>,
     /// The longest it may take. The engine cannot end it then: the container has to.
     pub timeout: Duration,
@@ -48,11 +49,23 @@ pub struct ExecOutput {
     pub truncated: bool,
 }
 
+impl ExecOutput {
+    /// Whether it tells, in place of the command's words, that there is no such folder to run it in. Docker
+    /// with runc: `… chdir to cwd ("/x") set in config.json failed: …`; crun: ``chdir to `/x`: …``.
+    fn lacks(&self, folder: &str) -> bool {
+        let tells = |said: &[u8]| {
+            let said = String::from_utf8_lossy(said);
+            said.contains("chdir to") && said.contains(folder)
+        };
+        matches!(self.exit, 126 | 127) && (tells(&self.stdout) || tells(&self.stderr))
+    }
+}
+
 impl Client {
     /// Runs a command in a running container.
     ///
     /// # Errors
-    /// [`ApiError::Timeout`] when it does not end in time, [`ApiError::TooLarge`] when it prints without
+    /// [`ApiError::NoFolder`] when its folder is not there, [`ApiError::Timeout`] when it does not end in time, [`ApiError::TooLarge`] when it prints without
     /// end; it may go on in the container.
     pub async fn exec(&self, container: &str, exec: &Exec<'_>) -> Result<ExecOutput, ApiError> {
         let run = async {
@@ -75,7 +88,12 @@ impl Client {
                 .await?;
             let mut output = demultiplex(body, exec.limit).await?;
             output.exit = self.exit_code(id).await?;
-            Ok(output)
+            match exec.workdir {
+                Some(folder) if output.lacks(folder) => {
+                    Err(ApiError::NoFolder { folder: patchyard_types::printable(folder, 200) })
+                }
+                _ => Ok(output),
+            }
         };
         let program = exec.argv.first().copied().unwrap_or_default();
         tokio::time::timeout(exec.timeout, run).await.unwrap_or_else(|_| {

@@ -38,9 +38,10 @@ pub(crate) fn failed(kind: FailureKind, message: impl Into<String>) -> Trouble {
 pub(crate) fn judge(error: &ApiError) -> StepError {
     let kind = match error {
         _ if error.is_no_space() => FailureKind::NoSpace,
-        ApiError::Status { .. } | ApiError::Stream { .. } | ApiError::NotPermitted { .. } => {
-            FailureKind::Host
-        }
+        ApiError::Status { .. }
+        | ApiError::Stream { .. }
+        | ApiError::NotPermitted { .. }
+        | ApiError::NoFolder { .. } => FailureKind::Host,
         ApiError::Local { .. } => FailureKind::Host,
         // An engine that cannot be reached may come back: the question stays open until it does.
         ApiError::Unreachable { .. }

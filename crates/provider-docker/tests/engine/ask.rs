@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use patchyard_contract::{Ask, PackageCache, Provider, ProviderError};
+use patchyard_provider_docker::client::Exec;
 use patchyard_types::{PackageChange, PendingPatch, PendingStatus, Target};
 use serde_json::json;
 
@@ -193,4 +194,35 @@ async fn a_question_that_is_dropped_leaves_no_helper() {
     }
     yard.docker.settle().await;
     assert_eq!(yard.helpers().await, [""; 0]);
+}
+
+/// An engine in a hand-made chroot runs commands in the host's root: there this folder is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_run_in_a_folder_that_only_their_helper_has() {
+    let mut yard = yard().await;
+    yard.docker = yard.docker.with_patience(Duration::from_secs(60));
+    let container = yard.container("patchyard-lab/hostile-hangs:1", json!({})).await;
+    let (target, client) = (yard.target(&container).await, yard.docker.client());
+    let running = async {
+        loop {
+            for helper in yard.helpers().await {
+                let argv = ["sh", "-c", "for cwd in /proc/[0-9]*/cwd; do readlink $cwd; done"];
+                let exec = Exec { user: Some("0"), ..Exec::new(&argv) };
+                // Not started yet, perhaps.
+                let Ok(output) = client.exec(helper.trim_start_matches('/'), &exec).await else { continue };
+                let folders = String::from_utf8(output.stdout).unwrap();
+                if let Some(folder) = folders.lines().find(|folder| folder.starts_with("/.patchyard-")) {
+                    return folder.to_owned();
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let folder = tokio::select! {
+        answer = pending(&yard, &target) => panic!("{answer:?}"),
+        folder = running => folder,
+    };
+    assert_eq!(client.stat(&container.name, &folder).await.unwrap(), None, "not in the target");
+    assert!(!std::path::Path::new(&folder).exists(), "not on this machine");
+    yard.docker.settle().await;
 }

@@ -46,6 +46,29 @@ async fn output_comes_with_its_exit_code_and_within_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_in_a_folder_that_is_not_there_is_not_run() {
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/base:1", serde_json::json!({})).await;
+    let client = yard.docker.client();
+    let touch = |folder| Exec { workdir: Some(folder), ..Exec::new(&["touch", "/tmp/it-ran"]) };
+    let error = client.exec(&container.name, &touch("/.patchyard-nowhere")).await.unwrap_err();
+    assert_eq!(error, ApiError::NoFolder { folder: "/.patchyard-nowhere".to_owned() });
+    assert!(!error.outcome_unknown());
+    let ProviderError::NoAnswer { reason, hint } = error.into_provider("local") else { panic!() };
+    assert!(
+        reason.starts_with("nothing was run: /.patchyard-nowhere") && hint.contains("chroot"),
+        "{reason}"
+    );
+    assert_eq!(client.stat(&container.name, "/tmp/it-ran").await.unwrap(), None);
+
+    assert_eq!(client.exec(&container.name, &touch("/tmp")).await.unwrap().exit, 0);
+    assert!(
+        client.stat(&container.name, "/tmp/it-ran").await.unwrap().is_some(),
+        "the same, where there is one"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_missing_socket_and_a_closed_one_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let at = |path: &Path| Endpoint { address: Address::Unix(path.to_owned()), from: "--host".to_owned() };
