@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use patchyard_assess::deb::apt::{answer, ask, explain, pending, price};
+use patchyard_assess::deb::apt::{answer, ask, explain, pending, price, tell_phased};
 use patchyard_assess::deb::{Layout, StatusReader};
 use patchyard_types::{Digest, InstalledPackage, PendingPatch, PendingStatus};
 
@@ -42,7 +42,8 @@ const ROWS: [Row; 9] = [
 ];
 
 impl System {
-    fn new(name: &str) -> Self {
+    /// `by_policy`: as an apt that decides about phased updates by priorities, and does not speak of them.
+    fn new(name: &str, by_policy: bool) -> Self {
         let root = std::env::temp_dir().join(format!("patchyard-apt-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
         for dir in ["repo", "lists/partial", "cache/archives/partial", "etc/apt.conf.d", "etc/preferences.d"]
@@ -79,7 +80,7 @@ impl System {
                  Dir \"{at}\";\nDir::State \"{at}\";\nDir::State::lists \"lists\";\n\
                  Dir::State::status \"{at}/status\";\nDir::Cache \"cache\";\nDir::Etc \"{at}/etc\";\n\
                  Dir::Etc::sourcelist \"{at}/sources.list\";\nAPT::Sandbox::User \"root\";\n\
-                 Debug::NoLocking \"1\";\nAPT::Get::Phase-Policy \"1\";\n\
+                 Debug::NoLocking \"1\";\nAPT::Get::Phase-Policy \"{by_policy}\";\n\
                  APT::Get::Never-Include-Phased-Updates \"1\";\n\
                  APT::Machine-ID \"0123456789abcdef0123456789abcdef\";\n"
             ),
@@ -107,6 +108,10 @@ impl System {
         let simulation = answer::simulation(&simulation.stdout).unwrap();
         let upgradable = answer::upgradable(&self.ask(&ask::upgradable()).stdout).unwrap();
         let mut patches = pending(&simulation, &upgradable, &self.installed);
+        if patches.iter().any(|patch| patch.status == PendingStatus::KeptBack) {
+            let simulation = self.ask(&ask::with_phased(ask::simulate(allow_remove)));
+            tell_phased(&mut patches, &answer::simulation(&simulation.stdout).unwrap());
+        }
         let offers = self.ask(&ask::offers(&patches).unwrap());
         assert!(offers.status.success(), "{}", String::from_utf8_lossy(&offers.stderr));
         price(&mut patches, &answer::offers(&offers.stdout).unwrap());
@@ -125,7 +130,15 @@ fn find<'a>(patches: &'a [PendingPatch], name: &str) -> &'a PendingPatch {
 
 #[test]
 fn everything_that_can_happen_to_a_patch() {
-    let system = System::new("keep");
+    everything(&System::new("keep", false));
+}
+
+#[test]
+fn everything_that_can_happen_to_a_patch_where_phasing_is_a_matter_of_priorities() {
+    everything(&System::new("policy", true));
+}
+
+fn everything(system: &System) {
     let patches = system.pending(false);
     assert!(patches.is_sorted());
     let statuses: Vec<_> = patches.iter().map(|p| (p.package.as_str(), p.status)).collect();
@@ -156,7 +169,7 @@ fn everything_that_can_happen_to_a_patch() {
 
 #[test]
 fn a_removal_is_only_planned_when_it_is_allowed() {
-    let system = System::new("remove");
+    let system = System::new("remove", false);
     let patches = system.pending(true);
     assert_eq!(find(&patches, "conflict").status, PendingStatus::Available);
     let rival = find(&patches, "rival");

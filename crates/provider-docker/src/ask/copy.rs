@@ -11,6 +11,7 @@ use super::helper::Helper;
 use super::sources::{Named, is_within};
 use crate::DockerProvider;
 use crate::client::{ApiError, BodyReader, Client, EntryKind, TarReader, TarWriter, reader_body};
+use crate::read::{MACHINE_ID, machine_id};
 
 /// The most that `/etc/apt` may take, in bytes.
 const CONFIG_LIMIT: u64 = 16 * 1024 * 1024;
@@ -113,6 +114,11 @@ async fn fill(client: &Client, target: &Target, helper: &Helper, config: AptConf
         helper.run(&["rm", "-rf", "/etc/apt"], Duration::from_secs(30), 1024).await?;
         client.unpack(helper.name(), "/etc", reader_body(std::io::Cursor::new(archive))).await?;
     }
+    // What decides which phased updates have reached a machine is mounted into containers, often the host's.
+    let id = machine_id(client, &target.object).await?;
+    let mut writer = TarWriter::new();
+    writer.file(MACHINE_ID.trim_start_matches('/'), 0o444, &id)?;
+    client.write(helper.name(), "/", writer).await?;
     let files = FILES.iter().copied().chain(config.named.files.iter().map(String::as_str));
     let folders = FOLDERS.iter().copied().chain(config.named.repositories.iter().map(String::as_str));
     for path in files.filter(|path| !mounted(path)) {

@@ -10,9 +10,11 @@ mod helper;
 mod sources;
 mod words;
 
-use patchyard_assess::deb::apt::{answer, ask as questions, explain, pending as put_together, price};
+use patchyard_assess::deb::apt::{
+    answer, ask as questions, explain, pending as put_together, price, tell_phased,
+};
 use patchyard_contract::{Ask, ProviderError};
-use patchyard_types::{Inventory, PackageManager, PendingPatch, Target, printable};
+use patchyard_types::{Inventory, PackageManager, PendingPatch, PendingStatus, Target, printable};
 
 use crate::DockerProvider;
 use crate::client::{ApiError, ExecOutput};
@@ -118,6 +120,10 @@ async fn questions(
         false => Vec::new(),
     };
     let mut patches = put_together(&simulation, &upgradable, &inventory.packages);
+    if patches.iter().any(|patch| patch.status == PendingStatus::KeptBack) {
+        let simulated = put(docker, helper, &questions::with_phased(question)).await?;
+        tell_phased(&mut patches, &answer::simulation(&good(simulated)?.stdout).map_err(no_sense)?);
+    }
     if let Some(argv) = questions::offers(&patches) {
         let offered = put(docker, helper, &argv).await?;
         price(&mut patches, &answer::offers(&good(offered)?.stdout).map_err(no_sense)?);

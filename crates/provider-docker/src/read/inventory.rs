@@ -8,12 +8,17 @@ use patchyard_types::{Digest, InstalledPackage, Inventory, PackageManager, Start
 
 use super::json::text;
 use crate::DockerProvider;
-use crate::client::{ApiError, EntryKind};
+use crate::client::{ApiError, Client, EntryKind};
 
 const STATUS: &str = "/var/lib/dpkg/status";
 const STATUS_D: &str = "/var/lib/dpkg/status.d";
 const APT: &str = "/etc/apt";
 const KEYRINGS: &str = "/usr/share/keyrings";
+
+/// By this, apt decides which phased updates have reached a machine.
+pub(crate) const MACHINE_ID: &str = "/etc/machine-id";
+/// The most that file may take, in bytes; it has one line.
+const MACHINE_ID_LIMIT: u64 = 1024 * 1024;
 
 /// The largest package database that is read, in bytes; a desktop's has 8 MiB.
 const DATABASE_LIMIT: u64 = 256 * 1024 * 1024;
@@ -136,12 +141,28 @@ async fn dpkg(docker: &DockerProvider, container: &str) -> Result<Option<Vec<Ins
     Ok(Some(reader.finish()?.packages))
 }
 
+/// The id of the machine that a container takes itself for; empty where it has none, as in most images.
+///
+/// # Errors
+/// When the engine fails, or the file is no such file by its size.
+pub(crate) async fn machine_id(client: &Client, container: &str) -> Result<Vec<u8>, ApiError> {
+    let id = client.read_file(container, MACHINE_ID, MACHINE_ID_LIMIT).await?;
+    Ok(id.unwrap_or_default())
+}
+
 /// Everything besides the database that decides what apt answers: its sources, preferences and options
-/// by content, the keyrings by their folder's size and time. Credentials decide nothing: what holds
+/// by content, the keyrings by their folder's size and time, the machine's id, which decides about phased
+/// updates. Credentials decide nothing: what holds
 /// only them is left out, and in addresses they are taken out before the digest.
 async fn apt_inputs(docker: &DockerProvider, container: &str) -> Result<Vec<(String, Digest)>, ApiError> {
-    let (mut inputs, keyrings) =
-        tokio::try_join!(apt_config(docker, container), docker.client.stat(container, KEYRINGS))?;
+    let (mut inputs, keyrings, id) = tokio::try_join!(
+        apt_config(docker, container),
+        docker.client.stat(container, KEYRINGS),
+        machine_id(&docker.client, container),
+    )?;
+    if !id.is_empty() {
+        inputs.push((MACHINE_ID.to_owned(), Digest::of_bytes(&id)));
+    }
     if let Some(stat) = keyrings {
         let seen = format!("{} {}", stat.size, stat.mtime);
         inputs.push((KEYRINGS.to_owned(), Digest::of_bytes(seen.as_bytes())));

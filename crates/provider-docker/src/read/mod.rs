@@ -17,7 +17,7 @@ use patchyard_types::Target;
 use crate::DockerProvider;
 
 pub(crate) use discover::discover;
-pub(crate) use inventory::{inventory, without_credentials};
+pub(crate) use inventory::{MACHINE_ID, inventory, machine_id, without_credentials};
 pub(crate) use target::config_digest;
 
 pub(crate) async fn unsaved_paths(

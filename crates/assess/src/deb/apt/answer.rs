@@ -355,12 +355,16 @@ mod tests {
             "oldstable-security",
             "jammy-updates,jammy-security",
             "UbuntuESM:22.04/jammy-infra-security",
+            "UbuntuESMApps:24.04/noble-apps-security",
+            "noble-apps-security",
         ] {
             assert!(is_security(origin), "{origin}");
         }
         for origin in [
             "",
             "Debian:12.15/oldstable",
+            "Ubuntu:24.04/noble-updates",
+            "UbuntuESM:24.04/noble-infra-updates",
             "localhost",
             "unknown",
             "security.example.org:stable",

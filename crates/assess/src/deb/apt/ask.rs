@@ -14,6 +14,9 @@ pub const ENVIRONMENT: [(&str, &str); 4] = [
 const SIMULATE: [&str; 7] =
     ["apt-get", "-q", "-s", "-o", "Debug::NoLocking=1", "-o", "APT::Get::Show-User-Simulation-Note=false"];
 
+/// Phased updates count, whether or not they have reached this machine.
+const ALL_PHASED: &str = "APT::Get::Always-Include-Phased-Updates=true";
+
 /// What the solver would do now. New packages may come in; with `allow_remove` others may go.
 #[must_use]
 pub fn simulate(allow_remove: bool) -> Vec<String> {
@@ -33,12 +36,17 @@ pub fn simulate_only<'a>(
     SIMULATE.iter().chain(verb).map(|argument| (*argument).to_owned()).chain(specs).collect()
 }
 
+/// The same simulation as if every phased update had reached this machine.
+#[must_use]
+pub fn with_phased(mut simulation: Vec<String>) -> Vec<String> {
+    simulation.extend(["-o".to_owned(), ALL_PHASED.to_owned()]);
+    simulation
+}
+
 /// Everything with a newer version, phased updates that have not reached this machine among them.
 #[must_use]
 pub fn upgradable() -> Vec<String> {
-    ["apt", "-q", "list", "--upgradable", "-o", "APT::Get::Always-Include-Phased-Updates=true"]
-        .map(str::to_owned)
-        .into()
+    ["apt", "-q", "list", "--upgradable", "-o", ALL_PHASED].map(str::to_owned).into()
 }
 
 /// Where each of these patches comes from, how large it is and what its SHA-256 is. `None` when

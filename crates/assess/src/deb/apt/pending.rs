@@ -6,6 +6,9 @@ use patchyard_types::{Arch, InstalledPackage, PendingPatch, PendingStatus};
 
 use super::answer::{self, Offer, Simulation, Upgradable};
 
+/// Why a phased update is left alone.
+const PHASED: &str = "phased update, not yet for this machine";
+
 /// What is pending, sorted by package and architecture, still without sizes and hashes.
 ///
 /// What the solver would do is available (or a removal, which is in a simulation only when it was
@@ -64,7 +67,7 @@ pub fn pending(
             sha256: None,
             why: match status {
                 PendingStatus::Held => "on hold".to_owned(),
-                PendingStatus::Phased => "phased update, not yet for this machine".to_owned(),
+                PendingStatus::Phased => PHASED.to_owned(),
                 _ => "kept back by the solver".to_owned(),
             },
         });
@@ -99,6 +102,19 @@ fn installed_arch(
 ) -> Option<Arch> {
     let same = || installed.iter().filter(|p| p.name == name && p.version == version);
     same().find(|p| Some(&p.arch) == native).or_else(|| same().next()).map(|p| p.arch.clone())
+}
+
+/// Tells phased updates from what is really kept back: apt before 2.7 calls both kept back. `simulation`
+/// is the answer to [`super::ask::with_phased`]: what it installs, phasing alone keeps back.
+pub fn tell_phased(patches: &mut [PendingPatch], simulation: &Simulation) {
+    let installs: BTreeSet<_> =
+        simulation.install.iter().map(|i| (i.name.as_str(), &i.arch, i.to.as_str())).collect();
+    for patch in patches.iter_mut().filter(|patch| patch.status == PendingStatus::KeptBack) {
+        if installs.contains(&(patch.package.as_str(), &patch.arch, patch.candidate.as_str())) {
+            patch.status = PendingStatus::Phased;
+            PHASED.clone_into(&mut patch.why);
+        }
+    }
 }
 
 /// Fills in sizes and hashes. A patch that no repository offers any more keeps none.
