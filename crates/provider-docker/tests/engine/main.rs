@@ -11,3 +11,4 @@ mod registry;
 mod sources;
 mod support;
 mod transport;
+mod ubuntu;

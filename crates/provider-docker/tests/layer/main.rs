@@ -33,6 +33,22 @@ ENTRYPOINT ["lab-web"]
 CMD []
 "#;
 
+/// The plan has decided: a builder does not ask a second time which machine an update has reached.
+#[tokio::test]
+async fn a_planned_update_is_built_wherever_phasing_would_keep_it_back() {
+    let never = "RUN echo 0123456789abcdef0123456789abcdef >/etc/machine-id && \
+        echo 'APT::Get::Never-Include-Phased-Updates \"true\";' >/etc/apt/apt.conf.d/99never";
+    for option in ["", "RUN echo 'APT::Get::Phase-Policy \"true\";' >/etc/apt/apt.conf.d/99policy"] {
+        let mut yard = Yard::new("web-ubuntu", &format!("{never}\n{option}")).await;
+        let updates = yard::repositories().join("ubuntu/pool");
+        yard.change(&updates.join("noble-security/lab-web_1.1_all.deb"), Some("1.0"), "1.1");
+        yard.change(&updates.join("noble-updates/lab-half_1.1_all.deb"), Some("1.0"), "1.1");
+        yard.patched().await;
+        let version = yard.run_in(&yard.patched_tag(), &["cat", "/usr/share/lab-half/version"]);
+        assert_eq!(version, "lab-half 1.1");
+    }
+}
+
 #[tokio::test]
 async fn a_patch_is_one_layer_on_the_base_with_its_settings() {
     let mut yard = Yard::new("web-good", SETTINGS).await;

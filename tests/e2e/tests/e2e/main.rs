@@ -13,4 +13,5 @@ mod face;
 mod good_versions;
 mod harness;
 mod hostile;
+mod ubuntu;
 mod who_left;
