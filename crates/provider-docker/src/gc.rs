@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::client::ApiError;
 use crate::layer::{self, image};
-use crate::names::{self, LABEL_BASE, LABEL_CONTROLLER, LABEL_INTERMEDIATE};
+use crate::names::{self, LABEL_BASE, LABEL_CONTROLLER, LABEL_INTERMEDIATE, LABEL_PATCH_SET};
 use crate::read::own;
 use crate::swap::{Run, Trouble, failed, remove_replacement};
 use crate::{DockerProvider, snapshot};
@@ -144,8 +144,10 @@ impl Search<'_> {
             if needed {
                 bases.insert(text(&labels[LABEL_BASE]));
             }
+            // Brought here from another host and never given its tag.
+            let moved = !needed && !controller.is_empty() && !text(&labels[LABEL_PATCH_SET]).is_empty();
             if tags.iter().all(|tag| *tag == "<none>:<none>")
-                && self.is_left_intermediate(text(&labels[LABEL_INTERMEDIATE]))
+                && (moved || self.is_left_intermediate(text(&labels[LABEL_INTERMEDIATE])))
             {
                 found.push(Leftover {
                     kind: "image".to_owned(),
@@ -256,7 +258,7 @@ pub(crate) async fn collect(docker: &DockerProvider, leftover: &Leftover) -> Res
     let name = leftover.name.as_str();
     let removed = match leftover.kind.as_str() {
         "container" => remove_container(docker, name).await,
-        "tag" if name.starts_with("patchyard/") => image::untag(&docker.client, name).await.map(|_| ()),
+        "tag" if name.starts_with("patchyard/") => remove_tag(docker, name).await,
         "image" => image::remove_intermediate(&docker.client, name).await,
         "volume" => remove_volume(docker, name).await,
         "file" => {
@@ -294,6 +296,20 @@ async fn remove_container(docker: &DockerProvider, name: &str) -> Result<(), Api
         Err(error) if error.is_not_found() => Ok(()),
         removed => removed,
     }
+}
+
+/// Takes a tag away, and with the last one the image. One that was pulled by its digest has that for a
+/// name, too, and would stay by it.
+async fn remove_tag(docker: &DockerProvider, name: &str) -> Result<(), ApiError> {
+    let Some(image) = docker.client.image(name).await? else { return Ok(()) };
+    let is_last = list(&image["RepoTags"]).all(|tag| tag.as_str() == Some(name));
+    let is_original = ["base", "snapshot"].iter().any(|of| name.starts_with(&format!("patchyard/{of}:")));
+    if is_last && !is_original {
+        for digest in list(&image["RepoDigests"]).filter_map(Value::as_str) {
+            image::untag(&docker.client, digest).await?;
+        }
+    }
+    image::untag(&docker.client, name).await.map(|_| ())
 }
 
 async fn remove_volume(docker: &DockerProvider, name: &str) -> Result<(), ApiError> {
