@@ -21,6 +21,7 @@ mod service;
 pub mod simulated;
 mod table;
 mod terminal;
+mod witness;
 
 pub use client::{Failed, PollLog, Poller, get};
 pub use controller::{Controller, Outcome, Running};
@@ -32,6 +33,7 @@ pub use parallel::in_parallel;
 pub use registry::Registry;
 pub use service::{OwnImage, Service, ServiceOptions, free_port};
 pub use table::{Ends, Row, bad_versions};
+pub use witness::Witness;
 
 /// Whether the long tests were asked for (`./test --slow` sets `PATCHYARD_SLOW=1`).
 #[must_use]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 
-/// Names the point to die at. For the middle of an effect, `NAME@MS` says how far in.
+/// Names the point to die at; `NAME@MS` says how long after it, or, for the middle of an effect, how far in.
 pub const AT: &str = "PATCHYARD_CRASH_AT";
 
 /// Names a file that takes the names of all points, in order.
@@ -21,7 +21,7 @@ const MIDDLE: Duration = Duration::from_millis(3);
 /// Where this process is to die, and which points it has passed.
 #[derive(Debug, Default)]
 pub struct Points {
-    at: Option<(String, Duration)>,
+    at: Option<(String, Option<Duration>)>,
     list: Option<Mutex<File>>,
     passed: Mutex<BTreeSet<String>>,
 }
@@ -34,8 +34,10 @@ impl Points {
     #[must_use]
     pub fn from_environment() -> Self {
         let at = std::env::var(AT).ok().map(|at| match at.split_once('@') {
-            Some((name, ms)) => (name.to_owned(), Duration::from_millis(ms.parse().expect("milliseconds"))),
-            None => (at, MIDDLE),
+            Some((name, ms)) => {
+                (name.to_owned(), Some(Duration::from_millis(ms.parse().expect("milliseconds"))))
+            }
+            None => (at, None),
         });
         let list = std::env::var_os(LIST)
             .map(|path| Mutex::new(File::options().create(true).append(true).open(path).expect("a list")));
@@ -44,9 +46,15 @@ impl Points {
 
     /// Passes a point, or does not.
     pub(super) fn pass(&self, name: &str) {
-        if self.is_here(name) {
-            die();
+        if !self.is_here(name) {
+            return;
         }
+        let Some((_, Some(after))) = self.at else { die() };
+        // Whatever is going on goes on until then.
+        std::thread::spawn(move || {
+            std::thread::sleep(after);
+            die()
+        });
     }
 
     /// Carries out an effect, or dies in its middle: at the latest when it is over.
@@ -54,7 +62,7 @@ impl Points {
         if !self.is_here(name) {
             return effect.await;
         }
-        let after = self.at.as_ref().map_or(MIDDLE, |(_, after)| *after);
+        let after = self.at.as_ref().and_then(|(_, after)| *after).unwrap_or(MIDDLE);
         // Not dropped: an effect that is dropped may tidy up, and a dead process does not.
         let mut effect = std::pin::pin!(effect);
         let _ = tokio::time::timeout(after, &mut effect).await;

@@ -1,10 +1,11 @@
-//! The provider, and the points in the middle of every effect.
+//! The provider, and the points in the middle of every effect: shortly after it has begun, and wherever
+//! it says what it is at.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use patchyard_contract::{Ask, Call, Leftover, Provider, ProviderError};
+use patchyard_contract::{Ask, Call, Leftover, Note, Progress, Provider, ProviderError};
 use patchyard_types::{
     Direction, HostId, ImageUpdate, Inventory, Observation, PackageChange, PendingPatch, Probe, Record,
     RunId, Snapshot, Step, StepError, Subject, SwapStep, TagMove, Target,
@@ -21,10 +22,34 @@ fn middle(call: &Call) -> String {
     format!("{} middle {}", call.run, store::step(call.step, call.direction))
 }
 
+/// The remarks of one call, each a point.
+struct Notes {
+    inner: Option<Arc<dyn Progress>>,
+    points: Arc<Points>,
+    run: RunId,
+}
+
+impl Progress for Notes {
+    fn note(&self, note: Note) {
+        self.points.pass(&format!("{} note {}", self.run, words(&note.text)));
+        if let Some(inner) = &self.inner {
+            inner.note(note);
+        }
+    }
+}
+
+/// A remark without what another run of the same scenario calls otherwise: names and numbers.
+fn words(text: &str) -> String {
+    let is_name = |word: &&str| word.contains(|c: char| c == '/' || c.is_ascii_digit());
+    text.split_whitespace().filter(|word| !is_name(word)).collect::<Vec<_>>().join(" ")
+}
+
 #[async_trait]
 impl Provider for CrashingProvider {
     async fn perform(&self, call: &Call) -> Result<Record, StepError> {
-        self.points.pass_during(&middle(call), self.inner.perform(call)).await
+        let notes = Notes { inner: call.progress.clone(), points: Arc::clone(&self.points), run: call.run };
+        let noted = Call { progress: Some(Arc::new(notes)), ..call.clone() };
+        self.points.pass_during(&middle(call), self.inner.perform(&noted)).await
     }
 
     async fn observe(&self, call: &Call, subject: Subject) -> Result<Observation, ProviderError> {
