@@ -11,7 +11,7 @@ use patchyard_types::{
 };
 
 use crate::rollouts::{self, Rollout};
-use crate::{Context, Error, Fleet};
+use crate::{Context, Error, Fleet, snapshots};
 
 /// Packages that no open rollout and no patched target needs stay in the cache for this long: a plan
 /// made yesterday must find its bytes.
@@ -63,6 +63,9 @@ pub struct Collection {
 pub async fn collect(context: &Context, fleet: &Fleet, extent: Extent) -> Result<Collection, Error> {
     let mut found =
         Collection { leftovers: Vec::new(), cache: Usage::default(), plans: 0, failed: Vec::new() };
+    if extent != Extent::Look {
+        snapshots::end_removals(context, fleet).await?;
+    }
     let unfinished = unfinished(context).await?;
     let kept = rollouts::snapshots(&*context.store).await?;
     for host in &fleet.hosts {

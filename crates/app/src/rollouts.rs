@@ -1,5 +1,7 @@
 //! Read models over rollouts: what there was, what is under way, what waits for somebody.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use patchyard_contract::{Store, StoreError};
 use patchyard_decide::rollout::{RolloutState, RunSlot};
@@ -212,31 +214,65 @@ pub async fn run(store: &dyn Store, id: RunId) -> Result<RunState, Error> {
     Ok(RunState::fold(&store.read(Stream::Run(id), 0).await?))
 }
 
-/// Snapshots that have not been removed, newest first.
+/// Snapshots that can be gone back to, newest first: one whose removal has begun may be half gone.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub async fn snapshots(store: &dyn Store) -> Result<Vec<Snapshot>, Error> {
-    let mut gone: Vec<SnapshotId> = Vec::new();
-    for event in store.read(Stream::Ledger, 0).await? {
-        if let EventBody::Ledger(LedgerEvent::Pruned { snapshot, .. }) = event.body {
-            gone.push(snapshot);
+    let removals = Removals::read(store).await?;
+    taken(store, |id| !removals.begun.contains(id)).await
+}
+
+/// Snapshots whose removal has begun and, as far as anybody knows, has not ended, newest first.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn half_removed(store: &dyn Store) -> Result<Vec<Snapshot>, Error> {
+    let removals = Removals::read(store).await?;
+    taken(store, |id| removals.begun.contains(id) && !removals.ended.contains(id)).await
+}
+
+/// What the ledger says about the removal of snapshots.
+#[derive(Default)]
+struct Removals {
+    begun: BTreeSet<SnapshotId>,
+    ended: BTreeSet<SnapshotId>,
+}
+
+impl Removals {
+    async fn read(store: &dyn Store) -> Result<Self, Error> {
+        let mut removals = Self::default();
+        for event in store.read(Stream::Ledger, 0).await? {
+            match event.body {
+                EventBody::Ledger(LedgerEvent::PruneIntended { snapshot }) => {
+                    removals.begun.insert(snapshot);
+                }
+                EventBody::Ledger(LedgerEvent::Pruned { snapshot, .. }) => {
+                    removals.ended.insert(snapshot);
+                }
+                _ => {}
+            }
         }
+        Ok(removals)
     }
-    let mut kept = Vec::new();
+}
+
+/// The snapshots that runs have taken, as far as they are wanted, newest first.
+async fn taken(store: &dyn Store, is_wanted: impl Fn(&SnapshotId) -> bool) -> Result<Vec<Snapshot>, Error> {
+    let mut taken = Vec::new();
     for id in store.rollouts().await?.into_iter().rev() {
         let Ok(rollout) = Rollout::read(store, id).await else { continue };
         for (run_id, _) in rollout.runs() {
             let state = run(store, run_id).await?;
             if let Some(Record::Snapshotted { snapshot }) = state.records.get(&Step::Swap(SwapStep::Snapshot))
-                && !gone.contains(&snapshot.id)
+                && is_wanted(&snapshot.id)
             {
-                kept.push((**snapshot).clone());
+                taken.push((**snapshot).clone());
             }
         }
     }
-    kept.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.id.cmp(&b.id)));
-    Ok(kept)
+    taken.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.id.cmp(&b.id)));
+    Ok(taken)
 }
 
 /// What happened to a target last.

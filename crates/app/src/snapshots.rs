@@ -29,7 +29,7 @@ pub struct Pruned {
     pub failed: Option<String>,
 }
 
-/// Removes what retention no longer keeps, or only looks for it.
+/// Removes what retention no longer keeps, and what is half removed; or only looks for it.
 ///
 /// # Errors
 /// When the store fails; a host that fails is told in the result.
@@ -37,8 +37,19 @@ pub async fn apply_retention(context: &Context, fleet: &Fleet, dry_run: bool) ->
     let all = rollouts::snapshots(&*context.store).await?;
     let needed = needed(context).await?;
     let expired = expired(&all, context.config.retention, context.clock.now());
-    let wanted = expired.into_iter().filter(|snapshot| !needed.contains(&snapshot.id)).cloned().collect();
+    let expired = expired.into_iter().filter(|snapshot| !needed.contains(&snapshot.id)).cloned();
+    let mut wanted = rollouts::half_removed(&*context.store).await?;
+    wanted.extend(expired);
     remove(context, fleet, wanted, "retention", dry_run).await
+}
+
+/// Ends the removals that somebody began and did not live to end, as far as their hosts answer.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn end_removals(context: &Context, fleet: &Fleet) -> Result<(), Error> {
+    let wanted = rollouts::half_removed(&*context.store).await?;
+    remove(context, fleet, wanted, "its removal was broken off", false).await.map(|_| ())
 }
 
 /// Removes the named ones, whatever retention says, or only looks for them.
@@ -51,7 +62,8 @@ pub async fn prune(
     names: &[String],
     dry_run: bool,
 ) -> Result<Vec<Pruned>, Error> {
-    let all = rollouts::snapshots(&*context.store).await?;
+    let mut all = rollouts::snapshots(&*context.store).await?;
+    all.extend(rollouts::half_removed(&*context.store).await?);
     let needed = needed(context).await?;
     let mut wanted: Vec<Snapshot> = Vec::new();
     for name in names {
@@ -118,7 +130,8 @@ async fn remove(
     Ok(removed)
 }
 
-/// Intent before effect, outcome after: a snapshot that is gone from its host is never on the list.
+/// Intent before effect, outcome after. From the intent on it is no way back and not on the list: what is gone
+/// from its host never is.
 async fn remove_one(
     context: &Context,
     provider: &dyn Provider,

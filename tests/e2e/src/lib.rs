@@ -41,10 +41,11 @@ pub fn slow() -> bool {
     std::env::var_os("PATCHYARD_SLOW").is_some_and(|value| value == "1")
 }
 
-/// A word that no other test process and no other test uses: `e2e-4711-3`.
+/// A word that no other test process and no other test uses: `e2e-4711-0003`. Later ones are greater, so that what
+/// is ordered by name is in the order in which it was made.
 #[must_use]
 pub fn unique() -> String {
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
     let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    format!("e2e-{}-{number}", std::process::id())
+    format!("e2e-{}-{number:04}", std::process::id())
 }

@@ -4,9 +4,11 @@ use patchyard_app::config::Retention;
 use patchyard_app::gc::{Extent, Fate, collect};
 use patchyard_app::settings::Overrides;
 use patchyard_app::{Kind, ScanRequest, history, plan_rollback, snapshots};
-use patchyard_contract::Clock;
+use patchyard_contract::{Append, Clock};
 use patchyard_provider_sim::{Behaviour, Interference, SimObject, base_image};
-use patchyard_types::{Digest, Method, Millis, RolloutEnd, RunEnd};
+use patchyard_types::{
+    Digest, EventBody, LedgerEvent, Method, Millis, RolloutEnd, RunEnd, SnapshotId, Stream,
+};
 
 use crate::yard::Yard;
 
@@ -125,6 +127,36 @@ async fn snapshots_stay_as_long_as_retention_says_and_go_when_they_are_named() {
     assert!(gone.iter().all(|pruned| pruned.failed.is_none()) && gone.len() == 1);
     assert!(snapshots::list(context, &[]).await.unwrap().is_empty());
     assert!(yard.world(0).snapshots.is_empty());
+}
+
+/// As after a crash: the intent to remove it is all there is.
+async fn begin_to_remove(yard: &Yard, snapshot: &SnapshotId) {
+    let intended = LedgerEvent::PruneIntended { snapshot: snapshot.clone() };
+    let bodies = vec![EventBody::Ledger(intended)];
+    let append = Append { stream: Stream::Ledger, expected: None, bodies };
+    yard.context.store.append(yard.context.clock.now(), vec![append]).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_is_half_removed_is_no_way_back_and_is_removed_by_whoever_comes_next() {
+    let yard = Yard::new();
+    yard.add("shop", 2);
+    yard.apply_all().await;
+    let (fleet, context) = (yard.discover().await, &yard.context);
+    let all = snapshots::list(context, &[]).await.unwrap();
+
+    begin_to_remove(&yard, &all[0].id).await;
+    assert_eq!(snapshots::list(context, &[]).await.unwrap(), all[1..]);
+    let ended = snapshots::apply_retention(context, &fleet, false).await.unwrap();
+    assert_eq!(ended.iter().map(|pruned| &pruned.snapshot).collect::<Vec<_>>(), [&all[0]]);
+    assert!(snapshots::apply_retention(context, &fleet, false).await.unwrap().is_empty(), "it has ended");
+
+    begin_to_remove(&yard, &all[1].id).await;
+    collect(context, &fleet, Extent::Look).await.unwrap();
+    assert_eq!(yard.world(0).snapshots.len(), 1, "it was only looked for");
+    collect(context, &fleet, Extent::WithoutVolumes).await.unwrap();
+    assert!(yard.world(0).snapshots.is_empty());
+    assert!(snapshots::apply_retention(context, &fleet, false).await.unwrap().is_empty(), "it has ended");
 }
 
 #[tokio::test(start_paused = true)]

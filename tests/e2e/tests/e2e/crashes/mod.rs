@@ -209,7 +209,7 @@ fn a_rollout_of_images_that_keeps_no_snapshot_survives_a_crash_at_any_moment() {
         ],
         counts: |_| true,
         sample: 4,
-        always: &["note pulling@10"],
+        always: &["note pulling@10", "middle prune"],
     });
 }
 
