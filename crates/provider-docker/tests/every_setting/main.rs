@@ -267,8 +267,11 @@ fn addresses(inspect: &Value) -> Vec<String> {
     let of = networks.iter().filter(|(_, endpoint)| !endpoint["IPAMConfig"]["IPv4Address"].is_null());
     let mut found: Vec<_> = of.map(|(name, endpoint)| format!("{name} {}", endpoint["IPAddress"])).collect();
     if inspect["Config"]["MacAddress"].as_str().is_some_and(|mac| !mac.is_empty()) {
-        let primary = inspect["HostConfig"]["NetworkMode"].as_str().unwrap();
-        found.push(format!("MAC {}", networks[primary]["MacAddress"]));
+        let primary = match inspect["HostConfig"]["NetworkMode"].as_str() {
+            Some("default") | None => "bridge",
+            Some(named) => named,
+        };
+        found.push(format!("MAC {}", inspect["NetworkSettings"]["Networks"][primary]["MacAddress"]));
     }
     found
 }

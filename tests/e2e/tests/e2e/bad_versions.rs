@@ -118,7 +118,7 @@ fn ends_as_the_row_says(row: &Row, ends: Ends, controller: &Controller, service:
         assert_eq!(left_out(controller, service, method)["reason"], "quarantined");
         if method == "layer" {
             let scan = controller.run(["scan", "--json", service.name()]).json("patchyard.scan/v1");
-            assert_eq!(scan["targets"][0]["quarantined"], "Q1", "{scan:#}");
+            assert_eq!(scan["targets"][0]["quarantined"], quarantine[0]["id"], "{scan:#}");
         }
     }
 }

@@ -39,7 +39,8 @@ fn wait_for_state(controller: &Controller, states: &[&str]) -> Value {
 fn a_lost_terminal_leaves_nothing_stopped() {
     let engine = Engine::machine();
     let services = [Service::start(&engine, "web-good"), Service::start(&engine, "web-security")];
-    let controller = Controller::new(&engine).with_defaults("verify_for: 3s, max_parallel: 1");
+    // Long enough that the first swap is still under way when the terminal goes, also on a busy machine.
+    let controller = Controller::new(&engine).with_defaults("verify_for: 15s, max_parallel: 1");
     let plan = controller.plan(&[&services[0], &services[1]]);
     let mut terminal = on_a_terminal(&controller.command(["apply", "--yes", "--plan", &plan]));
     let has_stopped = |service: &Service| controller.events().has_begun(service, SwapStep::Stop);
