@@ -1,8 +1,10 @@
 //! Progress on long work: a line that redraws itself on a terminal, and nothing anywhere else.
 
+use std::io;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use patchyard_app::{Note, Progress};
 
 use crate::ui::Ui;
@@ -12,8 +14,7 @@ pub struct Line(ProgressBar);
 
 impl Line {
     pub fn new(ui: &Ui) -> Self {
-        let target = if ui.animated { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target);
+        let bar = ProgressBar::with_draw_target(None, target(ui));
         bar.set_style(spinner());
         bar.enable_steady_tick(Duration::from_millis(100));
         Self(bar)
@@ -30,6 +31,61 @@ impl Progress for Line {
     fn note(&self, note: Note) {
         let part = note.part.map(|(done, whole)| format!(" {done}/{whole}")).unwrap_or_default();
         self.0.set_message(format!("{}{part}", crate::text::remark(&note.text)));
+    }
+}
+
+/// Where such lines are drawn.
+pub fn target(ui: &Ui) -> ProgressDrawTarget {
+    match ui.animated {
+        true => ProgressDrawTarget::term_like(Box::new(Stderr(Term::stderr()))),
+        false => ProgressDrawTarget::hidden(),
+    }
+}
+
+/// A terminal that may be gone: indicatif panics when it cannot draw, and a rollout must not end with
+/// its audience.
+#[derive(Debug)]
+struct Stderr(Term);
+
+impl TermLike for Stderr {
+    fn width(&self) -> u16 {
+        self.0.size().1
+    }
+
+    fn height(&self) -> u16 {
+        self.0.size().0
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_up(n).or(Ok(()))
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_down(n).or(Ok(()))
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_right(n).or(Ok(()))
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_left(n).or(Ok(()))
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.0.write_line(text).or(Ok(()))
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.write_str(text).or(Ok(()))
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.0.clear_line().or(Ok(()))
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.flush().or(Ok(()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
+use indicatif::{MultiProgress, ProgressBar};
 use patchyard_app::rollouts::{Phase, Rollout};
 use patchyard_app::{
     DriveEnd, Error, Fleet, Live, RolloutReport, RunReport, Stop, Update, Watcher, audit, drive, report,
@@ -14,7 +14,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::exit::Exit;
 use crate::json::{Lines, RolloutDocument};
-use crate::progress::spinner;
+use crate::progress::{spinner, target};
 use crate::session::{Session, Signals};
 use crate::text::{name, remark, run_end, run_sign};
 use crate::ui::{BOLD, DIM, Ui, paint};
@@ -236,8 +236,7 @@ const COLUMN: usize = 14;
 
 impl Screen {
     fn new(ui: Ui) -> Self {
-        let target = if ui.animated { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bars = MultiProgress::with_draw_target(target);
+        let bars = MultiProgress::with_draw_target(target(&ui));
         Self { ui, bars, running: Mutex::default() }
     }
 

@@ -19,7 +19,8 @@ fn on_a_terminal(command: &Command) -> Running {
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
     script.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    script.current_dir(command.get_current_dir().expect("a controller has a folder"));
+    // A terminal that can do something, so that there is progress to draw when it goes.
+    script.env("TERM", "xterm").current_dir(command.get_current_dir().expect("a controller has a folder"));
     Running::start(script)
 }
 
