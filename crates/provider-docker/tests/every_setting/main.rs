@@ -223,19 +223,30 @@ async fn what_cannot_be_started_here_is_made_again_as_it_is() {
     .await;
 }
 
+/// Makes a network in a subnet that nobody has, and returns the first three parts of its addresses.
+async fn network(yard: &RealYard, name: &str, third: usize) -> String {
+    for second in 200..250 {
+        let subnet = format!("10.{second}.{third}");
+        let ipam = json!({"Config": [{"Subnet": format!("{subnet}.0/24")}]});
+        let body = json!({"Name": name, "IPAM": ipam});
+        if yard.client().post(&["networks", "create"]).json_body(&body).done().await.is_ok() {
+            return subnet;
+        }
+    }
+    panic!("no subnet is free for {name}")
+}
+
 /// Networks of one's own, with what a container may ask of each.
 async fn attached(yard: &RealYard, dice: &mut Dice, number: usize) {
     let count = 1 + dice.roll(3);
+    let mut subnets = Vec::new();
     for index in 0..count {
-        let (network, third) = (format!("{}-net{index}", yard.name), number * 3 + index);
-        let ipam = json!({"Config": [{"Subnet": format!("10.215.{third}.0/24")}]});
-        let body = json!({"Name": network, "IPAM": ipam, "Labels": {"lab": "every-setting"}});
-        yard.client().post(&["networks", "create"]).json_body(&body).done().await.unwrap();
+        subnets.push(network(yard, &format!("{}-net{index}", yard.name), number * 3 + index).await);
     }
     let endpoint = |dice: &mut Dice, index: usize| {
         let mut endpoint = json!({});
         if dice.roll(2) == 0 {
-            let address = format!("10.215.{}.77", number * 3 + index);
+            let address = format!("{}.77", subnets[index]);
             endpoint["IPAMConfig"] = json!({"IPv4Address": address});
         }
         if dice.roll(2) == 0 {

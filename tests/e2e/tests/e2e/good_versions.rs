@@ -103,6 +103,18 @@ fn an_image_with_a_user_an_entrypoint_and_a_stop_signal_keeps_them() {
 /// A network of one test's own, gone with the guard.
 struct Network(Engine, String);
 
+impl Network {
+    /// In a subnet that nobody has; the first three parts of its addresses come with it.
+    fn new(engine: &Engine, word: &str) -> (Self, String) {
+        let name = format!("{}-{word}", unique());
+        let free = (0..250).map(|third| format!("10.199.{third}")).find(|subnet| {
+            let made = engine.try_docker(["network", "create", "--subnet", &format!("{subnet}.0/24"), &name]);
+            made.status.success()
+        });
+        (Self(engine.clone(), name), free.expect("a free subnet"))
+    }
+}
+
 impl Drop for Network {
     fn drop(&mut self) {
         self.0.try_docker(["network", "rm", &self.1]);
@@ -112,17 +124,14 @@ impl Drop for Network {
 #[test]
 fn a_service_on_two_networks_keeps_its_addresses_and_its_device_through_patch_and_rollback() {
     let engine = Engine::machine();
-    let network = |word: &str, subnet: &str| {
-        let name = format!("{}-{word}", unique());
-        engine.docker(["network", "create", "--subnet", subnet, &name]);
-        Network(engine.clone(), name)
-    };
-    let (front, back) = (network("front", "10.216.1.0/24"), network("back", "10.216.2.0/24"));
-    let run = ["--network", &front.1, "--ip", "10.216.1.77", "--mac-address", "02:42:0a:d8:01:4d"];
+    let ((front, front_subnet), (back, back_subnet)) =
+        (Network::new(&engine, "front"), Network::new(&engine, "back"));
+    let (front_ip, back_ip) = (format!("{front_subnet}.77"), format!("{back_subnet}.78"));
+    let run = ["--network", &front.1, "--ip", &front_ip, "--mac-address", "02:42:0a:d8:01:4d"];
     let options = [&run[..], &["--network-alias", "shop", "--device", "/dev/null:/dev/nothing"]].concat();
     let service =
         Service::start_with(&engine, "web-good", &ServiceOptions { run: &options, ..Default::default() });
-    engine.docker(["network", "connect", "--ip", "10.216.2.78", &back.1, service.name()]);
+    engine.docker(["network", "connect", "--ip", &back_ip, &back.1, service.name()]);
     let controller = Controller::new(&engine).with_defaults("verify_for: 2s");
     let addresses = || {
         let networks = service.inspect()["NetworkSettings"]["Networks"].clone();
