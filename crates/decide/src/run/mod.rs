@@ -163,7 +163,9 @@ fn the_end_of_the_way_back(state: &RunState, action: &Action) -> RunCommand {
     RunCommand::End {
         end,
         reason: Some(failure.message.clone()),
-        quarantine: (rules(*step).blames_patch)(action.method, failure.kind),
+        // What is bad after the host has been away may be the host's doing: an engine that dies takes containers along.
+        quarantine: (rules(*step).blames_patch)(action.method, failure.kind)
+            && !(state.away_in_verify && *step == Step::Swap(patchyard_types::SwapStep::Verify)),
     }
 }
 

@@ -62,6 +62,8 @@ pub struct RunState {
     pub up_at: Option<Timestamp>,
     /// Sequence number of the last event folded.
     pub seq: u64,
+    /// The host was out of reach while the checks were watched.
+    pub away_in_verify: bool,
     begun: BTreeSet<Step>,
     undone: BTreeSet<Step>,
     attempts: BTreeMap<(Step, Direction), u32>,
@@ -101,7 +103,7 @@ impl RunState {
             }
             RunEvent::Failed { step, direction, failure } => self.failed(*step, *direction, failure),
             // The outcome stays open; the intent says so already.
-            RunEvent::Lost { .. } => {}
+            RunEvent::Lost { step, .. } => self.away_in_verify |= *step == Step::Swap(SwapStep::Verify),
             RunEvent::Probed { step, direction, probe } => {
                 self.probed(*step, *direction, probe, event.at);
             }

@@ -126,6 +126,16 @@ fn a_failed_check_goes_back_in_reverse_order_and_confirms_at_the_end() {
 }
 
 #[test]
+fn a_check_that_fails_after_the_host_has_been_away_goes_back_without_blaming_the_patch() {
+    let mut story = Story::up_to(SwapStep::Verify);
+    let (step, direction) = story.intend();
+    story.tell(RunEvent::Lost { step, direction, reason: "the engine has stopped".into() });
+    story.tell(RunEvent::Probed { step, direction, probe: Probe::NotDone });
+    story.fail(FailureKind::Check);
+    assert_eq!(ended(&story.way_back().1), (RunEnd::RolledBack, false));
+}
+
+#[test]
 fn a_full_disk_goes_back_without_blaming_the_patch() {
     for step in SwapStep::ALL.into_iter().filter(|s| *s != SwapStep::Retire) {
         let mut story = Story::up_to(step);
