@@ -80,6 +80,12 @@ fn meant(config: &Config, asked: &[String], environment: &Environment) -> Result
 
 /// A host of the configuration, an address, or a Docker context.
 fn named(config: &Config, name: &str, environment: &Environment) -> Result<Named, Error> {
+    if name.is_empty() {
+        return Err(Error::input(
+            "--host names no host",
+            "is a variable empty? Leave --host out, or name one",
+        ));
+    }
     if let Some(host) = config.hosts.get(name) {
         return configured(name, host, environment);
     }
@@ -165,6 +171,7 @@ mod tests {
             addresses(config, &["b", "unix:///c.sock"], &env).unwrap(),
             ["unix:///b.sock", "unix:///c.sock"]
         );
+        assert_eq!(addresses(config, &[""], &env).unwrap_err(), "--host names no host");
         let unknown = addresses(config, &["c"], &env).unwrap_err();
         assert_eq!(unknown, "'c' is no host of the configuration, no Docker context and no address");
     }

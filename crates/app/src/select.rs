@@ -134,9 +134,12 @@ impl Selection {
     /// The selected targets, in their order.
     ///
     /// # Errors
-    /// When a name or glob matches no target at all: a slip must not look like "nothing to do".
+    /// When a name or glob matches no target at all, or a name that is to be left out: a slip must not look like
+    /// "nothing to do".
     pub fn select(&self, targets: Vec<Target>) -> Result<Vec<Target>, NoSuchTarget> {
-        for name in &self.names {
+        // Globs may leave out nothing; a name that does is a slip that would patch what was to be spared.
+        let spared = self.exclude.iter().filter(|name| !name.contains(['*', '?', '[']));
+        for name in self.names.iter().chain(spared) {
             if !targets.iter().any(|target| answers_to(target, name)) {
                 let names = targets.iter().map(|target| target.name.as_str());
                 let hint = crate::nearest::nearest(name, names).map(|n| printable(n, 120));
@@ -201,6 +204,8 @@ mod tests {
         assert_eq!(pick(&[], &["shop-2"]).unwrap(), ["shop-1", "db"]);
         assert_eq!(pick(&["shop-*"], &[]).unwrap(), ["shop-1", "shop-2"]);
         assert_eq!(pick(&["host1/db"], &[]).unwrap(), ["db"]);
+        assert!(pick(&[], &["shop-3"]).is_err(), "a slip would patch what was to be spared");
+        assert_eq!(pick(&[], &["mail-*"]).unwrap().len(), 3);
         let error = pick(&["shop1"], &[]).unwrap_err();
         assert_eq!(error.to_string(), "no target is called 'shop1'; did you mean 'shop-1'?");
     }
