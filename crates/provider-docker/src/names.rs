@@ -44,6 +44,15 @@ pub const OWN_LABELS: [&str; 9] = [
     LABEL_INTERMEDIATE,
 ];
 
+/// Labels by which the owner of a container says something to Patchyard; what they mean is decided elsewhere.
+pub const SETTING_LABELS: [&str; 5] = [
+    "io.patchyard.exclude",
+    "io.patchyard.service",
+    "io.patchyard.env",
+    "io.patchyard.check.http",
+    "io.patchyard.verify-for",
+];
+
 /// What every object's name starts with.
 pub const PREFIX: &str = "patchyard-";
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::json::{list, text};
 use crate::client::EngineKind;
+use crate::names::{OWN_LABELS, SETTING_LABELS};
 
 /// Mark of a document that is put together from the engine's list: it would not tell more in time.
 pub(super) const NOT_INSPECTED: &str = "io.patchyard.not-inspected";
@@ -64,6 +65,22 @@ pub(super) fn refusals(inspect: &Value, around: &Surroundings<'_>) -> Vec<Refusa
         refuse(
             "swarm_task",
             format!("Swarm recreates its tasks itself ({service}): use `docker service update`"),
+        );
+    }
+    // A slip in a label's name may patch what was to be left alone.
+    let unknown = |name: &&String| {
+        let name = name.as_str();
+        name.starts_with("io.patchyard.") && !SETTING_LABELS.contains(&name) && !OWN_LABELS.contains(&name)
+    };
+    let labels = inspect["Config"]["Labels"].as_object();
+    if let Some(name) = labels.into_iter().flatten().map(|(name, _)| name).find(unknown) {
+        let known = SETTING_LABELS.map(|known| known.trim_start_matches("io.patchyard."));
+        refuse(
+            "unknown_label",
+            format!(
+                "nobody knows its label {name}: set it right and recreate it; known are {}",
+                known.join(", ")
+            ),
         );
     }
     if host["AutoRemove"].as_bool() == Some(true) {
@@ -148,6 +165,7 @@ mod tests {
             (host(json!({"Links": ["/x:/y/x"]})), "links"),
             (host(json!({"AutoRemove": true})), "auto_remove"),
             (json!({"Id": ID, "Config": {"Labels": {"com.docker.swarm.service.name": "web"}}}), "swarm_task"),
+            (json!({"Id": ID, "Config": {"Labels": {"io.patchyard.exlude": "true"}}}), "unknown_label"),
         ] {
             assert_eq!(codes(&inspect, &around()), [code], "{inspect}");
         }
@@ -181,7 +199,8 @@ mod tests {
                 "shop_default": {"IPAMConfig": {"IPv4Address": "172.18.0.2"}, "IPAddress": "172.18.0.2"},
                 "back": {"IPAMConfig": null, "IPAddress": "172.19.0.2"},
             }},
-            "Config": {"Labels": {"com.docker.compose.project": "shop"}},
+            "Config": {"Labels": {"com.docker.compose.project": "shop", "io.patchyard.env": "prod",
+                "io.patchyard.base": "sha256:b", "io.patchyard.check.http": "80"}},
         });
         assert_eq!(codes(&inspect, &around()), [""; 0]);
     }
