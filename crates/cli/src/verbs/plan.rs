@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use patchyard_app::settings::Overrides;
 use patchyard_app::{Error, PlanReport, PlanRequest, plan};
-use patchyard_types::{Action, Change, LeftOutReason, Method, PatchSetId, Plan};
+use patchyard_types::{Action, Change, LeftOut, LeftOutReason, Method, PatchSetId, Plan};
 
 use super::overview::unreachable;
 use super::scan::{detailed, filter};
@@ -120,18 +120,7 @@ pub fn describe(session: &Session, plan: &Plan) -> String {
         push_changes(&mut text, ui, plan);
         push_way_back(&mut text, session, plan);
     }
-    let left_out: Vec<_> = about
-        .left_out
-        .iter()
-        .map(|left| {
-            // Unknown is never zero: the word itself has to stand there.
-            let unknown = if left.reason == LeftOutReason::NotAssessed { "not assessed: " } else { "" };
-            format!("{} ({unknown}{})", name(&left.name), remark(&left.detail))
-        })
-        .collect();
-    if !left_out.is_empty() {
-        push(&mut text, ui, &format!("Left out: {}", left_out.join("; ")));
-    }
+    push_left_out(&mut text, ui, &about.left_out);
     if !about.up_to_date.is_empty() {
         let names: Vec<_> = about.up_to_date.iter().map(|target| name(target)).collect();
         push(&mut text, ui, &format!("Up to date: {}", names.join(", ")));
@@ -140,6 +129,31 @@ pub fn describe(session: &Session, plan: &Plan) -> String {
         push(&mut text, ui, &remark(note));
     }
     text
+}
+
+/// Who is left out and why: those with one reason together, a line for each reason.
+fn push_left_out(text: &mut String, ui: &Ui, left_out: &[LeftOut]) {
+    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+    for left in left_out {
+        // Unknown is never zero: the word itself has to stand there.
+        let unknown = if left.reason == LeftOutReason::NotAssessed { "not assessed: " } else { "" };
+        let reason = format!("{unknown}{}", remark(&left.detail));
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, names)) => names.push(name(&left.name)),
+            None => reasons.push((reason, vec![name(&left.name)])),
+        }
+    }
+    let line = |(reason, names): &(String, Vec<String>)| format!("{} ({reason})", names.join(", "));
+    match &reasons[..] {
+        [] => {}
+        [only] => push(text, ui, &format!("Left out: {}", line(only))),
+        several => {
+            push(text, ui, "Left out:");
+            for one in several {
+                push(text, ui, &format!("  {}", line(one)));
+            }
+        }
+    }
 }
 
 /// A paragraph, two columns in, that fits the terminal.
