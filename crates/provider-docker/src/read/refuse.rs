@@ -96,6 +96,8 @@ pub(super) fn refusals(inspect: &Value, around: &Surroundings<'_>) -> Vec<Refusa
 fn namespaces(host: &Value, around: &Surroundings<'_>, refuse: &mut impl FnMut(&str, String)) {
     for (key, what) in [("NetworkMode", "network"), ("PidMode", "process"), ("IpcMode", "IPC")] {
         if let Some(other) = text(&host[key]).strip_prefix("container:") {
+            // The engine writes the whole id of the other one.
+            let other = if other.len() == 64 { other.get(..12).unwrap_or(other) } else { other };
             refuse(
                 "shared_namespace",
                 format!("it lives in the {what} namespace of container {other}: not in this release"),
