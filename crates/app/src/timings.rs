@@ -34,7 +34,7 @@ pub async fn timings(store: &dyn Store) -> Result<Timings, Error> {
             let succeeded = rollout.state.runs.get(run.action).and_then(RunSlot::end);
             if of_method.len() < RUNS && succeeded == Some(RunEnd::Succeeded) {
                 let events = store.read(Stream::Run(run), 0).await?;
-                of_method.push(Spans::of(&events, action.verify_for));
+                of_method.extend(Spans::of(&events, action.verify_for));
             }
         }
     }
@@ -51,7 +51,8 @@ struct Spans {
 }
 
 impl Spans {
-    fn of(events: &[Event], verify_for: Millis) -> Self {
+    /// Nothing for a run that was interrupted: how long nobody was at work says nothing about the next one.
+    fn of(events: &[Event], verify_for: Millis) -> Option<Self> {
         let mut spans = Self::default();
         let mut begun: Option<(Step, Timestamp)> = None;
         let mut down = None;
@@ -78,10 +79,11 @@ impl Spans {
                         Step::Swap(_) => spans.swap.0 += took.0,
                     }
                 }
+                RunEvent::Lost { .. } | RunEvent::Probed { .. } => return None,
                 _ => {}
             }
         }
-        spans
+        Some(spans)
     }
 }
 
@@ -132,11 +134,17 @@ mod tests {
     fn a_run_is_taken_apart_into_preparation_swap_and_gap() {
         use SwapStep::{Prepare, Snapshot, Start, Stop, Verify};
         let events = run(&[(Prepare, 40), (Stop, 2), (Start, 1), (Verify, 33), (Snapshot, 4)], 45);
-        let spans = Spans::of(&events, Millis::from_secs(30));
+        let spans = Spans::of(&events, Millis::from_secs(30)).unwrap();
         assert_eq!(spans.prepare, Some(Millis::from_secs(40)));
         // Stop, start, three seconds until it was good, and the snapshot.
         assert_eq!(spans.swap, Millis::from_secs(2 + 1 + 3 + 4));
         assert_eq!(spans.gap, Some(Millis::from_secs(5)));
+
+        let mut interrupted = events;
+        let (step, direction) = (Step::Swap(Start), Direction::Do);
+        let lost = RunEvent::Lost { step, direction, reason: String::new() };
+        interrupted.insert(3, Event { body: EventBody::Run(lost), ..interrupted[3].clone() });
+        assert_eq!(Spans::of(&interrupted, Millis::from_secs(30)), None);
     }
 
     #[test]
