@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use patchyard_contract::Progress;
-use patchyard_plan::keeps_out;
+use patchyard_plan::{keeps_out, not_well};
 use patchyard_types::{
-    Assessment, Method, Millis, PendingPatch, PendingStatus, Quarantine, QuarantineId, TargetId,
+    Assessment, Method, Millis, PendingPatch, PendingStatus, Quarantine, QuarantineId, Refusal, TargetId,
 };
 
 use crate::PatchFilter;
 use crate::gather::{Known, Wanted, gather};
 use crate::rollouts::{LastRun, last_successes};
 use crate::select::Selection;
+use crate::settings::{Overrides, settle};
 use crate::{Context, Error, Host, Unreachable, fleet};
 
 /// What is to be scanned.
@@ -99,12 +100,27 @@ pub async fn scan(
         .map(|mut known| {
             request.patches.apply(&mut known.assessment);
             let reverted = reverted(&known, &last);
+            let also_refused = also_refused(context, &known);
+            known.target.refusals.extend(also_refused);
             Scanned { reverted, quarantined: quarantined(&known, &quarantine), known }
         })
         .collect();
     targets.sort_by_key(|scanned| scanned.reverted.is_none());
     let at = context.clock.now();
     Ok(ScanReport { at, hosts: fleet.hosts, unreachable: fleet.unreachable, targets })
+}
+
+/// What else keeps a target with pending patches out of a plan, as far as that is known without asking its
+/// engine again.
+fn also_refused(context: &Context, known: &Known) -> Vec<Refusal> {
+    if !matches!(&known.assessment, Assessment::Assessed { pending, .. } if !pending.is_empty()) {
+        return Vec::new();
+    }
+    let settled = settle(&context.config, &Overrides::default(), &known.target);
+    let refusal = |code: &str, message: String| Refusal { code: code.to_owned(), message };
+    let excluded = settled.excluded.then(|| refusal("excluded", "excluded by its label".to_owned()));
+    let unwell = not_well(&known.target).map(|reason| refusal("unhealthy", reason));
+    settled.refusals.into_iter().chain(excluded).chain(unwell).collect()
 }
 
 fn quarantined(

@@ -231,7 +231,9 @@ fn waiting(patches: &[&PendingPatch]) -> String {
     if parts.is_empty() { "the solver upgrades nothing".to_owned() } else { parts.join("; ") }
 }
 
-fn not_well(target: &Target) -> Option<String> {
+/// Why nothing could be judged on a target; nothing where it runs and is well.
+#[must_use]
+pub fn not_well(target: &Target) -> Option<String> {
     let state = match target.state {
         TargetState::Running if target.health == Health::Unhealthy => "its healthcheck fails",
         TargetState::Running => return None,

@@ -21,6 +21,7 @@ mod tags;
 mod waves;
 
 pub use filter::PatchFilter;
+pub use judge::not_well;
 pub use lint::lint;
 pub use planner::{Planned, plan};
 pub use quarantine::keeps_out;

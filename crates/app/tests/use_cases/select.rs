@@ -115,3 +115,21 @@ async fn a_package_that_nobody_has_pending_is_filtered_out_and_no_error() {
     assert!(planned.plan.decisions.actions.is_empty());
     assert_eq!(planned.filtered_out, ["shop-1", "shop-2"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_tells_what_a_plan_would_leave_out() {
+    let yard = Yard::new();
+    let ids = yard.add("shop", 3);
+    for (id, label, value) in [
+        (&ids[0], "io.patchyard.exclude", "true"),
+        (&ids[1], "io.patchyard.verify-for", "soon"),
+    ] {
+        let mut world = yard.world(0);
+        world.targets.get_mut(id).unwrap().labels.insert(label.into(), value.into());
+    }
+    let report = yard.scan(&ScanRequest::default()).await.unwrap();
+    let told: Vec<_> = report.targets.iter().map(|scanned| scanned.known.target.refusals.len()).collect();
+    assert_eq!(told, [1, 1, 0]);
+    let left_out = yard.plan_all().await.plan.about.left_out;
+    assert_eq!(left_out.len(), 2, "{left_out:?}");
+}
