@@ -250,6 +250,8 @@ pub enum PersonVerdict {
     Done,
     /// Take the run back.
     Undo,
+    /// Leave the target as it is: nothing more is done to it, and the run is over.
+    Close,
 }
 
 /// How a run can end.
@@ -260,7 +262,7 @@ pub enum RunEnd {
     Succeeded,
     /// Taken back; serves as before.
     RolledBack,
-    /// Nothing was changed, and it counts as a failure.
+    /// Nothing was changed, or a person closed it as it was; it counts as a failure.
     Failed,
     /// Not begun: a precondition was false, or the rollout stopped before.
     Skipped,

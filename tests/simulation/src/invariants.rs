@@ -27,7 +27,7 @@ pub fn broken(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
                 .push(format!("{} counts as patched with a bad version ({:?})", target.name, target.patched));
         }
         // Who else laid hands on it has made his own state; a person decides about attention.
-        if target.interfered || end == RunEnd::NeedsAttention || outcome.resolved_done(action) {
+        if target.interfered || end == RunEnd::NeedsAttention || outcome.runs[action].resolved_by_hand {
             continue;
         }
         let complaints = state_of(&world, outcome, action, planned, end);
@@ -79,10 +79,5 @@ fn state_of(world: &World, outcome: &Outcome, action: usize, planned: &Action, e
 impl Outcome {
     fn snapshot_of(&self, action: usize) -> SnapshotId {
         SnapshotId(format!("R1.{}", action + 1))
-    }
-
-    /// Whether a person said of one of its steps that it is done: then the world is as they left it.
-    fn resolved_done(&self, action: usize) -> bool {
-        self.runs[action].resolved_by_hand
     }
 }

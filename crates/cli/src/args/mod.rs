@@ -203,7 +203,9 @@ mod tests {
         let takes = |args: &[&str]| {
             super::Cli::try_parse_from(["patchyard", "resolve", "R1.1"].iter().chain(args)).is_ok()
         };
-        assert!(takes(&["--done", "--reason", "looked"]) && takes(&["--undo", "--reason", "looked"]));
+        for verdict in ["--done", "--undo", "--close"] {
+            assert!(takes(&[verdict, "--reason", "looked"]), "{verdict}");
+        }
         assert!(!takes(&["--reason", "looked"]) && !takes(&["--done", "--undo", "--reason", "looked"]));
         assert!(!takes(&["--done"]));
     }

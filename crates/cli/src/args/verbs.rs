@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use patchyard_types::{RolloutId, RunId};
+use patchyard_types::{PersonVerdict, RolloutId, RunId};
 
 use super::{Freshness, Patches, Shape, Targets};
 
@@ -115,7 +115,8 @@ pub struct Log {
 
 #[derive(Debug, Args)]
 pub struct Rollback {
-    /// The rollout to take back, such as R12, or names of targets to put back to their last snapshot
+    /// The rollout to take back, such as R12; targets whose last patch is to be taken back; or runs, such as
+    /// R12.3, to whose snapshots their targets go back
     #[arg(value_name = "ROLLOUT|TARGET", required = true)]
     pub subjects: Vec<String>,
     /// Go on in the background
@@ -126,18 +127,33 @@ pub struct Rollback {
 }
 
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("verdict").required(true)))]
 pub struct Resolve {
     /// The run, such as R12.3
     pub run: RunId,
     /// What was in doubt has been done, or counts as done: go on behind it
-    #[arg(long, required_unless_present = "undo", conflicts_with = "undo")]
+    #[arg(long, group = "verdict")]
     pub done: bool,
     /// Take the run back
-    #[arg(long)]
+    #[arg(long, group = "verdict")]
     pub undo: bool,
+    /// Leave the target as it is: do nothing more to it, and end the run
+    #[arg(long, group = "verdict")]
+    pub close: bool,
     /// Why, for the log
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
+}
+
+impl Resolve {
+    /// The decision: exactly one of the three is given.
+    pub const fn verdict(&self) -> PersonVerdict {
+        match (self.done, self.undo) {
+            (true, _) => PersonVerdict::Done,
+            (_, true) => PersonVerdict::Undo,
+            _ => PersonVerdict::Close,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -65,6 +65,7 @@ pub const fn verdict(verdict: PersonVerdict) -> &'static str {
     match verdict {
         PersonVerdict::Done => "done",
         PersonVerdict::Undo => "undo",
+        PersonVerdict::Close => "close",
     }
 }
 

@@ -142,6 +142,7 @@ fn run_event(event: &RunEvent) -> String {
             let verdict = match verdict {
                 PersonVerdict::Done => "counts as done",
                 PersonVerdict::Undo => "is to be taken back",
+                PersonVerdict::Close => "stays as it is, and is closed",
             };
             format!("{} decided that it {verdict}: {}", name(&by.0), remark(reason))
         }

@@ -1,7 +1,6 @@
 //! `resolve`: a person's decision about a run that needs attention.
 
 use patchyard_app::{Error, reach, resolve};
-use patchyard_types::PersonVerdict;
 
 use super::apply::carry_on;
 use crate::args::Resolve;
@@ -9,10 +8,9 @@ use crate::exit::Exit;
 use crate::session::{Session, Signals};
 
 pub async fn run(session: &Session, args: &Resolve) -> Result<Exit, Error> {
-    let verdict = if args.done { PersonVerdict::Done } else { PersonVerdict::Undo };
     let signals = Signals::new()?;
     // Reached before anything is written: a decision that cannot be carried out now would wait.
     let fleet = reach(&session.context).await?;
-    resolve(&session.context, args.run, verdict, &args.reason).await?;
+    resolve(&session.context, args.run, args.verdict(), &args.reason).await?;
     carry_on(session, &fleet, args.run.rollout, signals, false).await
 }

@@ -142,6 +142,7 @@ fn run_events(run: RunId) -> impl Iterator<Item = RunEvent> {
         RunEvent::AttentionNeeded { reason: "look at shop-web-1".to_owned() },
         RunEvent::Resolved { verdict: PersonVerdict::Done, by: actor(), reason: "by hand".to_owned() },
         RunEvent::Resolved { verdict: PersonVerdict::Undo, by: actor(), reason: "rather not".to_owned() },
+        RunEvent::Resolved { verdict: PersonVerdict::Close, by: actor(), reason: "removed".to_owned() },
     ];
     let probed = [
         Probe::Done { record: Record::Nothing },

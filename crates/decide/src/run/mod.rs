@@ -8,14 +8,14 @@
 //!   back     Perform Undo, begun steps in reverse ──▶ End rolled back | failed | skipped
 //!               │ failed three times
 //!               ▼
-//!            CallPerson ──resolve --done──▶ on behind it · --undo ──▶ back, again
+//!            CallPerson ──resolve --done──▶ on behind it · --undo ──▶ back, again · --close ──▶ End failed
 //! ```
 
 mod rules;
 mod state;
 pub mod swap;
 
-use patchyard_types::{Action, Direction, FailureKind, Millis, RunEnd, Step};
+use patchyard_types::{Action, Direction, FailureKind, Millis, RunEnd, Step, SwapStep};
 
 pub use rules::{Probing, StepRules, Undo, rules, steps};
 pub use state::{Heading, Open, RunState};
@@ -87,6 +87,13 @@ pub fn decide(state: &RunState, action: &Action, mode: Mode) -> RunCommand {
     if state.attention.is_some() {
         return RunCommand::AwaitPerson;
     }
+    if let Some(reason) = &state.closed {
+        return RunCommand::End {
+            end: RunEnd::Failed,
+            reason: Some(format!("closed by a person: {reason}")),
+            quarantine: blames_patch(state, action),
+        };
+    }
     match &state.heading {
         Heading::Forward => forward(state, action, mode),
         Heading::Back => back(state, action),
@@ -149,7 +156,7 @@ fn back(state: &RunState, action: &Action) -> RunCommand {
 
 fn the_end_of_the_way_back(state: &RunState, action: &Action) -> RunCommand {
     let disturbed = state.disturbed();
-    let Some((step, failure)) = &state.failure else {
+    let Some((_, failure)) = &state.failure else {
         // Turned around without a failure: aborted, or a person said so.
         let end = if disturbed { RunEnd::RolledBack } else { RunEnd::Skipped };
         let reason = if state.aborted { "aborted before it started" } else { "taken back by a person" };
@@ -163,10 +170,16 @@ fn the_end_of_the_way_back(state: &RunState, action: &Action) -> RunCommand {
     RunCommand::End {
         end,
         reason: Some(failure.message.clone()),
-        // What is bad after the host has been away may be the host's doing: an engine that dies takes containers along.
-        quarantine: (rules(*step).blames_patch)(action.method, failure.kind)
-            && !(state.away_in_verify && *step == Step::Swap(patchyard_types::SwapStep::Verify)),
+        quarantine: blames_patch(state, action),
     }
+}
+
+/// Whether what went wrong speaks against the patch set.
+fn blames_patch(state: &RunState, action: &Action) -> bool {
+    let Some((step, failure)) = &state.failure else { return false };
+    // What is bad after the host has been away may be the host's doing: an engine that dies takes containers along.
+    let by_the_host = state.away_in_verify && *step == Step::Swap(SwapStep::Verify);
+    (rules(*step).blames_patch)(action.method, failure.kind) && !by_the_host
 }
 
 /// 0 for the first attempt, then 1, 2, 4 … seconds, at most 8.
@@ -180,10 +193,10 @@ fn backoff(attempts: u32) -> Millis {
 fn attention(step: Step, direction: Direction, why: &str) -> String {
     match direction {
         Direction::Do => format!(
-            "step '{step}': {why}. Look at the target; then `resolve --done` if the step is done, or `resolve --undo`"
+            "step '{step}': {why}. Look at the target; then `resolve --done` if the step is done, `--undo` to take the run back, or `--close` to leave the target as it is"
         ),
         Direction::Undo => format!(
-            "the way back stopped at step '{step}': {why}. Put it right by hand, then `resolve --done`; or `resolve --undo` to try again"
+            "the way back stopped at step '{step}': {why}. Put it right by hand, then `resolve --done`; or `--undo` to try again, or `--close` to leave the target as it is"
         ),
     }
 }

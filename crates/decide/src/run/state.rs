@@ -50,8 +50,10 @@ pub struct RunState {
     pub attention: Option<String>,
     /// The rollout was aborted while it ran.
     pub aborted: bool,
-    /// A person declared one of its steps done: the world is as they left it.
+    /// A person declared one of its steps done, or closed it: the world is as they left it.
     pub resolved_by_hand: bool,
+    /// Why a person closed it: nothing more is done to the target.
+    pub closed: Option<String>,
     /// How it ended, why, and whether its patch set was quarantined.
     pub ended: Option<(RunEnd, Option<String>, bool)>,
     /// When it began.
@@ -114,7 +116,7 @@ impl RunState {
                 }
             }
             RunEvent::AttentionNeeded { reason } => self.attention = Some(reason.clone()),
-            RunEvent::Resolved { verdict, .. } => self.resolved(*verdict, event.at),
+            RunEvent::Resolved { verdict, reason, .. } => self.resolved(*verdict, reason, event.at),
             RunEvent::Ended { end, reason, quarantined } => {
                 self.ended = Some((*end, reason.clone(), *quarantined));
             }
@@ -204,8 +206,12 @@ impl RunState {
         }
     }
 
-    fn resolved(&mut self, verdict: PersonVerdict, at: Timestamp) {
+    fn resolved(&mut self, verdict: PersonVerdict, reason: &str, at: Timestamp) {
         self.attention = None;
+        if verdict == PersonVerdict::Close {
+            (self.resolved_by_hand, self.closed) = (true, Some(reason.to_owned()));
+            return;
+        }
         // What the person was asked about: the open step, else what would come next.
         let (step, direction) = match (&self.open, self.heading, &self.failure) {
             (Some(open), _, _) => (Some(open.step), open.direction),
@@ -223,7 +229,7 @@ impl RunState {
             (PersonVerdict::Undo, Direction::Undo, Some(step)) => {
                 self.attempts.remove(&(step, Direction::Undo));
             }
-            (_, _, None) => {}
+            (_, _, None) | (PersonVerdict::Close, ..) => {}
         }
     }
 

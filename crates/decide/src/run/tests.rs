@@ -201,6 +201,24 @@ fn when_the_probe_cannot_tell_a_person_decides() {
     };
     assert_eq!(resolve(lost(), PersonVerdict::Done).wants(), (SwapStep::Start, Direction::Do));
     assert_eq!(resolve(lost(), PersonVerdict::Undo).wants(), (SwapStep::Rename, Direction::Undo));
+    assert_eq!(ended(&resolve(lost(), PersonVerdict::Close).next()), (RunEnd::Failed, false));
+}
+
+#[test]
+fn a_run_that_a_person_closes_still_blames_the_patch_that_failed() {
+    let mut story = Story::up_to(SwapStep::Verify);
+    story.fail(FailureKind::Check);
+    for _ in 0..super::UNDO_ATTEMPTS {
+        story.fail(FailureKind::Host);
+    }
+    let RunCommand::CallPerson { reason } = story.next() else { panic!() };
+    story.tell(RunEvent::AttentionNeeded { reason });
+    let (verdict, by) = (PersonVerdict::Close, Actor("me".into()));
+    story.tell(RunEvent::Resolved { verdict, by, reason: "made anew by hand".into() });
+    let end = story.next();
+    assert_eq!(ended(&end), (RunEnd::Failed, true));
+    let RunCommand::End { reason: Some(reason), .. } = end else { panic!() };
+    assert!(reason.contains("made anew by hand"), "{reason}");
 }
 
 #[test]
