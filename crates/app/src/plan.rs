@@ -91,12 +91,24 @@ pub async fn plan(
         at: context.clock.now(),
     };
     let planned = plan_what_can_be_fetched(context, &fleet, &mut asked, progress).await?;
-    let Planned { plan, waits, filtered_out } = planned;
+    let Planned { mut plan, waits, filtered_out } = planned;
+    plan.about.notes.extend(patched_again(&plan, &last));
     if !plan.decisions.actions.is_empty() {
         store_plan(context, &plan).await?;
     }
     let unreachable = fleet.unreachable;
     Ok(PlanReport { plan, waits, filtered_out, unreachable, any_pending, any_unknown, reverted })
+}
+
+/// Who was rolled back by hand and gets patches all the same: whoever went back had a reason.
+fn patched_again(plan: &Plan, last: &BTreeMap<TargetId, LastRun>) -> Option<String> {
+    let taken_back = plan.decisions.actions.iter().filter_map(|action| {
+        let last = last.get(&action.target).filter(|last| last.took_back)?;
+        Some(format!("{} by {}", action.name, last.run.rollout))
+    });
+    let taken_back: Vec<_> = taken_back.collect();
+    (!taken_back.is_empty())
+        .then(|| format!("rolled back by hand, and patched again by this plan: {}", taken_back.join(", ")))
 }
 
 /// Stores a plan and writes down who planned it.

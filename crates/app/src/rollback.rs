@@ -1,11 +1,15 @@
 //! Rolling back by hand: a plan and a rollout of its own.
 
+use std::collections::BTreeMap;
+
 use patchyard_plan::glob;
 use patchyard_plan::{Planned, Restoration, RestoreRequest, TagPolicy, restore};
-use patchyard_types::{LeftOut, LeftOutReason, Method, Plan, RolloutId, RunEnd, Snapshot, printable};
+use patchyard_types::{
+    LeftOut, LeftOutReason, Method, Plan, RolloutId, RunEnd, RunId, Snapshot, TargetId, printable,
+};
 
 use crate::plan::store_plan;
-use crate::rollouts::{self, Rollout};
+use crate::rollouts::{self, LastRun, Rollout};
 use crate::settings::{Overrides, settle};
 use crate::timings::timings;
 use crate::{Context, Error, Fleet, fleet};
@@ -18,7 +22,8 @@ pub struct RollbackReport {
     pub fleet: Fleet,
 }
 
-/// Plans to put back what a rollout changed, or named targets to their newest snapshots.
+/// Plans to put back what a rollout changed, named targets to where they were before their last patch, or
+/// named runs to the snapshots that they took.
 ///
 /// # Errors
 /// When there is no such rollout or snapshot, no host answers, or the store fails.
@@ -32,9 +37,9 @@ pub async fn plan_rollback(
         [one] => one.parse::<RolloutId>().ok(),
         _ => None,
     };
-    let (snapshots, missing) = match rollout {
+    let Chosen { snapshots, missing, notes } = match rollout {
         Some(id) => of_rollout(context, id, &all).await?,
-        None => (of_targets(subjects, &all)?, Vec::new()),
+        None => of_targets(context, subjects, all).await?,
     };
     let fleet = fleet::discover(context).await?;
     let restorations = snapshots.into_iter().map(|snapshot| {
@@ -57,6 +62,7 @@ pub async fn plan_rollback(
     };
     let Planned { mut plan, waits: _, filtered_out: _ } = restore(&request);
     plan.about.left_out.extend(missing);
+    plan.about.notes.extend(notes);
     if !plan.decisions.actions.is_empty() {
         store_plan(context, &plan).await?;
     }
@@ -68,7 +74,7 @@ async fn of_rollout(
     context: &Context,
     id: RolloutId,
     all: &[Snapshot],
-) -> Result<(Vec<Snapshot>, Vec<LeftOut>), Error> {
+) -> Result<Chosen, Error> {
     let rollout = Rollout::read(&*context.store, id).await?;
     if !rollout.phase.is_over() {
         let hint = format!("patchyard abort {id} takes back what is running");
@@ -96,26 +102,78 @@ async fn of_rollout(
     if found.is_empty() && missing.is_empty() {
         return Err(Error::input(format!("{id} changed nothing that is still there"), ""));
     }
-    Ok((found, missing))
+    Ok(Chosen { snapshots: found, missing, notes: Vec::new() })
 }
 
-/// The newest snapshot of each target with one of these names.
-fn of_targets(names: &[String], all: &[Snapshot]) -> Result<Vec<Snapshot>, Error> {
-    let mut found: Vec<Snapshot> = Vec::new();
+/// For each target with one of these names, the snapshot that its last patch left behind; for the
+/// name of a run, the snapshot which that run took.
+async fn of_targets(context: &Context, names: &[String], all: Vec<Snapshot>) -> Result<Chosen, Error> {
+    let last = rollouts::last_successes(&*context.store).await?;
+    let mut chosen = Chosen::default();
     for name in names {
-        let mut any = false;
-        // Newest first: the first of a target is the one.
-        for snapshot in all.iter().filter(|snapshot| glob::matches(name, &snapshot.name)) {
-            any = true;
-            if found.iter().all(|known| known.target != snapshot.target) {
-                found.push(snapshot.clone());
-            }
+        if let Ok(run) = name.parse::<RunId>() {
+            let snapshot = all.iter().find(|snapshot| snapshot.run == run);
+            let Some(snapshot) = snapshot else {
+                return Err(Error::input(format!("there is no snapshot {run}"), "patchyard snapshots"));
+            };
+            chosen.snapshots.push(snapshot.clone());
+            continue;
         }
-        if !any {
+        let mut named: BTreeMap<&TargetId, &Snapshot> = BTreeMap::new();
+        for snapshot in all.iter().filter(|snapshot| glob::matches(name, &snapshot.name)) {
+            named.entry(&snapshot.target).or_insert(snapshot);
+        }
+        if named.is_empty() {
             let message =
                 format!("there is no rollout and no snapshot of a target '{}'", printable(name, 80));
             return Err(Error::input(message, "patchyard snapshots"));
         }
+        for (target, newest) in named {
+            chosen.back_one_patch(target, newest, last.get(target), &all);
+        }
     }
-    Ok(found)
+    Ok(chosen)
+}
+
+/// What a rollback goes back to, and why not the rest.
+#[derive(Default)]
+struct Chosen {
+    snapshots: Vec<Snapshot>,
+    missing: Vec<LeftOut>,
+    notes: Vec<String>,
+}
+
+impl Chosen {
+    /// Chooses the snapshot that takes a target's last patch back. One that a rollback took is none:
+    /// it would bring the patch again.
+    fn back_one_patch(
+        &mut self,
+        target: &TargetId,
+        newest: &Snapshot,
+        last: Option<&LastRun>,
+        all: &[Snapshot],
+    ) {
+        let (Some(last), name) = (last, &newest.name) else { return };
+        let snapshot = last.in_effect.last().map(|run| (run, all.iter().find(|s| s.run == *run)));
+        match snapshot {
+            Some((_, Some(snapshot))) => {
+                if self.snapshots.iter().all(|known| known.id != snapshot.id) {
+                    self.snapshots.push(snapshot.clone());
+                }
+            }
+            Some((run, None)) => self.missing.push(LeftOut {
+                target: target.clone(),
+                name: name.clone(),
+                reason: LeftOutReason::Unsolvable,
+                detail: format!(
+                    "the snapshot of its last patch ({run}) is gone; patchyard snapshots {name} shows the others, \
+                     and each can be named"
+                ),
+            }),
+            None => self.notes.push(format!(
+                "{name} was put back already; patchyard rollback {} undoes that",
+                last.run
+            )),
+        }
+    }
 }

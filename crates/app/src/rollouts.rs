@@ -1,13 +1,13 @@
 //! Read models over rollouts: what there was, what is under way, what waits for somebody.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use patchyard_contract::{Store, StoreError};
 use patchyard_decide::rollout::{RolloutState, RunSlot};
 use patchyard_decide::run::RunState;
 use patchyard_types::{
-    Action, Event, EventBody, LedgerEvent, Method, PackageChange, Plan, Record, RolloutEnd, RolloutEvent,
+    Action, Change, Event, EventBody, LedgerEvent, Method, PackageChange, Plan, Record, RolloutEnd, RolloutEvent,
     RolloutId, RunEnd, RunId, Snapshot, SnapshotId, Step, Stream, SwapStep, TargetId,
 };
 
@@ -288,33 +288,47 @@ pub struct LastRun {
     pub at: Option<Timestamp>,
     /// The packages it changed, for method `layer`.
     pub packages: Vec<PackageChange>,
+    /// The runs whose patches are in effect, oldest first: what was put back is not among them.
+    pub in_effect: Vec<RunId>,
+    /// It was a rollback by hand, and took patches back rather than bringing some again.
+    pub took_back: bool,
 }
 
 /// The last run of each target that succeeded, over all rollouts.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub async fn last_successes(
-    store: &dyn Store,
-) -> Result<std::collections::BTreeMap<TargetId, LastRun>, Error> {
-    let mut found = std::collections::BTreeMap::new();
-    for id in store.rollouts().await?.into_iter().rev() {
+pub async fn last_successes(store: &dyn Store) -> Result<BTreeMap<TargetId, LastRun>, Error> {
+    let mut found: BTreeMap<TargetId, LastRun> = BTreeMap::new();
+    // What was in effect on its target before a run: what its snapshot leads back to.
+    let mut before: BTreeMap<String, Vec<RunId>> = BTreeMap::new();
+    for id in store.rollouts().await? {
         let Ok(rollout) = Rollout::read(store, id).await else { continue };
         for (run, action) in rollout.runs() {
-            let succeeded = rollout.state.runs.get(run.action).and_then(RunSlot::end);
-            if succeeded != Some(RunEnd::Succeeded) || found.contains_key(&action.target) {
+            if rollout.state.runs.get(run.action).and_then(RunSlot::end) != Some(RunEnd::Succeeded) {
                 continue;
             }
-            let packages = match rollout.plan.patch_set(action).map(|set| &set.change) {
-                Some(patchyard_types::Change::Packages(packages)) => packages.clone(),
-                _ => Vec::new(),
-            };
+            let old = found.remove(&action.target).map(|last| last.in_effect).unwrap_or_default();
+            before.insert(run.to_string(), old.clone());
+            let (mut packages, mut in_effect) = (Vec::new(), old.clone());
+            match rollout.plan.patch_set(action).map(|set| &set.change) {
+                Some(Change::Snapshot { snapshot }) => {
+                    in_effect = before.get(&snapshot.0).cloned().unwrap_or_default();
+                }
+                Some(Change::Packages(changes)) => packages.clone_from(changes),
+                Some(Change::Image { .. }) | None => {}
+            }
+            if action.method != Method::Restore {
+                in_effect.push(run);
+            }
             let last = LastRun {
                 run,
                 method: action.method,
                 end: RunEnd::Succeeded,
                 at: rollout.state.ended_at,
                 packages,
+                took_back: action.method == Method::Restore && in_effect.len() < old.len(),
+                in_effect,
             };
             found.insert(action.target.clone(), last);
         }

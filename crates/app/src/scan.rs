@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use patchyard_contract::Progress;
 use patchyard_plan::{keeps_out, not_well};
 use patchyard_types::{
-    Assessment, Method, Millis, PendingPatch, PendingStatus, Quarantine, QuarantineId, Refusal, TargetId,
+    Assessment, Method, Millis, PendingPatch, PendingStatus, Quarantine, QuarantineId, Refusal, RolloutId,
+    TargetId,
 };
 
 use crate::PatchFilter;
@@ -60,6 +61,8 @@ pub struct Scanned {
     pub known: Known,
     /// It was patched by this run, and somebody has put the unpatched base back since.
     pub reverted: Option<LastRun>,
+    /// The rollback by hand that took its last patches back.
+    pub taken_back: Option<RolloutId>,
     /// What is pending failed before, and no plan takes it until this entry is released.
     pub quarantined: Option<(QuarantineId, Quarantine)>,
 }
@@ -102,7 +105,9 @@ pub async fn scan(
             let reverted = reverted(&known, &last);
             let also_refused = also_refused(context, &known);
             known.target.refusals.extend(also_refused);
-            Scanned { reverted, quarantined: quarantined(&known, &quarantine), known }
+            let last = last.get(&known.target.id).filter(|last| last.took_back);
+            let taken_back = last.map(|last| last.run.rollout);
+            Scanned { reverted, taken_back, quarantined: quarantined(&known, &quarantine), known }
         })
         .collect();
     targets.sort_by_key(|scanned| scanned.reverted.is_none());

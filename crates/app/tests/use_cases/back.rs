@@ -45,10 +45,33 @@ async fn a_rollout_is_taken_back_by_a_rollout_of_its_own() {
     assert_eq!(again.plan.about.up_to_date, ["shop-1", "shop-2"]);
 
     // And forward again: the rollback kept what it replaced.
-    let forward = plan_rollback(&yard.context, &names(&["shop-1"]), &Overrides::default()).await.unwrap();
+    let subject = names(&[&format!("{}.1", second.report.id)]);
+    let forward = plan_rollback(&yard.context, &subject, &Overrides::default()).await.unwrap();
     assert_eq!(yard.apply(&forward.plan).await.end, RolloutEnd::Succeeded);
     assert_eq!(yard.image("shop-1"), patched);
     assert!(!yard.is_patched("shop-2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_was_put_back_is_not_put_forward_by_going_back_again() {
+    let yard = Yard::new();
+    yard.add("shop", 1);
+    yard.apply_all().await;
+    let subject = names(&["shop-1"]);
+    let back = || async { plan_rollback(&yard.context, &subject, &Overrides::default()).await.unwrap().plan };
+    assert_eq!(yard.apply(&back().await).await.end, RolloutEnd::Succeeded);
+    assert!(!yard.is_patched("shop-1"));
+    let again = back().await;
+    assert!(again.decisions.actions.is_empty());
+    assert_eq!(again.about.notes, ["shop-1 was put back already; patchyard rollback R2.1 undoes that"]);
+
+    let scan = yard.scan(&ScanRequest::default()).await.unwrap();
+    assert_eq!(scan.targets[0].taken_back.map(|rollout| rollout.to_string()).as_deref(), Some("R2"));
+    let planned = yard.plan_all().await.plan;
+    assert_eq!(planned.about.notes, ["rolled back by hand, and patched again by this plan: shop-1 by R2"]);
+    yard.apply(&planned).await;
+    assert_eq!(yard.apply(&back().await).await.end, RolloutEnd::Succeeded, "the patch of R3 can be taken back");
+    assert!(!yard.is_patched("shop-1"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -41,6 +41,7 @@ struct ScannedJson {
     image_update: Option<ImageUpdateJson>,
     image_not_known: Option<String>,
     reverted: Option<RevertedJson>,
+    taken_back: Option<String>,
     /// The entry of the quarantine that keeps what is pending out of plans.
     quarantined: Option<String>,
 }
@@ -149,7 +150,7 @@ const fn is_assessed(assessment: &Assessment) -> bool {
 
 impl From<&Scanned> for ScannedJson {
     fn from(scanned: &Scanned) -> Self {
-        let Scanned { known, reverted, quarantined } = scanned;
+        let Scanned { known, reverted, taken_back, quarantined } = scanned;
         let Known { target, inventory, assessment, narrowed: _, image_update: _ } = known;
         let (image_update, image_not_known) = image_update(known);
         Self {
@@ -171,6 +172,7 @@ impl From<&Scanned> for ScannedJson {
             image_update,
             image_not_known,
             reverted: reverted.as_ref().map(RevertedJson::from),
+            taken_back: taken_back.map(|rollout| rollout.to_string()),
             quarantined: quarantined.as_ref().map(|(id, _)| id.to_string()),
         }
     }

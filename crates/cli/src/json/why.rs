@@ -119,7 +119,7 @@ pub fn budget(budget: Budget) -> String {
 
 impl From<&LastRun> for LastRunJson {
     fn from(last: &LastRun) -> Self {
-        let LastRun { run, method, end, at, packages } = last;
+        let LastRun { run, method, end, at, packages, in_effect: _, took_back: _ } = last;
         Self {
             run: run.to_string(),
             method: words::method(*method),

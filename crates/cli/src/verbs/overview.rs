@@ -115,6 +115,11 @@ pub fn notes(targets: &[&Scanned]) -> String {
         if scanned.reverted.is_some() {
             tell(format!("{} went back to its unpatched image", name(&target.name)));
         }
+        if let Some(rollout) = scanned.taken_back
+            && scanned.available().next().is_some()
+        {
+            tell(format!("rolled back by hand ({rollout})"));
+        }
         if let Some((id, _)) = &scanned.quarantined {
             tell(format!("failed before: patchyard quarantine release {id} lets it in again"));
         }

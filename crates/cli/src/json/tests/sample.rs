@@ -248,7 +248,12 @@ pub fn unknown() -> Known {
 pub fn scan(known: Vec<Known>) -> ScanReport {
     let scanned = |known: Known| {
         let assessed = matches!(known.assessment, Assessment::Assessed { .. });
-        Scanned { reverted: assessed.then(last_run), quarantined: assessed.then(quarantine), known }
+        Scanned {
+            reverted: assessed.then(last_run),
+            taken_back: assessed.then_some(RolloutId(3)),
+            quarantined: assessed.then(quarantine),
+            known,
+        }
     };
     ScanReport {
         at: at(0),
@@ -263,7 +268,15 @@ fn last_run() -> LastRun {
         Change::Packages(packages) => packages.clone(),
         _ => panic!("the sample's first action is one of packages"),
     };
-    LastRun { run: run(0), method: Method::Layer, end: RunEnd::Succeeded, at: Some(at(90)), packages }
+    LastRun {
+        run: run(0),
+        method: Method::Layer,
+        end: RunEnd::Succeeded,
+        at: Some(at(90)),
+        packages,
+        in_effect: vec![run(0)],
+        took_back: false,
+    }
 }
 
 fn whys() -> [WhyReport; 2] {
