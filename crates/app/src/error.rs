@@ -106,6 +106,7 @@ impl Error {
             Self::Host(ProviderError::Unreachable { .. } | ProviderError::Denied { .. })
             | Self::Engine(EngineError::NoProvider { .. }) => Kind::Unreachable,
             Self::Refused { .. }
+            | Self::Host(ProviderError::Twin { .. })
             | Self::Store(StoreError::Locked { .. })
             | Self::Engine(EngineError::Ended { .. } | EngineError::NothingToResolve { .. }) => Kind::Refused,
             Self::Store(_) | Self::Cache(_) | Self::Engine(_) | Self::Host(_) | Self::Broken(_) => {
@@ -125,6 +126,10 @@ impl Error {
             Self::Host(ProviderError::NoAnswer { hint, .. }) => hint.clone(),
             Self::Host(ProviderError::Unreachable { .. } | ProviderError::Denied { .. }) => {
                 "patchyard doctor".to_owned()
+            }
+            Self::Host(ProviderError::Twin { .. }) => {
+                "give the copy an id of its own: docs/troubleshooting.md, \"Two machines with one id\""
+                    .to_owned()
             }
             Self::Store(StoreError::Locked { .. }) => "patchyard status".to_owned(),
             Self::Store(StoreError::Damaged { .. }) => "patchyard audit verify".to_owned(),

@@ -1,6 +1,6 @@
 //! The fleet: every host in reach and every target on them, found afresh.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -74,23 +74,48 @@ impl Fleet {
 /// When an address makes no sense, or no host at all answers.
 pub async fn reach(context: &Context) -> Result<Fleet, Error> {
     let mut fleet = Fleet { hosts: Vec::new(), unreachable: Vec::new(), targets: Vec::new() };
-    let mut known = BTreeSet::new();
+    let mut order = Vec::new();
+    let mut by_id: BTreeMap<HostId, Vec<Host>> = BTreeMap::new();
     for reached in context.reach.reach().await? {
         match reached.provider {
-            // Two routes to one machine are one host.
             Ok(provider) => {
-                if known.insert(provider.host().clone()) {
-                    let description = provider.describe();
-                    fleet.hosts.push(Host { name: reached.name, description, provider });
-                }
+                let (id, description) = (provider.host().clone(), provider.describe());
+                by_id.entry(id.clone()).or_default().push(Host { name: reached.name, description, provider });
+                order.push(id);
             }
             Err(error) => fleet.unreachable.push(Unreachable { name: reached.name, error }),
+        }
+    }
+    for id in order {
+        let Some(hosts) = by_id.remove(&id) else { continue };
+        match one_machine(hosts).await {
+            Ok(host) => fleet.hosts.push(host),
+            Err(twins) => fleet.unreachable.extend(twins),
         }
     }
     match fleet.unreachable.first() {
         Some(first) if fleet.hosts.is_empty() => Err(first.error.clone().into()),
         _ => Ok(fleet),
     }
+}
+
+/// Of the hosts that bear one id: two routes to one machine are one host. Of a machine and its copy
+/// neither is touched, because what is known of the one would be taken for the other's.
+async fn one_machine(mut routes: Vec<Host>) -> Result<Host, Vec<Unreachable>> {
+    let instances = match routes.len() {
+        1 => Vec::new(),
+        _ => join_all(routes.iter().map(|route| route.provider.instance())).await,
+    };
+    if instances.windows(2).all(|pair| pair[0].is_ok() && pair[0] == pair[1]) {
+        return Ok(routes.swap_remove(0));
+    }
+    let names: Vec<String> = routes.iter().map(|route| route.name.clone()).collect();
+    let twins = names.iter().enumerate().zip(instances).map(|((index, name), instance)| {
+        let other = names[usize::from(index == 0)].clone();
+        let error = instance.err().unwrap_or(ProviderError::Twin { host: name.clone(), other });
+        Unreachable { name: name.clone(), error }
+    });
+    Err(twins.collect())
 }
 
 /// Reaches the hosts and finds every target on them.

@@ -31,6 +31,17 @@ pub enum ProviderError {
         /// What was said, with what to do.
         reason: String,
     },
+    /// Another host bears the same stable id and is not the same machine.
+    #[error(
+        "{host} and {other} bear the same id and are two machines: one is a copy of the other, and their containers \
+         cannot be told apart"
+    )]
+    Twin {
+        /// The host, as the user named it.
+        host: String,
+        /// The other one.
+        other: String,
+    },
     /// The question has no answer for this target: no package manager, a repository that cannot be
     /// reached, a solver that refuses.
     #[error("{reason}")]
@@ -170,6 +181,10 @@ pub trait Provider: Send + Sync {
 
     /// The host as people know it: `Docker 20.10 on web01`.
     fn describe(&self) -> String;
+
+    /// What tells this host from a copy of it that bears the same id: equal for two routes to one host,
+    /// different for a machine and its clone. Holds for as long as nobody restarts the host.
+    async fn instance(&self) -> Result<String, ProviderError>;
 
     /// Every target on the host, sorted by name. Patchyard's own builders and helpers are not targets.
     async fn discover(&self) -> Result<Vec<Target>, ProviderError>;

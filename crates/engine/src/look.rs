@@ -97,7 +97,10 @@ async fn look(provider: &dyn Provider, call: &Call, subject: Subject) -> Result<
             StepError::Failed(Failure::new(FailureKind::Precondition, error.to_string()))
         }
         ProviderError::Unreachable { .. } => StepError::Unknown(error.to_string()),
-        ProviderError::Denied { .. } | ProviderError::NoAnswer { .. } | ProviderError::Local { .. } => {
+        ProviderError::Denied { .. }
+        | ProviderError::Twin { .. }
+        | ProviderError::NoAnswer { .. }
+        | ProviderError::Local { .. } => {
             StepError::Failed(Failure::new(FailureKind::Host, error.to_string()))
         }
     })?;

@@ -37,6 +37,16 @@ impl Provider for DockerProvider {
         read::discover(self).await
     }
 
+    async fn instance(&self) -> Result<String, ProviderError> {
+        // The default bridge is made anew, with a new id, by every start of an engine.
+        let bridge = match self.client.get(&["networks", "bridge"]).json().await {
+            Ok(network) => network["Id"].as_str().unwrap_or_default().to_owned(),
+            Err(error) if error.is_not_found() => String::new(),
+            Err(error) => return Err(self.error(error)),
+        };
+        Ok(format!("{} {bridge}", self.info["Name"].as_str().unwrap_or_default()))
+    }
+
     async fn inventory(&self, target: &Target) -> Result<Inventory, ProviderError> {
         read::inventory(self, target).await
     }

@@ -249,6 +249,11 @@ impl Provider for SimProvider {
         format!("simulated host {}", self.host)
     }
 
+    async fn instance(&self) -> Result<String, ProviderError> {
+        let _answers = self.reach()?;
+        Ok(format!("{:p}", Arc::as_ptr(&self.world)))
+    }
+
     async fn discover(&self) -> Result<Vec<Target>, ProviderError> {
         let world = self.reach()?;
         let targets = world.targets.iter().filter_map(|(id, target)| {

@@ -114,3 +114,31 @@ async fn an_answer_is_reused_while_it_is_young_and_a_refusal_never() {
     yard.clock.sleep(Duration::from_secs(3601)).await;
     assert!(yard.scan(&hour).await.unwrap().any_unknown(), "an old answer is not");
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_ways_to_one_host_are_one_host() {
+    let mut yard = Yard::new();
+    yard.add("shop", 2);
+    yard.add_route("the-same", 0);
+    let fleet = yard.discover().await;
+    assert_eq!((fleet.hosts.len(), fleet.targets.len(), fleet.unreachable.len()), (1, 2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_and_its_copy_are_told_and_left_alone_both() {
+    let mut yard = Yard::with_hosts(&["web01", "db01"]);
+    yard.add("shop", 1);
+    yard.world(1).add("db", "db-1", patchyard_provider_sim::Behaviour::Good, yard.clock.now());
+    yard.add_copy("web02", 0);
+    let fleet = yard.discover().await;
+    assert_eq!(fleet.hosts.iter().map(|host| host.name.as_str()).collect::<Vec<_>>(), ["db01"]);
+    let told: Vec<_> = fleet.unreachable.iter().map(|host| host.error.to_string()).collect();
+    assert!(told[0].starts_with("web01 and web02 bear the same id"), "{told:?}");
+    assert!(told[1].starts_with("web02 and web01 bear the same id"), "{told:?}");
+
+    let mut yard = Yard::new();
+    yard.add_copy("web02", 0);
+    let error = reach(&yard.context).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Refused, "{error}");
+    assert!(error.hint().unwrap().contains("an id of its own"));
+}

@@ -151,6 +151,19 @@ impl Yard {
         self.connect();
     }
 
+    /// Another way to a host that is there already.
+    pub fn add_route(&mut self, name: &str, host: usize) {
+        self.hosts.push((name.to_owned(), Arc::clone(&self.hosts[host].1)));
+        self.connect();
+    }
+
+    /// A copy of a host joins: it bears the same id.
+    pub fn add_copy(&mut self, name: &str, host: usize) {
+        let world = World::new(7, self.world(host).host.clone());
+        self.hosts.push((name.to_owned(), Arc::new(Mutex::new(world))));
+        self.connect();
+    }
+
     /// Lets time pass.
     pub async fn clock_on(&self, seconds: u64) {
         self.clock.sleep(Duration::from_secs(seconds)).await;

@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, UnixStream};
 
-use crate::support::{certificates, endpoint, yard};
+use crate::support::{certificates, endpoint, lab, yard, yard_on};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_says_who_it_is() {
@@ -21,6 +21,33 @@ async fn the_engine_says_who_it_is() {
     let info = yard.docker.client().get(&["info"]).json().await.unwrap();
     assert_eq!(yard.docker.host().as_str(), info["ID"].as_str().unwrap());
     assert!(yard.docker.describe().starts_with("Docker "), "{}", yard.docker.describe());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_routes_to_one_engine_are_told_from_an_engine_and_its_copy() {
+    let (one, again) = (yard().await, yard().await);
+    assert_eq!(one.docker.instance().await.unwrap(), again.docker.instance().await.unwrap());
+
+    // An engine that starts again with the id of another one: what a clone of its machine does.
+    let name = format!("twin-{}", std::process::id());
+    let private = |verb| lab("engine", &[verb, "--private", &name]);
+    let at = resolve(Some(&private("start")), &Environment::of_process()).unwrap();
+    let _gone = Stopped(name.clone());
+    let before = yard_on(at.clone(), None).await;
+    let instance = before.docker.instance().await.unwrap();
+    private("restart");
+    let after = yard_on(at, None).await;
+    assert_eq!(before.docker.host(), after.docker.host());
+    assert_ne!(instance, after.docker.instance().await.unwrap());
+}
+
+/// A private engine that ends with the value.
+struct Stopped(String);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        lab("engine", &["stop", "--private", &self.0]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,6 +86,10 @@ impl Provider for CrashingProvider {
         self.inner.describe()
     }
 
+    async fn instance(&self) -> Result<String, ProviderError> {
+        self.inner.instance().await
+    }
+
     async fn discover(&self) -> Result<Vec<Target>, ProviderError> {
         self.inner.discover().await
     }
