@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use patchyard_contract::{PackageCache, Provider, ProviderError};
 use patchyard_provider_docker::client::{Address, Endpoint, Environment, TlsFiles, resolve};
+pub(crate) use patchyard_provider_docker::last_words;
 use patchyard_provider_docker::{DockerProvider, Options, RegistryLogin};
 use patchyard_types::printable;
 

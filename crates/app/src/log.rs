@@ -16,6 +16,8 @@ pub struct Log {
     pub runs: BTreeMap<RunId, String>,
     /// Earlier runs of the same target, newest first.
     pub earlier: Vec<RunId>,
+    /// The references of the rollout's tags, by their numbers.
+    pub tags: Vec<String>,
     streams: Vec<(Stream, u64)>,
 }
 
@@ -30,7 +32,7 @@ pub async fn open_log(context: &Context, subject: &str) -> Result<Log, Error> {
             let hint = format!("patchyard status {}", run.rollout);
             return Err(Error::input(format!("there is no run {run}"), hint));
         };
-        return Ok(of_run(run, action.name.clone(), Vec::new()));
+        return Ok(of_run(&rollout, run, action.name.clone(), Vec::new()));
     }
     if let Ok(id) = subject.parse::<RolloutId>() {
         let rollout = Rollout::read(&*context.store, id).await?;
@@ -38,40 +40,47 @@ pub async fn open_log(context: &Context, subject: &str) -> Result<Log, Error> {
             rollout.runs().map(|(run, action)| (run, action.name.clone())).collect();
         let mut streams = vec![(Stream::Rollout(id), 0)];
         streams.extend(runs.keys().map(|run| (Stream::Run(*run), 0)));
-        return Ok(Log { rollout: id, runs, earlier: Vec::new(), streams });
+        return Ok(Log { rollout: id, runs, earlier: Vec::new(), tags: tags(&rollout), streams });
     }
     of_target(context, subject).await
 }
 
-fn of_run(run: RunId, name: String, earlier: Vec<RunId>) -> Log {
+fn of_run(rollout: &Rollout, run: RunId, name: String, earlier: Vec<RunId>) -> Log {
     let streams = vec![(Stream::Run(run), 0)];
-    Log { rollout: run.rollout, runs: BTreeMap::from([(run, name)]), earlier, streams }
+    let runs = BTreeMap::from([(run, name)]);
+    Log { rollout: run.rollout, runs, earlier, tags: tags(rollout), streams }
+}
+
+fn tags(rollout: &Rollout) -> Vec<String> {
+    rollout.plan.decisions.tags.iter().map(|tag| tag.reference.clone()).collect()
 }
 
 async fn of_target(context: &Context, name: &str) -> Result<Log, Error> {
-    let mut found: Option<(RunId, String)> = None;
+    let mut found: Option<(Rollout, RunId, String)> = None;
     let mut earlier = Vec::new();
     let mut names: Vec<String> = Vec::new();
     for id in context.store.rollouts().await?.into_iter().rev() {
         let rollout = Rollout::read(&*context.store, id).await?;
+        let mut here = None;
         for (run, action) in rollout.runs() {
             let meant = glob::matches(name, &action.name) || action.target.as_str() == name;
             match &found {
-                None if meant => found = Some((run, action.name.clone())),
+                None if meant && here.is_none() => here = Some((run, action.name.clone())),
                 // A glob means the first target it meets.
-                Some((_, first)) if *first == action.name => earlier.push(run),
+                Some((_, _, first)) if *first == action.name => earlier.push(run),
                 _ => {}
             }
             names.push(action.name.clone());
         }
+        found = found.or(here.map(|(run, target)| (rollout, run, target)));
     }
-    let Some((run, target)) = found else {
+    let Some((rollout, run, target)) = found else {
         let near = crate::nearest::nearest(name, names.iter().map(String::as_str));
         let near = near.map_or_else(String::new, |near| format!("; did you mean '{}'?", printable(near, 80)));
         let message = format!("nothing was ever done to a target '{}'{near}", printable(name, 80));
         return Err(Error::input(message, "patchyard history"));
     };
-    Ok(of_run(run, target, earlier))
+    Ok(of_run(&rollout, run, target, earlier))
 }
 
 impl Log {
@@ -90,6 +99,12 @@ impl Log {
         }
         events.sort_by_key(|event| (event.at, place(event)));
         Ok(events)
+    }
+
+    /// What the replacements that were taken back had printed last, by their runs. It may hold secrets.
+    pub fn last_words(&self, context: &Context) -> Vec<(RunId, String)> {
+        let words = |run: &RunId| Some((*run, crate::hosts::last_words(context.state.path(), *run)?));
+        self.runs.keys().filter_map(words).collect()
     }
 
     /// Whether more can come.

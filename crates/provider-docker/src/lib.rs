@@ -23,6 +23,7 @@ mod unsaved;
 
 pub use registry::RegistryLogin;
 pub use spec::normalise;
+pub use swap::last_words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

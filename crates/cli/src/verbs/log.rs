@@ -12,8 +12,8 @@ use crate::args::Log as LogArgs;
 use crate::exit::Exit;
 use crate::json::{EventLine, LogDocument, Names};
 use crate::session::Session;
-use crate::text::{name, remark, rollout_end, run_end, time};
-use crate::ui::{DIM, RED, paint};
+use crate::text::{count, name, remark, run_end, time};
+use crate::ui::{BOLD, DIM, RED, paint};
 
 /// How often a followed log is read again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -28,7 +28,7 @@ pub async fn run(session: &Session, args: &LogArgs) -> Result<Exit, Error> {
         let over = log.is_over(context).await?;
         for event in log.next(context).await? {
             if !ui.json {
-                ui.result(&line(&event, target(&log, &event).as_deref()));
+                ui.result(&line(&log, &event));
             } else if args.follow {
                 names.learn(&event);
                 ui.document(&EventLine::new(&names, &event));
@@ -46,7 +46,17 @@ pub async fn run(session: &Session, args: &LogArgs) -> Result<Exit, Error> {
         if !args.follow {
             ui.document(&LogDocument::new(&log, &events));
         }
-    } else if !log.earlier.is_empty() {
+        return Ok(Exit::Done);
+    }
+    for (run, words) in log.last_words(context) {
+        let who = log.runs.get(&run).map(|target| name(target)).unwrap_or_default();
+        ui.result(&format!(
+            "{}\n",
+            paint(BOLD, &format!("{run} {who} had printed, before it was taken back:"))
+        ));
+        ui.result(&words.lines().map(|line| format!("    {}\n", remark(line))).collect::<String>());
+    }
+    if !log.earlier.is_empty() {
         let earlier: Vec<_> = log.earlier.iter().take(5).map(ToString::to_string).collect();
         ui.result(&format!("{}\n", paint(DIM, &format!("Earlier runs: {}", earlier.join(", ")))));
     }
@@ -60,13 +70,13 @@ fn target(log: &Log, event: &Event) -> Option<String> {
     }
 }
 
-fn line(event: &Event, target: Option<&str>) -> String {
-    let who = match (event.stream, target) {
+fn line(log: &Log, event: &Event) -> String {
+    let who = match (event.stream, target(log, event)) {
         (Stream::Run(run), Some(target)) => format!("{run} {target}"),
         (Stream::Rollout(rollout), _) => rollout.to_string(),
         _ => event.stream.to_string(),
     };
-    let text = describe(&event.body);
+    let text = describe(log, &event.body);
     let text = if is_bad(&event.body) { paint(RED, &text) } else { text };
     format!("{}  {who}  {text}\n", paint(DIM, &time(event.at)))
 }
@@ -79,15 +89,16 @@ const fn is_bad(body: &EventBody) -> bool {
 }
 
 /// An event in words.
-fn describe(body: &EventBody) -> String {
+fn describe(log: &Log, body: &EventBody) -> String {
     match body {
-        EventBody::Rollout(event) => rollout(event),
+        EventBody::Rollout(event) => rollout(log, event),
         EventBody::Run(event) => run_event(event),
         EventBody::Ledger(event) => ledger(event),
     }
 }
 
-fn rollout(event: &RolloutEvent) -> String {
+fn rollout(log: &Log, event: &RolloutEvent) -> String {
+    let tag = |tag: usize| log.tags.get(tag).map(|reference| name(reference)).unwrap_or_default();
     match event {
         RolloutEvent::Started { plan, by } => format!("began: plan {}, by {}", plan.short(6), name(&by.0)),
         RolloutEvent::Requested { request, by, why } => {
@@ -103,14 +114,14 @@ fn rollout(event: &RolloutEvent) -> String {
         RolloutEvent::RunEnded { action, end, reason, .. } => {
             format!("run {} ended: {}{}", action + 1, ended(*end), because(reason.as_deref()))
         }
-        RolloutEvent::TagIntended { tag } => format!("moving tag {}", tag + 1),
-        RolloutEvent::TagSettled { tag, left: None } => format!("tag {} has moved", tag + 1),
-        RolloutEvent::TagSettled { tag, left: Some(reason) } => {
-            format!("tag {} was left where it is: {}", tag + 1, remark(reason))
+        RolloutEvent::TagIntended { tag: number } => format!("moving the tag {} …", tag(*number)),
+        RolloutEvent::TagSettled { tag: number, left: None } => format!("the tag {} has moved", tag(*number)),
+        RolloutEvent::TagSettled { tag: number, left: Some(reason) } => {
+            format!("the tag {} was left where it is: {}", tag(*number), remark(reason))
         }
         RolloutEvent::Paused => "paused".to_owned(),
         RolloutEvent::Driven { controller } => format!("driven by {}", name(controller)),
-        RolloutEvent::Ended { end } => format!("ended: {}", rollout_end(*end)),
+        RolloutEvent::Ended { end } => format!("ended: {}", end.words()),
     }
 }
 
@@ -177,7 +188,7 @@ fn left(record: &Record) -> String {
         Record::Preflighted { baseline } => {
             let ports: Vec<_> = baseline.listening.iter().map(|socket| format!(":{}", socket.port)).collect();
             let ports = if ports.is_empty() { "no ports".to_owned() } else { ports.join(" ") };
-            format!(" (baseline: {ports}, {} programs)", baseline.processes.len())
+            format!(" (baseline: {ports}, {})", count(baseline.processes.len(), "program"))
         }
         Record::Created { object } => format!(" ({})", name(&object.chars().take(12).collect::<String>())),
         Record::Verified { first_good } => format!(" (good since {})", time(*first_good)),

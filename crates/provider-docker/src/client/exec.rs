@@ -118,6 +118,18 @@ impl Client {
 /// Takes the two outputs apart: each frame is `[stream, 0, 0, 0, length (4 bytes, big endian)]` and data.
 pub(super) async fn demultiplex(mut body: BodyReader, limit: usize) -> Result<ExecOutput, ApiError> {
     let mut output = ExecOutput::default();
+    frames(&mut body, |stream, chunk| {
+        let kept = if stream == 2 { &mut output.stderr } else { &mut output.stdout };
+        let room = limit.saturating_sub(kept.len());
+        kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        output.truncated |= chunk.len() > room;
+    })
+    .await?;
+    Ok(output)
+}
+
+/// Hands on the pieces of both outputs in the order in which they come.
+pub(super) async fn frames(body: &mut BodyReader, mut take: impl FnMut(u8, &[u8])) -> Result<(), ApiError> {
     let mut header = [0; 8];
     let mut read = 0;
     while body.fill(&mut header).await? {
@@ -134,13 +146,10 @@ pub(super) async fn demultiplex(mut body: BodyReader, limit: usize) -> Result<Ex
             if read > FLOOD {
                 return Err(ApiError::too_large("the output", FLOOD));
             }
-            let kept = if stream == 2 { &mut output.stderr } else { &mut output.stdout };
-            let room = limit.saturating_sub(kept.len());
-            kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            output.truncated |= chunk.len() > room;
+            take(stream, &chunk);
         }
     }
-    Ok(output)
+    Ok(())
 }
 
 #[cfg(test)]

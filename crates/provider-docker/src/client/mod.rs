@@ -10,6 +10,7 @@ mod context;
 mod endpoint;
 mod error;
 mod exec;
+mod logs;
 mod tar;
 
 use std::sync::Arc;

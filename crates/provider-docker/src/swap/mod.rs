@@ -7,6 +7,7 @@
 mod container;
 mod create;
 mod hold;
+mod last_words;
 mod preflight;
 mod rename;
 mod retire;
@@ -22,6 +23,7 @@ use crate::{DockerProvider, prepare, snapshot};
 
 pub(crate) use container::Container;
 pub(crate) use create::remove as remove_replacement;
+pub use last_words::last_words;
 pub(crate) use preflight::{enough, image_size};
 use run::{GONE, judge};
 pub(crate) use run::{Run, Trouble, failed, restart_policy};

@@ -39,7 +39,7 @@ pub(super) fn is_as_planned(run: &Run<'_>, old: &Container) -> Result<(), Troubl
 async fn why_gone(run: &Run<'_>) -> Result<String, Trouble> {
     let successor = run.client().container(&run.action.name).await?;
     Ok(match successor {
-        Some(_) => "changed since planning: it was recreated by somebody else: plan again".to_owned(),
+        Some(_) => "changed since planning: it was recreated: plan again".to_owned(),
         None => GONE.to_owned(),
     })
 }

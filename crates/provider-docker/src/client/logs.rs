@@ -1,0 +1,41 @@
+//! What a container has printed.
+
+use std::time::Duration;
+
+use super::exec::frames;
+use super::{ApiError, Client};
+
+/// How long an engine may take to find the last lines.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Client {
+    /// The last `lines` lines of a container's output, both streams in the order they came; of very
+    /// long ones the last `limit` bytes.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; a log driver that cannot be read back is one (engine API, `ContainerLogs`).
+    pub async fn last_lines(
+        &self,
+        container: &str,
+        tty: bool,
+        lines: u32,
+        limit: usize,
+    ) -> Result<Vec<u8>, ApiError> {
+        let request = self.get(&["containers", container, "logs"]).query("stdout", "1").query("stderr", "1");
+        let mut body = request.query("tail", &lines.to_string()).timeout(PATIENCE).stream().await?;
+        let mut kept = Vec::new();
+        let mut keep = |chunk: &[u8]| {
+            kept.extend_from_slice(chunk);
+            kept.drain(..kept.len().saturating_sub(limit));
+        };
+        if tty {
+            // A terminal has one output, and the engine sends it as it is.
+            while let Some(chunk) = body.chunk().await? {
+                keep(&chunk);
+            }
+        } else {
+            frames(&mut body, |_, chunk| keep(chunk)).await?;
+        }
+        Ok(kept)
+    }
+}
