@@ -14,7 +14,7 @@ use crate::PatchFilter;
 use crate::gather::{Known, Wanted, gather};
 use crate::rollouts::{LastRun, last_successes};
 use crate::select::Selection;
-use crate::settings::{Overrides, settle};
+use crate::settings::{Overrides, Settled, settle};
 use crate::{Context, Error, Host, Unreachable, fleet};
 
 /// What is to be scanned.
@@ -24,6 +24,8 @@ pub struct ScanRequest {
     pub selection: Selection,
     /// Which patches count.
     pub patches: PatchFilter,
+    /// How to patch, whatever the configuration says.
+    pub method: Option<Method>,
     /// The oldest answer that is good enough.
     pub max_age: Millis,
 }
@@ -44,14 +46,19 @@ impl ScanReport {
     /// Whether anything can be patched now.
     #[must_use]
     pub fn any_pending(&self) -> bool {
-        self.targets.iter().any(|scanned| scanned.available().next().is_some())
+        self.targets.iter().any(Scanned::is_pending)
+    }
+
+    /// Whether names have to be told apart by their hosts.
+    #[must_use]
+    pub fn has_several_hosts(&self) -> bool {
+        self.hosts.len() + self.unreachable.len() > 1
     }
 
     /// Whether anything is not known.
     #[must_use]
     pub fn any_unknown(&self) -> bool {
-        !self.unreachable.is_empty()
-            || self.targets.iter().any(|s| matches!(s.known.assessment, Assessment::NotAssessed(_)))
+        !self.unreachable.is_empty() || !self.targets.iter().all(Scanned::is_known)
     }
 }
 
@@ -61,6 +68,8 @@ pub struct Scanned {
     pub known: Known,
     /// It was patched by this run, and somebody has put the unpatched base back since.
     pub reverted: Option<LastRun>,
+    /// How a plan would patch it.
+    pub method: Method,
     /// The rollback by hand that took its last patches back.
     pub taken_back: Option<RolloutId>,
     /// What is pending failed before, and no plan takes it until this entry is released.
@@ -74,6 +83,24 @@ impl Scanned {
         match &self.known.assessment {
             Assessment::Assessed { pending, .. } => pending,
             Assessment::NotAssessed(_) => &[],
+        }
+    }
+
+    /// Whether its method has something to do now.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        match self.method {
+            Method::Image => matches!(self.known.image_update, Ok(Some(_))),
+            Method::Layer | Method::Restore => self.available().next().is_some(),
+        }
+    }
+
+    /// Whether what its method needs to know is known: unknown is never zero.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        match self.method {
+            Method::Image => self.known.image_update.is_ok(),
+            Method::Layer | Method::Restore => matches!(self.known.assessment, Assessment::Assessed { .. }),
         }
     }
 
@@ -103,11 +130,14 @@ pub async fn scan(
         .map(|mut known| {
             request.patches.apply(&mut known.assessment);
             let reverted = reverted(&known, &last);
-            let also_refused = also_refused(context, &known);
+            let overrides = Overrides { method: request.method, ..Overrides::default() };
+            let settled = settle(&context.config, &overrides, &known.target);
+            let method = settled.settings.method;
+            let also_refused = also_refused(settled, &known);
             known.target.refusals.extend(also_refused);
             let last = last.get(&known.target.id).filter(|last| last.took_back);
             let taken_back = last.map(|last| last.run.rollout);
-            Scanned { reverted, taken_back, quarantined: quarantined(&known, &quarantine), known }
+            Scanned { method, reverted, taken_back, quarantined: quarantined(&known, &quarantine), known }
         })
         .collect();
     targets.sort_by_key(|scanned| scanned.reverted.is_none());
@@ -117,11 +147,10 @@ pub async fn scan(
 
 /// What else keeps a target with pending patches out of a plan, as far as that is known without asking its
 /// engine again.
-fn also_refused(context: &Context, known: &Known) -> Vec<Refusal> {
+fn also_refused(settled: Settled, known: &Known) -> Vec<Refusal> {
     if !matches!(&known.assessment, Assessment::Assessed { pending, .. } if !pending.is_empty()) {
         return Vec::new();
     }
-    let settled = settle(&context.config, &Overrides::default(), &known.target);
     let refusal = |code: &str, message: String| Refusal { code: code.to_owned(), message };
     let excluded = settled.excluded.then(|| refusal("excluded", "excluded by its label".to_owned()));
     let unwell = not_well(&known.target).map(|reason| refusal("unhealthy", reason));

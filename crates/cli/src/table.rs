@@ -62,6 +62,18 @@ impl Table {
         self.rows.push(cells.into());
     }
 
+    /// The same without a column that would say the same everywhere.
+    pub fn without(mut self, title: &str) -> Self {
+        if let Some(column) = self.titles.iter().position(|known| *known == title) {
+            self.titles.remove(column);
+            self.right.remove(column);
+            for row in &mut self.rows {
+                row.remove(column);
+            }
+        }
+        self
+    }
+
     /// The whole table, two columns in; nothing at all without a row.
     pub fn render(&self, width: Option<usize>) -> String {
         if self.rows.is_empty() {

@@ -48,17 +48,6 @@ pub const fn run_sign(end: RunEnd) -> (&'static str, anstyle::Style) {
     }
 }
 
-/// How a rollout ended.
-pub const fn rollout_end(end: RolloutEnd) -> &'static str {
-    match end {
-        RolloutEnd::Succeeded => "succeeded",
-        RolloutEnd::Partly => "partly",
-        RolloutEnd::RolledBack => "rolled back",
-        RolloutEnd::Aborted => "aborted",
-        RolloutEnd::NeedsAttention => "needs attention",
-    }
-}
-
 /// What a rollout is doing.
 pub const fn phase(phase: Phase) -> &'static str {
     match phase {
@@ -66,7 +55,7 @@ pub const fn phase(phase: Phase) -> &'static str {
         Phase::Paused => "paused",
         Phase::Interrupted => "interrupted",
         Phase::NeedsAttention => "needs attention",
-        Phase::Ended(end) => rollout_end(end),
+        Phase::Ended(end) => end.words(),
     }
 }
 

@@ -15,6 +15,11 @@ pub struct Targets {
 }
 
 impl Targets {
+    /// The same words for another verb.
+    pub fn words(&self) -> Vec<String> {
+        self.names.iter().map(|name| quoted(name)).chain(self.filter.words()).collect()
+    }
+
     pub fn selection(&self) -> Selection {
         self.filter.selection(self.names.clone())
     }
@@ -32,6 +37,13 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// The same words for another verb.
+    pub fn words(&self) -> Vec<String> {
+        let Self { selector, exclude } = self;
+        let selectors = selector.iter().map(|selector| format!("-l {}", quoted(&selector.to_string())));
+        selectors.chain(exclude.iter().map(|name| format!("--exclude {}", quoted(name)))).collect()
+    }
+
     pub fn selection(&self, names: Vec<String>) -> Selection {
         Selection { names, selectors: self.selector.clone(), exclude: self.exclude.clone() }
     }
@@ -51,7 +63,26 @@ pub struct Patches {
     pub method: Option<MethodArg>,
 }
 
+/// A word as a shell takes it for itself.
+fn quoted(word: &str) -> String {
+    let plain =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | '=' | ',' | ':' | '@');
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", patchyard_types::printable(word, 200).replace('\'', r"'\''")),
+    }
+}
+
 impl Patches {
+    /// The same words for another verb.
+    pub fn words(&self) -> Vec<String> {
+        let Self { security_only, package, method } = self;
+        let security = security_only.then(|| "--security-only".to_owned());
+        let packages = package.iter().map(|name| format!("--package {}", quoted(name)));
+        let method = method.map(|method| format!("--method {}", Method::from(method)));
+        security.into_iter().chain(packages).chain(method).collect()
+    }
+
     pub const fn is_given(&self) -> bool {
         let Self { security_only, package, method } = self;
         *security_only || !package.is_empty() || method.is_some()

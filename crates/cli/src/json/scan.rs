@@ -36,6 +36,8 @@ struct ScannedJson {
     note: Option<String>,
     /// How many packages are installed, where that could be read.
     installed: Option<usize>,
+    /// How a plan would patch it.
+    method: &'static str,
     assessment: AssessmentJson,
     pending: Option<Vec<PendingJson>>,
     image_update: Option<ImageUpdateJson>,
@@ -150,7 +152,7 @@ const fn is_assessed(assessment: &Assessment) -> bool {
 
 impl From<&Scanned> for ScannedJson {
     fn from(scanned: &Scanned) -> Self {
-        let Scanned { known, reverted, taken_back, quarantined } = scanned;
+        let Scanned { known, method, reverted, taken_back, quarantined } = scanned;
         let Known { target, inventory, assessment, narrowed: _, image_update: _ } = known;
         let (image_update, image_not_known) = image_update(known);
         Self {
@@ -167,6 +169,7 @@ impl From<&Scanned> for ScannedJson {
             health: words::health(target.health),
             note: note(target),
             installed: inventory.as_ref().ok().map(|inventory| inventory.packages.len()),
+            method: words::method(*method),
             assessment: AssessmentJson::from(assessment),
             pending: pending(assessment),
             image_update,

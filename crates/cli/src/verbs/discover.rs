@@ -22,7 +22,10 @@ pub async fn run(session: &Session, args: &Discover) -> Result<Exit, Error> {
         ui.document(&DiscoverDocument::from(&fleet));
     } else {
         let mut text = hosts(&fleet);
-        text.push_str(&table(&fleet.targets).render(ui.width));
+        let table = table(&fleet.targets);
+        let several = fleet.hosts.len() + fleet.unreachable.len() > 1;
+        let table = if several { table } else { table.without("HOST") };
+        text.push_str(&table.render(ui.width));
         text.push_str(&format!("{}\n", count(fleet.targets.len(), "target")));
         ui.result(&text);
     }
@@ -39,11 +42,12 @@ fn hosts(fleet: &Fleet) -> String {
 }
 
 fn table(targets: &[Target]) -> Table {
-    let mut table = Table::new(&["TARGET", "SERVICE", "STATE", "OS", "IMAGE", "NOTE"]);
+    let mut table = Table::new(&["TARGET", "HOST", "SERVICE", "STATE", "OS", "IMAGE", "NOTE"]);
     for target in targets {
         let os = target.os.as_ref().map(|os| format!("{} {}", os.id, os.version_id)).unwrap_or_default();
         table.row([
             name(&target.name).into(),
+            name(&target.host_name).into(),
             name(&target.service).into(),
             state(target),
             name(&os).into(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchyard_app::{Error, PatchFilter, ScanReport, ScanRequest, Scanned, Unreachable};
-use patchyard_types::{Assessment, MountKind, PendingPatch, PendingStatus, TargetState};
+use patchyard_types::{Assessment, Method, MountKind, PendingPatch, PendingStatus, TargetState};
 
 use super::scan::{exit, scan_and_show};
 use crate::args::Overview;
@@ -17,9 +17,10 @@ pub async fn run(session: &Session, args: &Overview) -> Result<Exit, Error> {
     let request = ScanRequest {
         selection: args.select.selection(Vec::new()),
         patches: PatchFilter::default(),
+        method: None,
         max_age: args.freshness.max_age(),
     };
-    let report = scan_and_show(session, &request, services).await?;
+    let report = scan_and_show(session, &request, services, args.select.words()).await?;
     Ok(report.map_or_else(|exit| exit, |report| exit(&report)))
 }
 
@@ -52,7 +53,7 @@ pub fn unreachable(hosts: &[Unreachable]) -> String {
 }
 
 fn services(report: &ScanReport) -> Table {
-    let mut table = Table::new(&["SERVICE", "RUNNING", "PENDING", ">SECURITY", "NOTE"]);
+    let mut table = Table::new(&["SERVICE", "HOST", "RUNNING", "PENDING", ">SECURITY", "NOTE"]);
     let mut services: Vec<(&str, Vec<&Scanned>)> = Vec::new();
     // In the order of the report: what was reverted comes first.
     for scanned in &report.targets {
@@ -66,40 +67,52 @@ fn services(report: &ScanReport) -> Table {
         let running = targets.iter().filter(|s| s.known.target.state == TargetState::Running).count();
         let style = if running == targets.len() { crate::ui::PLAIN } else { YELLOW };
         let (pending, security) = pending(&targets);
+        let hosts: BTreeSet<_> = targets.iter().map(|s| name(&s.known.target.host_name)).collect();
         table.row([
             name(service).into(),
+            hosts.into_iter().collect::<Vec<_>>().join(", ").into(),
             Cell::styled(format!("{running}/{}", targets.len()), style),
             pending,
             security,
             notes(&targets).into(),
         ]);
     }
-    table
+    if report.has_several_hosts() { table } else { table.without("HOST") }
 }
 
-/// Number of pending packages, of any of these targets; and of those from security suites.
+/// What is pending on any of these targets: packages, or a newer image where that is how they are
+/// patched; and the number of those from security suites.
 pub fn pending(targets: &[&Scanned]) -> (Cell, Cell) {
-    let unknown = targets.iter().filter(|s| matches!(s.known.assessment, Assessment::NotAssessed(_))).count();
+    let unknown = targets.iter().filter(|scanned| !scanned.is_known()).count();
     if unknown == targets.len() {
         return (Cell::styled("not assessed", YELLOW), Cell::new(""));
     }
+    let (images, layers): (Vec<&Scanned>, Vec<&Scanned>) =
+        targets.iter().copied().partition(|scanned| scanned.method == Method::Image);
     let mut packages: BTreeMap<(&str, &str, &str), &PendingPatch> = BTreeMap::new();
-    for patch in targets.iter().flat_map(|scanned| scanned.available()) {
+    for patch in layers.iter().flat_map(|scanned| scanned.available()) {
         packages.insert((&patch.package, &patch.arch.0, &patch.candidate), patch);
     }
     let new = packages.values().filter(|patch| patch.installed.is_none()).count();
     let security = packages.values().filter(|patch| patch.security).count();
-    let mut text = match (packages.len() - new, new) {
-        (0, 0) => "none".to_owned(),
-        (upgrades, 0) => upgrades.to_string(),
-        (upgrades, new) => format!("{upgrades} + {new} new"),
-    };
-    if unknown > 0 {
-        text.push_str(&format!(", {unknown} not assessed"));
+    let mut parts = Vec::new();
+    match (packages.len() - new, new) {
+        (0, 0) => {}
+        (upgrades, 0) => parts.push(upgrades.to_string()),
+        (upgrades, new) => parts.push(format!("{upgrades} + {new} new")),
     }
-    let style = if packages.is_empty() { GREEN } else { crate::ui::PLAIN };
+    if images.iter().any(|scanned| scanned.is_pending()) {
+        parts.push("newer image".to_owned());
+    }
+    let style = if parts.is_empty() { GREEN } else { crate::ui::PLAIN };
+    if parts.is_empty() {
+        parts.push("none".to_owned());
+    }
+    if unknown > 0 {
+        parts.push(format!("{unknown} not assessed"));
+    }
     let security_style = if security > 0 { RED } else { DIM };
-    (Cell::styled(text, style), Cell::styled(security.to_string(), security_style))
+    (Cell::styled(parts.join(", "), style), Cell::styled(security.to_string(), security_style))
 }
 
 /// What is worth knowing, the most urgent first; each remark once.
@@ -116,14 +129,19 @@ pub fn notes(targets: &[&Scanned]) -> String {
             tell(format!("{} went back to its unpatched image", name(&target.name)));
         }
         if let Some(rollout) = scanned.taken_back
-            && scanned.available().next().is_some()
+            && scanned.is_pending()
         {
             tell(format!("rolled back by hand ({rollout})"));
         }
         if let Some((id, _)) = &scanned.quarantined {
             tell(format!("failed before: patchyard quarantine release {id} lets it in again"));
         }
-        if let Assessment::NotAssessed(unknown) = &scanned.known.assessment {
+        let unknown = match (&scanned.known.assessment, &scanned.known.image_update) {
+            (_, Err(unknown)) if scanned.method == Method::Image => Some(unknown),
+            (Assessment::NotAssessed(unknown), _) if scanned.method != Method::Image => Some(unknown),
+            _ => None,
+        };
+        if let Some(unknown) = unknown {
             let hint = if unknown.hint.is_empty() { String::new() } else { format!(": {}", unknown.hint) };
             tell(remark(&format!("{}{hint}", unknown.reason)));
         }
@@ -145,14 +163,15 @@ pub fn notes(targets: &[&Scanned]) -> String {
             number => tell(format!("{number} {word}")),
         }
     }
-    if targets.iter().any(|scanned| matches!(scanned.known.image_update, Ok(Some(_)))) {
+    let newer = |scanned: &&Scanned| matches!(scanned.known.image_update, Ok(Some(_)));
+    if targets.iter().any(|scanned| newer(scanned) && scanned.method != Method::Image) {
         tell("newer image: --method image".to_owned());
     }
     let volume = |scanned: &&Scanned| {
         let mounts = &scanned.known.target.mounts;
         mounts.iter().any(|mount| mount.kind == MountKind::Volume && mount.writable)
     };
-    let to_patch = |scanned: &&&Scanned| scanned.available().next().is_some();
+    let to_patch = |scanned: &&&Scanned| scanned.is_pending();
     if targets.iter().filter(to_patch).any(volume) {
         tell("volume kept; old version may not read newer data".to_owned());
     }
@@ -160,9 +179,10 @@ pub fn notes(targets: &[&Scanned]) -> String {
 }
 
 /// What to do next, after a look at everything or at a selection.
-pub fn next(report: &ScanReport, everything: bool) -> String {
+pub fn next(report: &ScanReport, everything: bool, words: &[String]) -> String {
     let next = if report.any_pending() {
-        format!("{} patchyard plan\n", paint(BOLD, "Next:"))
+        let plan = ["patchyard plan"].into_iter().chain(words.iter().map(String::as_str));
+        format!("{} {}\n", paint(BOLD, "Next:"), plan.collect::<Vec<_>>().join(" "))
     } else if report.any_unknown() {
         "Nothing is pending where it is known; what is not assessed is not known.\n".to_owned()
     } else {

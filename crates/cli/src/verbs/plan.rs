@@ -109,8 +109,12 @@ pub fn describe(session: &Session, plan: &Plan) -> String {
             format!("{} {}", paint(BOLD, "Plan"), paint(BOLD, &short(plan))),
             format!("{} of {}", actions.len(), count(about.considered, "target")),
         ];
-        if about.estimate.builds > 0 {
-            parts.push(count(about.estimate.builds, "build"));
+        for (method, work) in [(Method::Layer, "build"), (Method::Image, "pull")] {
+            let sets = actions.iter().filter(|action| action.method == method).map(|a| a.patch_set);
+            match sets.collect::<BTreeSet<_>>().len() {
+                0 => {}
+                number => parts.push(count(number, work)),
+            }
         }
         parts.push(format!("about {}", about.estimate.total));
         parts.push(format!("longest gap {}", about.estimate.longest_gap));

@@ -16,9 +16,11 @@ pub async fn run(session: &Session, args: &Scan) -> Result<Exit, Error> {
     let request = ScanRequest {
         selection: args.targets.selection(),
         patches: filter(&args.patches),
+        method: args.patches.method.map(Into::into),
         max_age: args.freshness.max_age(),
     };
-    let report = match scan_and_show(session, &request, table).await? {
+    let words = args.targets.words().into_iter().chain(args.patches.words()).collect();
+    let report = match scan_and_show(session, &request, table, words).await? {
         Ok(report) => report,
         Err(exit) => return Ok(exit),
     };
@@ -29,11 +31,13 @@ pub async fn run(session: &Session, args: &Scan) -> Result<Exit, Error> {
     })
 }
 
-/// Scans and shows what was found in a table; an exit code instead when a signal ended it.
+/// Scans and shows what was found in a table; an exit code instead when a signal ended it. The `words`
+/// select the same for the verb that comes next.
 pub async fn scan_and_show(
     session: &Session,
     request: &ScanRequest,
     table: fn(&ScanReport) -> Table,
+    words: Vec<String>,
 ) -> Result<Result<ScanReport, Exit>, Error> {
     let ui = &session.ui;
     let line = Line::new(ui);
@@ -48,7 +52,7 @@ pub async fn scan_and_show(
     } else {
         let mut text = head(session, &report);
         text.push_str(&table(&report).render(ui.width));
-        text.push_str(&next(&report, request.selection == Selection::default()));
+        text.push_str(&next(&report, request.selection == Selection::default(), &words));
         ui.result(&text);
     }
     Ok(Ok(report))
@@ -75,17 +79,18 @@ pub fn filter(patches: &Patches) -> PatchFilter {
 }
 
 fn table(report: &ScanReport) -> Table {
-    let mut table = Table::new(&["TARGET", "SERVICE", "PENDING", ">SECURITY", "NOTE"]);
+    let mut table = Table::new(&["TARGET", "HOST", "SERVICE", "PENDING", ">SECURITY", "NOTE"]);
     for scanned in &report.targets {
         let (pending, security) = pending(&[scanned]);
         let target = &scanned.known.target;
         table.row([
             name(&target.name).into(),
+            name(&target.host_name).into(),
             name(&target.service).into(),
             pending,
             security,
             notes(&[scanned]).into(),
         ]);
     }
-    table
+    if report.has_several_hosts() { table } else { table.without("HOST") }
 }

@@ -71,7 +71,7 @@ fn describe(session: &Session, report: &RolloutReport) -> String {
             let waiting =
                 report.runs.iter().filter(|run| run.end == Some(patchyard_types::RunEnd::NeedsAttention));
             for run in waiting {
-                let next = format!("patchyard resolve {} --done|--undo --reason …", run.run);
+                let next = format!("patchyard resolve {} --done|--undo|--close --reason …", run.run);
                 text.push_str(&format!("{} {next}\n", paint(BOLD, "Next:")));
             }
         }

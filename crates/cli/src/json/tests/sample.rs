@@ -249,6 +249,7 @@ pub fn scan(known: Vec<Known>) -> ScanReport {
     let scanned = |known: Known| {
         let assessed = matches!(known.assessment, Assessment::Assessed { .. });
         Scanned {
+            method: Method::Layer,
             reverted: assessed.then(last_run),
             taken_back: assessed.then_some(RolloutId(3)),
             quarantined: assessed.then(quarantine),
