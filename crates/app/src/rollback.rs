@@ -70,11 +70,7 @@ pub async fn plan_rollback(
 }
 
 /// The snapshots that the succeeded runs of a rollout took, and the runs whose snapshot is gone.
-async fn of_rollout(
-    context: &Context,
-    id: RolloutId,
-    all: &[Snapshot],
-) -> Result<Chosen, Error> {
+async fn of_rollout(context: &Context, id: RolloutId, all: &[Snapshot]) -> Result<Chosen, Error> {
     let rollout = Rollout::read(&*context.store, id).await?;
     if !rollout.phase.is_over() {
         let hint = format!("patchyard abort {id} takes back what is running");

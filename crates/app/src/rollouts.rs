@@ -7,8 +7,8 @@ use patchyard_contract::{Store, StoreError};
 use patchyard_decide::rollout::{RolloutState, RunSlot};
 use patchyard_decide::run::RunState;
 use patchyard_types::{
-    Action, Change, Event, EventBody, LedgerEvent, Method, PackageChange, Plan, Record, RolloutEnd, RolloutEvent,
-    RolloutId, RunEnd, RunId, Snapshot, SnapshotId, Step, Stream, SwapStep, TargetId,
+    Action, Change, Event, EventBody, LedgerEvent, Method, PackageChange, Plan, Record, RolloutEnd,
+    RolloutEvent, RolloutId, RunEnd, RunId, Snapshot, SnapshotId, Step, Stream, SwapStep, TargetId,
 };
 
 use crate::Error;

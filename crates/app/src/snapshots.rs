@@ -14,9 +14,14 @@ use patchyard_plan::glob;
 /// The snapshots of targets with these names or globs, newest first; all of them without any.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// When a name has no snapshot, or the store cannot be read.
 pub async fn list(context: &Context, names: &[String]) -> Result<Vec<Snapshot>, Error> {
     let mut found = rollouts::snapshots(&*context.store).await?;
+    let has = |name: &String| found.iter().any(|snapshot| glob::matches(name, &snapshot.name));
+    if let Some(unknown) = names.iter().find(|name| !has(name)) {
+        let message = format!("there is no snapshot of a target '{}'", printable(unknown, 80));
+        return Err(Error::input(message, "patchyard snapshots"));
+    }
     found.retain(|snapshot| names.is_empty() || names.iter().any(|name| glob::matches(name, &snapshot.name)));
     Ok(found)
 }

@@ -23,7 +23,7 @@ pub enum EngineError {
         rollout: RolloutId,
     },
     /// The rollout has ended.
-    #[error("rollout {rollout} has ended ({end:?}): there is nothing to pause, resume or abort")]
+    #[error("rollout {rollout} has ended ({}): there is nothing to pause, resume or abort", end.words())]
     Ended {
         /// The rollout.
         rollout: RolloutId,

@@ -163,6 +163,20 @@ pub enum RolloutEnd {
     NeedsAttention,
 }
 
+impl RolloutEnd {
+    /// As people say it.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Partly => "partly",
+            Self::RolledBack => "rolled back",
+            Self::Aborted => "aborted",
+            Self::NeedsAttention => "needs attention",
+        }
+    }
+}
+
 /// Events of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]

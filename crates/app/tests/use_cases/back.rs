@@ -70,7 +70,11 @@ async fn a_target_that_was_put_back_is_not_put_forward_by_going_back_again() {
     let planned = yard.plan_all().await.plan;
     assert_eq!(planned.about.notes, ["rolled back by hand, and patched again by this plan: shop-1 by R2"]);
     yard.apply(&planned).await;
-    assert_eq!(yard.apply(&back().await).await.end, RolloutEnd::Succeeded, "the patch of R3 can be taken back");
+    assert_eq!(
+        yard.apply(&back().await).await.end,
+        RolloutEnd::Succeeded,
+        "the patch of R3 can be taken back"
+    );
     assert!(!yard.is_patched("shop-1"));
 }
 

@@ -120,10 +120,9 @@ async fn a_package_that_nobody_has_pending_is_filtered_out_and_no_error() {
 async fn a_scan_tells_what_a_plan_would_leave_out() {
     let yard = Yard::new();
     let ids = yard.add("shop", 3);
-    for (id, label, value) in [
-        (&ids[0], "io.patchyard.exclude", "true"),
-        (&ids[1], "io.patchyard.verify-for", "soon"),
-    ] {
+    for (id, label, value) in
+        [(&ids[0], "io.patchyard.exclude", "true"), (&ids[1], "io.patchyard.verify-for", "soon")]
+    {
         let mut world = yard.world(0);
         world.targets.get_mut(id).unwrap().labels.insert(label.into(), value.into());
     }

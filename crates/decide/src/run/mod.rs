@@ -167,11 +167,7 @@ fn the_end_of_the_way_back(state: &RunState, action: &Action) -> RunCommand {
         FailureKind::Precondition => RunEnd::Skipped,
         _ => RunEnd::Failed,
     };
-    RunCommand::End {
-        end,
-        reason: Some(failure.message.clone()),
-        quarantine: blames_patch(state, action),
-    }
+    RunCommand::End { end, reason: Some(failure.message.clone()), quarantine: blames_patch(state, action) }
 }
 
 /// Whether what went wrong speaks against the patch set.
