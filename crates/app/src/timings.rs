@@ -142,7 +142,7 @@ mod tests {
 
         let mut interrupted = events;
         let (step, direction) = (Step::Swap(Start), Direction::Do);
-        let lost = RunEvent::Lost { step, direction, reason: String::new() };
+        let lost = RunEvent::Lost { step, direction, reason: String::new(), host_away: true };
         interrupted.insert(3, Event { body: EventBody::Run(lost), ..interrupted[3].clone() });
         assert_eq!(Spans::of(&interrupted, Millis::from_secs(30)), None);
     }

@@ -84,7 +84,8 @@ impl RunTask<'_> {
         };
         if let Some(open) = state.open.clone().filter(|open| open.cannot_tell.is_none()) {
             let reason = "the driver stopped in the middle of it".to_owned();
-            let lost = RunEvent::Lost { step: open.step, direction: open.direction, reason };
+            let lost =
+                RunEvent::Lost { step: open.step, direction: open.direction, reason, host_away: false };
             self.tell(&mut state, lost).await?;
         }
         loop {
@@ -131,7 +132,7 @@ impl RunTask<'_> {
                 RunEvent::Succeeded { step, direction, record }
             }
             Err(StepError::Failed(failure)) => RunEvent::Failed { step, direction, failure },
-            Err(StepError::Unknown(reason)) => RunEvent::Lost { step, direction, reason },
+            Err(StepError::Unknown(reason)) => RunEvent::Lost { step, direction, reason, host_away: true },
         };
         self.tell(state, body).await
     }

@@ -211,7 +211,7 @@ pub enum RunEvent {
         /// Why.
         failure: Failure,
     },
-    /// The connection was lost in the middle of it: the probe has to ask.
+    /// The host or the driver was gone in the middle of it: the probe has to ask.
     Lost {
         /// Which.
         step: Step,
@@ -219,6 +219,9 @@ pub enum RunEvent {
         direction: Direction,
         /// What was seen.
         reason: String,
+        /// The host was out of reach, rather than the driver gone.
+        #[serde(default)]
+        host_away: bool,
     },
     /// The probe asked the world about an intent without an outcome.
     Probed {

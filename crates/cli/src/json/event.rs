@@ -189,7 +189,7 @@ fn of_run(body: &RunEvent) -> (&'static str, Fields) {
         RunEvent::Failed { step, direction, failure } => {
             ("run.failed", failed(at_step(*step, *direction), failure))
         }
-        RunEvent::Lost { step, direction, reason } => {
+        RunEvent::Lost { step, direction, reason, host_away: _ } => {
             ("run.lost", Fields { reason: Some(reason.clone()), ..at_step(*step, *direction) })
         }
         RunEvent::Probed { step, direction, probe } => {

@@ -135,7 +135,7 @@ fn run_event(event: &RunEvent) -> String {
         RunEvent::Failed { step, direction, failure } => {
             format!("{}: failed: {}", doing(*step, *direction), remark(&failure.message))
         }
-        RunEvent::Lost { step, direction, reason } => {
+        RunEvent::Lost { step, direction, reason, host_away: _ } => {
             format!("{}: outcome not known: {}", doing(*step, *direction), remark(reason))
         }
         RunEvent::Probed { step, direction, probe } => {

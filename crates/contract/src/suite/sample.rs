@@ -137,7 +137,12 @@ fn run_events(run: RunId) -> impl Iterator<Item = RunEvent> {
     });
     let trouble = [
         RunEvent::Failed { step, direction: Direction::Do, failure: failure.clone() },
-        RunEvent::Lost { step, direction: Direction::Undo, reason: "connection reset".to_owned() },
+        RunEvent::Lost {
+            step,
+            direction: Direction::Undo,
+            reason: "connection reset".to_owned(),
+            host_away: true,
+        },
         RunEvent::AbortRequested,
         RunEvent::AttentionNeeded { reason: "look at shop-web-1".to_owned() },
         RunEvent::Resolved { verdict: PersonVerdict::Done, by: actor(), reason: "by hand".to_owned() },

@@ -129,10 +129,21 @@ fn a_failed_check_goes_back_in_reverse_order_and_confirms_at_the_end() {
 fn a_check_that_fails_after_the_host_has_been_away_goes_back_without_blaming_the_patch() {
     let mut story = Story::up_to(SwapStep::Verify);
     let (step, direction) = story.intend();
-    story.tell(RunEvent::Lost { step, direction, reason: "the engine has stopped".into() });
+    story.tell(RunEvent::Lost { step, direction, reason: "the engine has stopped".into(), host_away: true });
     story.tell(RunEvent::Probed { step, direction, probe: Probe::NotDone });
     story.fail(FailureKind::Check);
     assert_eq!(ended(&story.way_back().1), (RunEnd::RolledBack, false));
+}
+
+#[test]
+fn a_check_that_fails_after_the_driver_has_died_blames_the_patch() {
+    let mut story = Story::up_to(SwapStep::Verify);
+    let (step, direction) = story.intend();
+    let lost = RunEvent::Lost { step, direction, reason: "the driver stopped".into(), host_away: false };
+    story.tell(lost);
+    story.tell(RunEvent::Probed { step, direction, probe: Probe::NotDone });
+    story.fail(FailureKind::Check);
+    assert_eq!(ended(&story.way_back().1), (RunEnd::RolledBack, true));
 }
 
 #[test]
