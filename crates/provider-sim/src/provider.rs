@@ -148,9 +148,10 @@ impl SimProvider {
             }
             (SwapStep::Stop, Direction::Undo) => {
                 let original = original.ok_or_else(gone)?;
-                match original.started {
-                    Some(_) => vec![],
-                    None => vec![Effect::Start { object: names.original }],
+                match (original.started, replacement.is_some_and(|new| new.started.is_some())) {
+                    (Some(_), _) => vec![],
+                    (None, true) => return Err(failed(FailureKind::Host, "its replacement still runs")),
+                    (None, false) => vec![Effect::Start { object: names.original }],
                 }
             }
             (SwapStep::Hold, direction) => {
@@ -171,6 +172,9 @@ impl SimProvider {
             ],
             (SwapStep::Start, Direction::Do) => {
                 replacement.ok_or_else(gone)?;
+                if original.is_some_and(|old| old.started.is_some()) {
+                    return Err(failed(FailureKind::Host, "the original runs again"));
+                }
                 vec![Effect::Start { object: names.replacement }]
             }
             (SwapStep::Start, Direction::Undo) => vec![Effect::Stop { object: names.replacement }],

@@ -14,6 +14,13 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     if new.was_started() {
         return Ok(Record::Nothing);
     }
+    // An engine that was restarted may have revived it, and a person may have been mistaken.
+    if run.old().await?.is_some_and(|old| old.is_up()) {
+        return Err(failed(
+            FailureKind::Host,
+            "the original runs again, and two must not run beside each other",
+        ));
+    }
     let Err(error) = run.start(new.id()).await else { return Ok(Record::Nothing) };
     let ApiError::Status { message, .. } = &error else { return Err(judge(&error).into()) };
     match run.client().container(new.id()).await {

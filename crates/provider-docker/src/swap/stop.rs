@@ -1,8 +1,8 @@
 //! Stop: the original, by its own stop signal and timeout. From here on the service is down.
 
-use patchyard_types::{Probe, Record};
+use patchyard_types::{FailureKind, Probe, Record};
 
-use super::{Run, Trouble, done_if, gone, preflight};
+use super::{Run, Trouble, done_if, failed, gone, preflight};
 use crate::client::ApiError;
 
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
@@ -18,6 +18,10 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
 pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
     let old = run.old_or_gone().await?;
     if !old.is_up() {
+        // Whoever said that it has been stopped may have been mistaken: two databases on one volume.
+        if run.new_container().await?.is_some_and(|new| new.is_up()) {
+            return Err(failed(FailureKind::Host, "its replacement still runs: stop it first"));
+        }
         run.start(old.id()).await?;
     }
     Ok(Record::Nothing)
