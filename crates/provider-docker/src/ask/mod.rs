@@ -11,7 +11,7 @@ mod sources;
 mod words;
 
 use patchyard_assess::deb::apt::{
-    answer, ask as questions, explain, pending as put_together, price, tell_phased,
+    answer, ask as questions, explain, passes_over, pending as put_together, price, tell_phased,
 };
 use patchyard_contract::{Ask, ProviderError};
 use patchyard_types::{Inventory, PackageManager, PendingPatch, PendingStatus, Target, printable};
@@ -123,6 +123,10 @@ async fn questions(
     if patches.iter().any(|patch| patch.status == PendingStatus::KeptBack) {
         let simulated = put(docker, helper, &questions::with_phased(question)).await?;
         tell_phased(&mut patches, &answer::simulation(&good(simulated)?.stdout).map_err(no_sense)?);
+    }
+    if let Some(argv) = questions::versions(&patches) {
+        let listed = put(docker, helper, &argv).await?;
+        passes_over(&mut patches, &answer::security_versions(&good(listed)?.stdout).map_err(no_sense)?);
     }
     if let Some(argv) = questions::offers(&patches) {
         let offered = put(docker, helper, &argv).await?;

@@ -7,7 +7,7 @@ use patchyard_provider_docker::client::Exec;
 use patchyard_types::{PackageChange, PendingPatch, PendingStatus, Target};
 use serde_json::json;
 
-use crate::support::{Yard, yard};
+use crate::support::{Yard, lab, yard};
 
 async fn pending(yard: &Yard, target: &Target) -> Result<Vec<PendingPatch>, ProviderError> {
     let inventory = yard.docker.inventory(target).await.unwrap();
@@ -115,6 +115,21 @@ async fn a_package_with_a_wrong_hash_is_not_fetched() {
     let refused = yard.docker.fetch(&target, &[change(&patches[0])]).await;
     assert!(matches!(refused, Err(ProviderError::NoAnswer { .. })), "{refused:?}");
     assert_eq!(yard.helpers().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_security_version_counts_also_where_a_later_one_has_taken_it_in() {
+    let yard = yard().await;
+    // 1.1 is a security update; 1.2, from elsewhere, is what would be installed.
+    let later = format!("{}/good2:/later:ro", lab("packages", &[]));
+    let container =
+        yard.container("patchyard-lab/web-security:1", json!({"HostConfig": {"Binds": [later]}})).await;
+    let script = "echo 'deb [signed-by=/usr/share/keyrings/lab.gpg] file:/later lab main' > /etc/apt/sources.list.d/later.list";
+    yard.run(&container, &["sh", "-c", script]).await;
+    let patches = pending(&yard, &yard.target(&container).await).await.unwrap();
+    let [patch] = patches.as_slice() else { panic!("{patches:?}") };
+    assert_eq!((patch.candidate.as_str(), patch.security), ("1.2", true));
+    assert!(!patch.origin.contains("ecurity"), "{}", patch.origin);
 }
 
 #[tokio::test(flavor = "multi_thread")]

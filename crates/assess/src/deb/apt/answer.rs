@@ -214,6 +214,45 @@ fn upgradable_line(line: &str) -> Option<Upgradable> {
     )
 }
 
+/// A version of a package that comes from a security suite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecurityVersion {
+    /// Package name.
+    pub name: String,
+    /// The version.
+    pub version: String,
+}
+
+/// Reads what [`super::ask::versions`] answers, as far as it comes from security suites:
+/// `name | version | URI suite/component arch Packages`.
+///
+/// # Errors
+/// [`AnswerError`]: the answer is no answer.
+pub fn security_versions(output: &[u8]) -> Result<Vec<SecurityVersion>, AnswerError> {
+    let mut found = Vec::new();
+    for line in text(output)?.lines() {
+        let mut columns = line.split(" | ").map(str::trim);
+        let (Some(name), Some(version), Some(source)) = (columns.next(), columns.next(), columns.next())
+        else {
+            continue;
+        };
+        let (name, _) = split_arch(name);
+        // The URI may hold credentials and is not repeated in an error.
+        if !name::is_package(name) || !name::is_version(version) {
+            return Err(AnswerError::line(name));
+        }
+        let archive = source.split(' ').nth(1).unwrap_or_default();
+        let suite = archive.split_once('/').map_or(archive, |(suite, _)| suite);
+        if suite.ends_with("-security") {
+            found.push(SecurityVersion { name: name.to_owned(), version: version.to_owned() });
+        }
+        if found.len() > MAX_PACKAGES {
+            return Err(AnswerError::TooLong);
+        }
+    }
+    Ok(found)
+}
+
 /// Reads what [`super::ask::offers`] answers: `'URI' name_version_arch.deb size SHA256:hash`.
 ///
 /// The URI may hold credentials and is passed over.
@@ -344,6 +383,19 @@ mod tests {
         assert!(is_security(&libc.origin) && !is_security(&libc_i386.origin));
         assert_eq!((libc_i386.name.as_str(), libc_i386.arch.0.as_str()), ("libc6", "i386"));
         assert_eq!((newcomer.from.as_ref(), newcomer.to.as_str()), (None, "1:3"));
+    }
+
+    #[test]
+    fn versions_from_security_suites_are_told_from_the_others() {
+        let answer = b"   openssl | 3.0.15-1~deb12u1 | http://me:secret@deb.example.org/debian bookworm/main amd64 Packages\n\
+               openssl | 3.0.14-1~deb12u2 | http://deb.example.org/debian-security bookworm-security/main amd64 Packages\n\
+               lab-web |        1.1 | file:/repo lab-security/main amd64 Packages\n\
+             N: Unable to locate package nothing\n";
+        let found = security_versions(answer).unwrap();
+        let found: Vec<_> = found.iter().map(|v| (v.name.as_str(), v.version.as_str())).collect();
+        assert_eq!(found, [("openssl", "3.0.14-1~deb12u2"), ("lab-web", "1.1")]);
+        let error = security_versions(b"bad name! | 1 | http://me:secret@x y/main").unwrap_err();
+        assert!(!error.to_string().contains("secret"), "{error}");
     }
 
     #[test]

@@ -63,6 +63,19 @@ pub fn offers(patches: &[PendingPatch]) -> Option<Vec<String>> {
     Some(fixed.map(str::to_owned).into_iter().chain(specs).collect())
 }
 
+/// Every version that the repositories have of packages whose newest one is no security patch: an older one may be.
+/// `None` when there is nothing to ask.
+#[must_use]
+pub fn versions(patches: &[PendingPatch]) -> Option<Vec<String>> {
+    let names: Vec<_> = patches
+        .iter()
+        .filter(|patch| !patch.security && patch.installed.is_some() && !patch.candidate.is_empty())
+        .map(|patch| format!("{}:{}", patch.package, patch.arch))
+        .collect();
+    let fixed = ["apt-cache", "-q", "madison"].map(str::to_owned);
+    (!names.is_empty()).then(|| fixed.into_iter().chain(names).collect())
+}
+
 /// Why the solver keeps these patches back: asked for by name it has to say. `None` when nothing is.
 #[must_use]
 pub fn why_kept_back(patches: &[PendingPatch]) -> Option<Vec<String>> {

@@ -15,4 +15,4 @@ pub mod answer;
 pub mod ask;
 mod pending;
 
-pub use pending::{explain, pending, price, tell_phased};
+pub use pending::{explain, passes_over, pending, price, tell_phased};

@@ -1,10 +1,13 @@
 //! Puts apt's answers together: what is pending, and whether it can be installed now.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchyard_types::{Arch, InstalledPackage, PendingPatch, PendingStatus};
 
-use super::answer::{self, Offer, Simulation, Upgradable};
+use crate::version::dpkg;
+
+use super::answer::{self, Offer, SecurityVersion, Simulation, Upgradable};
 
 /// Why a phased update is left alone.
 const PHASED: &str = "phased update, not yet for this machine";
@@ -117,6 +120,19 @@ pub fn tell_phased(patches: &mut [PendingPatch], simulation: &Simulation) {
     }
 }
 
+/// A patch is a security patch as well when a version that it passes over comes from a security suite:
+/// point releases take such versions in under a later number.
+pub fn passes_over(patches: &mut [PendingPatch], security: &[SecurityVersion]) {
+    for patch in patches.iter_mut().filter(|patch| !patch.security && !patch.candidate.is_empty()) {
+        let Some(installed) = &patch.installed else { continue };
+        let order = |a: &str, b: &str| dpkg::compare(a, b).ok();
+        patch.security = security.iter().filter(|other| other.name == patch.package).any(|other| {
+            order(&other.version, installed).is_some_and(Ordering::is_gt)
+                && order(&other.version, &patch.candidate).is_some_and(Ordering::is_le)
+        });
+    }
+}
+
 /// Fills in sizes and hashes. A patch that no repository offers any more keeps none.
 pub fn price(patches: &mut [PendingPatch], offers: &[Offer]) {
     let offers: BTreeMap<_, _> =
@@ -146,5 +162,28 @@ pub fn explain(patches: &mut [PendingPatch], output: &[u8]) {
     };
     for patch in patches.iter_mut().filter(|patch| patch.status == PendingStatus::KeptBack) {
         patch.why.clone_from(&words);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_security_version_between_the_installed_and_the_candidate_counts() {
+        let answer =
+            b"Inst lib [1.0] (1.3 Debian:12.9/stable [amd64])\nInst new (1.3 Debian:12.9/stable [amd64])\n";
+        let simulation = answer::simulation(answer).unwrap();
+        let is_security = |name: &str, version: &str| {
+            let mut patches = pending(&simulation, &[], &[]);
+            passes_over(&mut patches, &[SecurityVersion { name: name.into(), version: version.into() }]);
+            patches.iter().map(|patch| patch.security).collect::<Vec<_>>()
+        };
+        assert_eq!(is_security("lib", "1.2"), [true, false]);
+        assert_eq!(is_security("lib", "1.3"), [true, false]);
+        // Installed already; newer than what would be installed; of another package; of one that is new.
+        for (name, version) in [("lib", "1.0"), ("lib", "1.4"), ("other", "1.2"), ("new", "1.2")] {
+            assert_eq!(is_security(name, version), [false, false], "{name} {version}");
+        }
     }
 }
