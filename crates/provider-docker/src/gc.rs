@@ -124,9 +124,9 @@ impl Search<'_> {
             let tags: Vec<&str> = list(&image["RepoTags"]).filter_map(Value::as_str).collect();
             let theirs = tags.iter().any(|tag| !tag.starts_with("patchyard/") && *tag != "<none>:<none>");
             let mut needed = theirs || used.contains(id) || kept.contains(id) || !self.unfinished.is_empty();
-            // A pulled image bears no labels of ours: nobody's container runs it, nobody's snapshot has it.
             let controller = text(&labels[LABEL_CONTROLLER]);
-            needed |= !controller.is_empty() && controller != self.docker.options.controller;
+            let in_use = needed;
+            needed |= is_somebody_elses(controller, &tags, &self.docker.options.controller);
             for tag in tags.iter().copied() {
                 if let Some(name) = tag.strip_prefix("patchyard/base:") {
                     if self.is_ours(name) {
@@ -137,12 +137,16 @@ impl Search<'_> {
                     if self.is_left_snapshot(tag, name) && !single {
                         found.push(self.tag(tag, image));
                     }
-                } else if tag.starts_with("patchyard/") && !needed {
+                } else if is_patched_tag(tag) && !needed {
                     found.push(self.tag(tag, image));
                 }
             }
             if needed {
                 bases.insert(text(&labels[LABEL_BASE]));
+            }
+            if in_use && tags.iter().any(|tag| is_patched_tag(tag)) {
+                // Pulled by us, and still of use: whose it is must stay known.
+                bases.insert(id);
             }
             // Brought here from another host and never given its tag.
             let moved = !needed && !controller.is_empty() && !text(&labels[LABEL_PATCH_SET]).is_empty();
@@ -245,6 +249,23 @@ impl Search<'_> {
     }
 }
 
+/// Whether another controller made or pulled an image, by its label and its tags.
+fn is_somebody_elses(controller: &str, tags: &[&str], we: &str) -> bool {
+    if !controller.is_empty() {
+        return controller != we;
+    }
+    // A pulled image bears no labels of ours: its tags say who pulled it.
+    let mut pulled_by = tags.iter().filter_map(|tag| tag.strip_prefix("patchyard/base:")).peekable();
+    let we = names::controller8(we);
+    pulled_by.peek().is_none() || pulled_by.any(|name| name.split('-').next() != Some(&we))
+}
+
+/// `patchyard/nginx:99aabbccddee`: of an image that containers are created from.
+fn is_patched_tag(tag: &str) -> bool {
+    let other = ["patchyard/base:", "patchyard/snapshot:"];
+    tag.starts_with("patchyard/") && !other.iter().any(|prefix| tag.starts_with(prefix))
+}
+
 /// Removes a leftover. Gone already is fine.
 pub(crate) async fn collect(docker: &DockerProvider, leftover: &Leftover) -> Result<(), ProviderError> {
     let denied = |reason: &str| ProviderError::Denied {
@@ -336,4 +357,23 @@ fn text(value: &Value) -> &str {
 
 fn size(image: &Value) -> u64 {
     image["Size"].as_u64().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_ours_when_nobody_else_made_or_pulled_it() {
+        let (we, they) = ("1a2b3c4d-eeee", "99887766-ffff");
+        let (ours, theirs) = ("patchyard/base:1a2b3c4d-d66ef321cab7", "patchyard/base:99887766-d66ef321cab7");
+        let patched = "patchyard/web:99aabbccddee";
+        assert!(!is_somebody_elses(we, &[patched], we) && is_somebody_elses(they, &[patched], we));
+        for (tags, is_theirs) in
+            [(&[patched, ours][..], false), (&[patched, theirs], true), (&[patched, ours, theirs], true)]
+        {
+            assert_eq!(is_somebody_elses("", tags, we), is_theirs, "{tags:?}");
+        }
+        assert!(is_somebody_elses("", &[patched], we), "nobody knows whose it is");
+    }
 }

@@ -88,8 +88,8 @@ pub fn patched_tag(reference: &str, patch_set: &Digest) -> String {
     format!("patchyard/{}:{}", repository_word(reference), patch_set.short(12))
 }
 
-/// The tag that keeps a patched image's base alive: `patchyard/base:1a2b3c4d-d66ef321cab7`. Each controller has its
-/// own: what one needs no more another may.
+/// The tag that keeps a patched image's base alive, and says of a pulled image who pulled it:
+/// `patchyard/base:1a2b3c4d-d66ef321cab7`. Each controller has its own: what one needs no more another may.
 #[must_use]
 pub fn base_tag(controller: &str, image: &str) -> String {
     format!("patchyard/base:{}-{}", controller8(controller), short_image(image))

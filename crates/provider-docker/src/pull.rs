@@ -25,6 +25,8 @@ pub(crate) async fn prepare(run: &Run<'_>) -> Result<Record, Trouble> {
     let found = found
         .ok_or_else(|| failed(FailureKind::Host, "the image is not on the host although it was pulled"))?;
     let id = found["Id"].as_str().unwrap_or_default();
+    // Unlike a layer, a pulled image bears no label of ours: a tag has to say whose it is.
+    image::tag(run.client(), id, &names::base_tag(&run.docker.options.controller, id)).await?;
     let tag = names::patched_tag(&run.action.expected.reference, &run.action.patch_set);
     image::tag(run.client(), id, &tag).await?;
     Ok(prepared(&found))
