@@ -35,7 +35,9 @@ pub enum StoreError {
         known: u32,
     },
     /// No room left for the state.
-    #[error("no space left for the state at {path}: free some and try again; a rollout goes on with `patchyard resume`")]
+    #[error(
+        "no space left for the state at {path}: free some and try again; a rollout goes on with `patchyard resume`"
+    )]
     NoSpace {
         /// The database file.
         path: String,

@@ -68,6 +68,36 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Looks whether the files that the configuration names can be read.
+    ///
+    /// # Errors
+    /// The first one that cannot.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        let of_hosts = self.hosts.iter().flat_map(|(name, host)| {
+            let tls = host.tls.iter();
+            let files = tls.flat_map(|tls| {
+                let identity = tls.identity.iter().flat_map(|(cert, key)| [cert, key]);
+                std::iter::once(&tls.ca).chain(identity)
+            });
+            files.map(move |file| (format!("hosts.{name}"), file))
+        });
+        let of_registries = self
+            .registries
+            .iter()
+            .map(|(name, registry)| (format!("registries.{name}"), &registry.password_file));
+        for (key, file) in of_hosts.chain(of_registries) {
+            if let Err(error) = std::fs::File::open(file) {
+                let config = self.file.as_deref().unwrap_or(Path::new(""));
+                let message = format!("{key}: {} cannot be read: {error}", file.display());
+                let at = self.lines.get(&key).map(|line| (*line, 1));
+                return Err(ConfigError { at, ..ConfigError::whole(config, message) });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A host and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {

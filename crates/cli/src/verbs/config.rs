@@ -20,6 +20,7 @@ pub fn schema(ui: &Ui) -> Exit {
 pub fn check(global: &Global, ui: &Ui) -> Result<Exit, Error> {
     let places = Environment::of_process().config_places(global.config.clone());
     let found = config::find(&places)?;
+    found.check_files()?;
     if ui.json {
         ui.document(&ConfigCheckDocument::new(found.file.as_deref()));
         return Ok(Exit::Done);

@@ -232,7 +232,8 @@ fn host_port(text: &str) -> Result<(String, Option<u16>), &'static str> {
     {
         return Err("the host's name is not one");
     }
-    let port = port.map(|port| port.parse().map_err(|_| "the port is not a number from 0 to 65535")).transpose()?;
+    let port =
+        port.map(|port| port.parse().map_err(|_| "the port is not a number from 0 to 65535")).transpose()?;
     Ok((host.to_owned(), port))
 }
 

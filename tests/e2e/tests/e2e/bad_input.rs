@@ -45,6 +45,9 @@ fn config_check_says_the_same_without_doing_anything() {
     controller.run(["config", "check"]).expect(2).says(&["patchyard.yaml:2", "max_layer"]);
     let good = Controller::new(&Engine::machine()).with_defaults("max_layer: 1GiB");
     good.run(["config", "check"]).expect(0).says(&["patchyard.yaml"]);
+    let hosts = "version: 1\nhosts:\n  web01: { url: 'tcp://127.0.0.1:1', tls: { ca: nowhere.pem } }\n";
+    let unreadable = Controller::new(&Engine::machine()).with_config(hosts);
+    unreadable.run(["config", "check"]).expect(2).says(&["patchyard.yaml:3", "hosts.web01", "nowhere.pem"]);
 }
 
 #[test]

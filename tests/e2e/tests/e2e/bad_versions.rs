@@ -94,6 +94,10 @@ fn ends_as_the_row_says(row: &Row, ends: Ends, controller: &Controller, service:
             assert_eq!(run["quarantined"], row.quarantined, "{apply}");
             assert!(run["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{apply}");
             controller.events().nothing_was_done_twice();
+            if ends == Ends::RolledBack {
+                let log = controller.run(["log", service.name()]).expect(0);
+                log.says(&["before it was taken back", "lab-web 1.1: "]);
+            }
         }
         None => {
             assert!(controller.events().rollouts().is_empty(), "nothing was begun: {apply}");
