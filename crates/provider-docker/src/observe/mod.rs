@@ -42,11 +42,12 @@ pub(crate) async fn observe(
     let limit = action.timeouts.check.as_duration();
     let mut observation = said_by_the_engine(&inspect, limit);
     if observation.state == TargetState::Running {
+        let host = network_host(docker, &inspect).await.map_err(|error| docker.error(error))?;
         let look = Look {
             docker,
             inspect: &inspect,
             container: &container,
-            reach: Reach::of(docker, &inspect),
+            reach: Reach::of(docker, host.as_ref().unwrap_or(&inspect)),
             limit,
         };
         let (listening, processes, http, checks) = tokio::join!(
@@ -64,6 +65,13 @@ pub(crate) async fn observe(
         observation.checks = checks;
     }
     Ok(observation)
+}
+
+/// The container whose network a guest lives in: its address and its published ports are the guest's.
+async fn network_host(docker: &DockerProvider, inspect: &Value) -> Result<Option<Value>, ApiError> {
+    let mode = inspect["HostConfig"]["NetworkMode"].as_str().unwrap_or_default();
+    let Some(host) = mode.strip_prefix("container:") else { return Ok(None) };
+    Ok(docker.client.container(host).await?.map(|host| host.0))
 }
 
 /// What every question of one look needs.

@@ -18,9 +18,10 @@ const TABLES: [(&str, Protocol); 4] =
 const LIMIT: usize = 4 * 1024 * 1024;
 
 pub(super) async fn listening(look: &Look<'_>) -> Option<BTreeSet<Socket>> {
-    let shared = look.inspect["HostConfig"]["NetworkMode"] == "host";
+    let mode = look.inspect["HostConfig"]["NetworkMode"].as_str().unwrap_or_default();
+    let shared = mode == "host" || mode.starts_with("container:");
     let Some(pid) = look.local_pid() else {
-        // On the host's network the tables hold everybody's sockets, and whose they are shows only here.
+        // On the host's network, or another container's, the tables hold everybody's sockets, and whose they are shows only here.
         return if shared { None } else { by_exec(look).await };
     };
     let own = if shared { Some(own_inodes(look, pid).await?) } else { None };

@@ -8,6 +8,7 @@ use patchyard_contract::ProviderError;
 use patchyard_types::{OsRelease, Target, TargetId};
 use serde_json::{Value, json};
 
+use super::guests::{guests, is, missing_hosts};
 use super::inventory::platform_of;
 use super::json::{list, text};
 use super::managers::Watchtower;
@@ -164,12 +165,14 @@ impl Found {
         for inspect in &others {
             let image = self.images.get(text(&inspect["Image"])).unwrap_or(&null);
             let base = image["Config"]["Labels"][LABEL_BASE].as_str().and_then(|id| self.images.get(id));
-            let guests = guests(inspect, &others);
+            let guests = guests(inspect, others.iter().copied());
+            let missing_hosts = missing_hosts(inspect, &self.containers);
             let linked_from = linked_from(inspect, &others);
             let around = Surroundings {
                 kind: docker.client.kind(),
                 own_container: own_container.as_deref(),
                 guests: &guests,
+                missing_hosts: &missing_hosts,
                 linked_from: &linked_from,
                 foreign_run: foreign_run(inspect, &own, &docker.options.controller),
                 has_image: !image.is_null(),
@@ -187,17 +190,6 @@ impl Found {
     }
 }
 
-/// Names of containers that live in a namespace of this one.
-fn guests(inspect: &Value, all: &[&Value]) -> Vec<String> {
-    let host_of = |other: &Value| {
-        ["NetworkMode", "PidMode", "IpcMode"]
-            .iter()
-            .filter_map(|key| text(&other["HostConfig"][key]).strip_prefix("container:"))
-            .any(|host| is(inspect, host))
-    };
-    all.iter().filter(|other| host_of(other)).map(|other| container_name(other).to_owned()).collect()
-}
-
 /// Names of containers with a link (`/this:/that/alias`) to this one.
 fn linked_from(inspect: &Value, all: &[&Value]) -> Vec<String> {
     let links_here = |other: &Value| {
@@ -206,11 +198,6 @@ fn linked_from(inspect: &Value, all: &[&Value]) -> Vec<String> {
             .any(|to| is(inspect, to.trim_start_matches('/')))
     };
     all.iter().filter(|other| links_here(other)).map(|other| container_name(other).to_owned()).collect()
-}
-
-/// Whether a name or an id means this container.
-fn is(inspect: &Value, named: &str) -> bool {
-    !named.is_empty() && (container_name(inspect) == named || text(&inspect["Id"]) == named)
 }
 
 /// A run of another controller that has this container in its hands: its old container waits beside
@@ -297,13 +284,11 @@ mod tests {
     }
 
     #[test]
-    fn guests_and_links_are_found_by_name_and_by_id() {
+    fn links_are_found() {
         let web = json!({"Name": "/web", "Id": "c1"});
-        let sidecar = json!({"Name": "/sidecar", "Id": "c2", "HostConfig": {"NetworkMode": "container:c1"}});
         let linked = json!({"Name": "/app", "Id": "c3", "HostConfig": {"Links": ["/web:/app/web"]}});
-        let all = [&web, &sidecar, &linked];
-        assert_eq!(guests(&web, &all), ["sidecar"]);
+        let all = [&web, &linked];
         assert_eq!(linked_from(&web, &all), ["app"]);
-        assert_eq!((guests(&sidecar, &all).len(), linked_from(&sidecar, &all).len()), (0, 0));
+        assert_eq!(linked_from(&linked, &all).len(), 0);
     }
 }

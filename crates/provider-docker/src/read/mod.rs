@@ -2,6 +2,7 @@
 
 mod compose;
 mod discover;
+mod guests;
 mod inventory;
 pub(crate) mod json;
 mod managers;
@@ -17,6 +18,7 @@ use patchyard_types::Target;
 use crate::DockerProvider;
 
 pub(crate) use discover::discover;
+pub(crate) use guests::guests_now;
 pub(crate) use inventory::{MACHINE_ID, inventory, machine_id, without_credentials};
 pub(crate) use target::config_digest;
 

@@ -20,6 +20,8 @@ pub(super) struct Surroundings<'a> {
     pub own_container: Option<&'a str>,
     /// Names of containers that live in this one's namespaces.
     pub guests: &'a [String],
+    /// Containers in whose namespaces this one lives, and which are not there any more.
+    pub missing_hosts: &'a [String],
     /// Names of containers linked to this one.
     pub linked_from: &'a [String],
     /// A run of another controller that has not ended: controller and run.
@@ -94,29 +96,20 @@ pub(super) fn refusals(inspect: &Value, around: &Surroundings<'_>) -> Vec<Refusa
 }
 
 fn namespaces(host: &Value, around: &Surroundings<'_>, refuse: &mut impl FnMut(&str, String)) {
-    for (key, what) in [("NetworkMode", "network"), ("PidMode", "process"), ("IpcMode", "IPC")] {
-        if let Some(other) = text(&host[key]).strip_prefix("container:") {
-            // The engine writes the whole id of the other one.
-            let other = if other.len() == 64 { other.get(..12).unwrap_or(other) } else { other };
-            refuse(
-                "shared_namespace",
-                format!("it lives in the {what} namespace of container {other}: not in this release"),
-            );
-        }
+    if !around.missing_hosts.is_empty() {
+        let named: Vec<&str> = around.missing_hosts.iter().map(|host| short(host)).collect();
+        refuse(
+            "namespace_gone",
+            format!("it lives in a namespace of container {}, which is gone: recreate it", named.join(", ")),
+        );
     }
     if !around.guests.is_empty() {
         refuse(
             "shared_namespace",
             format!(
-                "other containers live in its namespaces ({}): not in this release",
+                "other containers live in its namespaces and would be cut off ({}): not in this release",
                 around.guests.join(", ")
             ),
-        );
-    }
-    if list(&host["VolumesFrom"]).next().is_some() {
-        refuse(
-            "volumes_from",
-            "it takes its volumes from another container (--volumes-from): not in this release".to_owned(),
         );
     }
     if list(&host["Links"]).next().is_some() {
@@ -133,6 +126,11 @@ fn namespaces(host: &Value, around: &Surroundings<'_>, refuse: &mut impl FnMut(&
     }
 }
 
+/// The engine writes the whole id of the other container.
+fn short(named: &str) -> &str {
+    if named.len() == 64 { named.get(..12).unwrap_or(named) } else { named }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -146,6 +144,7 @@ mod tests {
             kind: EngineKind::Docker,
             own_container: None,
             guests: &[],
+            missing_hosts: &[],
             linked_from: &[],
             foreign_run: None,
             has_image: true,
@@ -160,10 +159,6 @@ mod tests {
     fn every_case_is_refused_under_its_own_code() {
         let host = |host: Value| json!({"Id": ID, "HostConfig": host});
         for (inspect, code) in [
-            (host(json!({"NetworkMode": "container:x"})), "shared_namespace"),
-            (host(json!({"PidMode": "container:x"})), "shared_namespace"),
-            (host(json!({"IpcMode": "container:x"})), "shared_namespace"),
-            (host(json!({"VolumesFrom": ["x"]})), "volumes_from"),
             (host(json!({"Links": ["/x:/y/x"]})), "links"),
             (host(json!({"AutoRemove": true})), "auto_remove"),
             (json!({"Id": ID, "Config": {"Labels": {"com.docker.swarm.service.name": "web"}}}), "swarm_task"),
@@ -183,12 +178,19 @@ mod tests {
         );
         assert_eq!(codes(&plain, &Surroundings { kind: EngineKind::Podman, ..around() }), ["podman"]);
         assert_eq!(codes(&plain, &Surroundings { guests: &guests, ..around() }), ["shared_namespace"]);
+        assert_eq!(codes(&plain, &Surroundings { missing_hosts: &guests, ..around() }), ["namespace_gone"]);
         assert_eq!(codes(&plain, &Surroundings { linked_from: &guests, ..around() }), ["links"]);
         assert_eq!(
             codes(&plain, &Surroundings { foreign_run: Some(("c", "R1.1")), ..around() }),
             ["foreign_run"]
         );
         assert_eq!(codes(&plain, &Surroundings { has_image: false, ..around() }), ["image_missing"]);
+    }
+
+    #[test]
+    fn a_guest_and_a_borrower_of_volumes_are_not_refused() {
+        let inspect = json!({"Id": ID, "HostConfig": {"NetworkMode": "container:x", "VolumesFrom": ["x"]}});
+        assert_eq!(codes(&inspect, &around()), [""; 0]);
     }
 
     #[test]

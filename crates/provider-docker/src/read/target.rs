@@ -228,6 +228,7 @@ mod tests {
             kind: EngineKind::Docker,
             own_container: None,
             guests: &[],
+            missing_hosts: &[],
             linked_from: &[],
             foreign_run: None,
             has_image: true,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::normalise::{config, host, mounts, networks};
 use super::three_way::merged;
-use super::{CreateRequest, is_empty, list, object, short_id};
+use super::{CreateRequest, is_empty, list, lives_in_network_of_another, object, short_id};
 
 /// Something that did not come out as meant. Values that may hold secrets are not in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,10 +40,13 @@ pub fn compare(before: &Value, request: &CreateRequest, image: &Value, after: &V
     }
     let mut meant_config = config(&merged(&asked, &image["Config"]), id);
     let mut made_config = config(&after["Config"], id);
-    if asked_host["NetworkMode"].as_str() == Some("host") && is_empty(&asked["Hostname"]) {
-        // The engine writes its own machine's name in.
+    let on_host_network = asked_host["NetworkMode"].as_str() == Some("host");
+    if (on_host_network || lives_in_network_of_another(&asked_host)) && is_empty(&asked["Hostname"]) {
+        // The engine writes in the name of its own machine, or of the other container.
         for config in [&mut meant_config, &mut made_config] {
-            config.as_object_mut().map(|map| map.remove("Hostname"));
+            for key in ["Hostname", "Domainname"] {
+                config.as_object_mut().map(|map| map.remove(key));
+            }
         }
     }
     differ("Config", &meant_config, &made_config, false, &mut found);

@@ -7,12 +7,21 @@ mod compare;
 mod normalise;
 mod request;
 mod three_way;
+mod volumes;
 
 pub use compare::{Difference, compare};
 pub use normalise::{is_anonymous, normalise, short_id};
 pub use request::{CreateRequest, Inputs, create_request};
 
 use serde_json::{Map, Value};
+
+/// Settings by which a container lives in a namespace of another one: `container:<id>`.
+pub const NAMESPACES: [&str; 3] = ["NetworkMode", "PidMode", "IpcMode"];
+
+/// Whether a container, by its `HostConfig`, lives in the network namespace of another one.
+fn lives_in_network_of_another(host: &Value) -> bool {
+    host["NetworkMode"].as_str().is_some_and(|mode| mode.starts_with("container:"))
+}
 
 /// The members of an object; none for anything else.
 fn object(value: &Value) -> impl Iterator<Item = (&String, &Value)> {

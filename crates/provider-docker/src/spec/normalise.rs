@@ -9,6 +9,8 @@
 //! | everything outside of `Config`, `HostConfig`, `Mounts`, `NetworkSettings.Networks` | state, not settings |
 //! | `Config.Image` | a patched container is created from a tag of ours; image ids are compared on their own |
 //! | `Config.Hostname` when it is the container's own short id | the engine made it up |
+//! | `Config.Hostname` and `Domainname` in another container's network namespace | they are the other one's |
+//! | `VolumesFrom` | a replacement names what came of it, and so does this list: the entries of `Binds` that stand for it are added |
 //! | the order of `Env`, `Binds`, `Mounts`, aliases, port bindings | has no meaning; the engine appends inherited entries last |
 //! | labels that Patchyard writes ([`crate::names::OWN_LABELS`]) | they say how it was made |
 //! | `com.docker.compose.image` | holds an image id; follows the patch on purpose |
@@ -25,7 +27,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{insert, list, object};
+use super::volumes::name_volumes;
+use super::{insert, is_empty, list, lives_in_network_of_another, object};
 use crate::names::{LABEL_COMPOSE_IMAGE, OWN_LABELS};
 
 /// A container's settings from its inspect document, normalised by the list above: equal for equal
@@ -33,9 +36,19 @@ use crate::names::{LABEL_COMPOSE_IMAGE, OWN_LABELS};
 #[must_use]
 pub fn normalise(inspect: &Value) -> Value {
     let short_id = short_id(inspect);
+    let mut config = config(&inspect["Config"], short_id);
+    let mut own_host = inspect["HostConfig"].clone();
+    if lives_in_network_of_another(&own_host) {
+        for key in ["Hostname", "Domainname"] {
+            config.as_object_mut().map(|config| config.remove(key));
+        }
+    }
+    if !is_empty(&own_host["VolumesFrom"]) {
+        name_volumes(&mut own_host, &inspect["Mounts"]);
+    }
     json!({
-        "config": config(&inspect["Config"], short_id),
-        "host": host(&inspect["HostConfig"]),
+        "config": config,
+        "host": host(&own_host),
         "mounts": mounts(&inspect["Mounts"]),
         "networks": networks(&inspect["NetworkSettings"]["Networks"], short_id),
     })
@@ -272,6 +285,26 @@ mod tests {
                 host(json!({"Mounts": [{"Type": "volume", "Target": "/d"}]})),
             ),
         ];
+        let with_mounts = |host: Value| {
+            let mut document = document(json!({}), host);
+            document["Mounts"] = json!([
+                {"Type": "volume", "Name": "shared", "Destination": "/s", "RW": false},
+                {"Type": "volume", "Name": ANONYMOUS, "Destination": "/d", "RW": true},
+            ]);
+            document
+        };
+        let table = table.into_iter().chain([
+            (
+                "volumes of another container, written out",
+                with_mounts(json!({"VolumesFrom": ["db"], "Binds": ["/a:/b"]})),
+                with_mounts(json!({"Binds": [format!("{ANONYMOUS}:/d"), "/a:/b", "shared:/s:ro"]})),
+            ),
+            (
+                "host name of another container",
+                document(json!({"Hostname": "a"}), json!({"NetworkMode": "container:x"})),
+                document(json!({"Hostname": "b"}), json!({"NetworkMode": "container:x"})),
+            ),
+        ]);
         for (what, a, b) in table {
             assert_eq!(normalise(&a), normalise(&b), "{what}");
         }
@@ -309,6 +342,11 @@ mod tests {
             ("empty label", config(json!({"Labels": {"a": ""}})), config(json!({"Labels": {}}))),
             ("no swap", host(json!({"MemorySwappiness": 0})), host(json!({}))),
             ("stop at once", config(json!({"StopTimeout": 0})), config(json!({}))),
+            (
+                "another host",
+                host(json!({"NetworkMode": "container:a"})),
+                host(json!({"NetworkMode": "container:b"})),
+            ),
             ("named volume", host(json!({"Binds": ["a:/b"]})), host(json!({"Binds": ["c:/b"]}))),
         ];
         for (what, a, b) in table {

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::three_way::own_config;
-use super::{insert, is_empty, list, object, short_id};
+use super::volumes::name_volumes;
+use super::{NAMESPACES, insert, is_empty, list, lives_in_network_of_another, object, short_id};
 use crate::names::{LABEL_COMPOSE_IMAGE, OWN_LABELS};
 
 /// What a create request is made from.
@@ -54,6 +55,20 @@ impl CreateRequest {
         body["Labels"] = Value::Object(all);
         Self { name: name.to_owned(), body, networks: self.networks.clone() }
     }
+
+    /// Moves it into the namespaces that its predecessor lives in now, where it lived in another
+    /// container's: that one may have been recreated since, and the engine knows it by its id.
+    #[must_use]
+    pub fn beside(mut self, predecessor: &Value) -> Self {
+        let is_shared = |mode: &Value| mode.as_str().is_some_and(|mode| mode.starts_with("container:"));
+        for key in NAMESPACES {
+            let now = &predecessor["HostConfig"][key];
+            if is_shared(now) && is_shared(&self.body["HostConfig"][key]) {
+                self.body["HostConfig"][key] = now.clone();
+            }
+        }
+        self
+    }
 }
 
 /// A network to attach a container to.
@@ -78,9 +93,15 @@ pub fn create_request(inputs: Inputs<'_>) -> Result<CreateRequest, Refusal> {
     let mut config = own_config(&container["Config"], &image["Config"], short_id(container), on_host_network);
     config["Image"] = json!(reference);
     put_labels(&mut config, labels, image_id);
+    if lives_in_network_of_another(host) {
+        // They are the other container's, and the engine refuses to set them here.
+        for key in ["Hostname", "Domainname"] {
+            config.as_object_mut().map(|config| config.remove(key));
+        }
+    }
 
     let mut host_config = host.clone();
-    reuse_volumes(&mut host_config, &container["Mounts"]);
+    name_volumes(&mut host_config, &container["Mounts"]);
     if let Some(policy) = restart_policy {
         host_config["RestartPolicy"] = policy.clone();
     }
@@ -115,64 +136,10 @@ fn refuse(host: &Value) -> Result<(), Refusal> {
             "it was started with --rm: stopping it would delete it, and no way back would be left".to_owned(),
         );
     }
-    for key in ["NetworkMode", "PidMode", "IpcMode"] {
-        let mode = host[key].as_str().unwrap_or_default();
-        if mode.starts_with("container:") {
-            return refusal(
-                "shared_namespace",
-                format!("it lives in another container's namespace ({key} {})", printable(mode, 80)),
-            );
-        }
-    }
-    if !is_empty(&host["VolumesFrom"]) {
-        return refusal(
-            "volumes_from",
-            "it takes volumes from another container (--volumes-from)".to_owned(),
-        );
-    }
     if !is_empty(&host["Links"]) {
         return refusal("links", "it has legacy links to other containers (--link)".to_owned());
     }
     Ok(())
-}
-
-/// Names every volume that the container has and its request does not: the anonymous ones. A volume
-/// that is not named would come back empty.
-fn reuse_volumes(host: &mut Value, mounts: &Value) {
-    let place = |path: &Value| path.as_str().unwrap_or_default().trim_end_matches('/').to_owned();
-    let volumes: BTreeMap<String, &Value> = list(mounts)
-        .filter(|mount| mount["Type"].as_str() == Some("volume"))
-        .map(|mount| (place(&mount["Destination"]), mount))
-        .collect();
-    let mut named: Vec<String> = list(&host["Binds"])
-        .filter_map(|bind| bind.as_str()?.split(':').nth(1))
-        .map(|p| place(&json!(p)))
-        .collect();
-    if let Some(asked) = host["Mounts"].as_array_mut() {
-        for mount in asked {
-            let target = place(&mount["Target"]);
-            if let Some(volume) = volumes.get(&target)
-                && mount["Type"].as_str() == Some("volume")
-                && is_empty(&mount["Source"])
-            {
-                mount["Source"] = volume["Name"].clone();
-            }
-            named.push(target);
-        }
-    }
-    let missing: Vec<Value> = volumes
-        .iter()
-        .filter(|(place, _)| !named.contains(place))
-        .filter_map(|(_, mount)| {
-            let (name, destination) = (mount["Name"].as_str()?, mount["Destination"].as_str()?);
-            let mode = if mount["RW"].as_bool() == Some(false) { ":ro" } else { "" };
-            Some(json!(format!("{name}:{destination}{mode}")))
-        })
-        .collect();
-    if !missing.is_empty() {
-        let binds = list(&host["Binds"]).cloned().chain(missing).collect();
-        host["Binds"] = Value::Array(binds);
-    }
 }
 
 /// The network that the create call names, where it has settings of its own, and the further ones.
@@ -182,7 +149,10 @@ fn networks(container: &Value) -> Result<(Option<Network>, Vec<Network>), Refusa
         mode => mode,
     };
     let attached = &container["NetworkSettings"]["Networks"];
-    if matches!(mode, "host" | "none") || container["Config"]["NetworkDisabled"].as_bool() == Some(true) {
+    if matches!(mode, "host" | "none")
+        || lives_in_network_of_another(&container["HostConfig"])
+        || container["Config"]["NetworkDisabled"].as_bool() == Some(true)
+    {
         return Ok((None, Vec::new()));
     }
     // A network can be asked for by its id too.
@@ -232,7 +202,6 @@ mod tests {
     use super::*;
 
     const ID: &str = "9aa4c193d86890b7f6dbcdd678321ceb69703465863b052e7d72163a922e5541";
-    const VOLUME: &str = "8bb96f30fc139ebc9c150338d638a4f4edd78186404fa503e5607fcf90cd27fb";
 
     fn container() -> Value {
         json!({
@@ -289,38 +258,6 @@ mod tests {
     }
 
     #[test]
-    fn anonymous_volumes_come_back_by_name_and_named_ones_are_left_alone() {
-        let mut with = container();
-        with["Mounts"] = json!([
-            {"Type": "volume", "Name": "named", "Destination": "/n", "RW": true},
-            {"Type": "volume", "Name": VOLUME, "Destination": "/data", "RW": true},
-            {"Type": "volume", "Name": "r", "Destination": "/read", "RW": false},
-        ]);
-        let binds = &made(&with).body["HostConfig"]["Binds"];
-        assert_eq!(binds, &json!(["named:/n:rw", format!("{VOLUME}:/data"), "r:/read:ro"]));
-    }
-
-    #[test]
-    fn an_anonymous_mount_gets_its_volume_back() {
-        let mut with = container();
-        with["HostConfig"]["Binds"] = Value::Null;
-        with["HostConfig"]["Mounts"] = json!([
-            {"Type": "volume", "Target": "/data/"},
-            {"Type": "volume", "Source": "other", "Target": "/o", "VolumeOptions": {"NoCopy": true}},
-            {"Type": "bind", "Source": "/h", "Target": "/h"},
-        ]);
-        with["Mounts"] = json!([
-            {"Type": "volume", "Name": VOLUME, "Destination": "/data", "RW": true},
-            {"Type": "volume", "Name": "other", "Destination": "/o", "RW": true},
-            {"Type": "bind", "Source": "/h", "Destination": "/h", "RW": true},
-        ]);
-        let host = &made(&with).body["HostConfig"];
-        assert_eq!(host["Mounts"][0], json!({"Type": "volume", "Source": VOLUME, "Target": "/data/"}));
-        assert_eq!(host["Mounts"][1], with["HostConfig"]["Mounts"][1]);
-        assert_eq!(host["Binds"], Value::Null);
-    }
-
-    #[test]
     fn further_networks_and_static_addresses_are_kept() {
         let mut with = container();
         with["NetworkSettings"]["Networks"]["back"] =
@@ -332,6 +269,32 @@ mod tests {
 
         with["HostConfig"]["NetworkMode"] = json!("20252b8eb271");
         assert!(made(&with).body["NetworkingConfig"]["EndpointsConfig"]["shop_default"].is_object());
+    }
+
+    #[test]
+    fn a_guest_stays_in_the_namespaces_and_takes_nothing_of_the_others_name() {
+        let mut with = container();
+        with["Config"]["Hostname"] = json!("owner");
+        with["Config"]["Domainname"] = json!("example.test");
+        with["HostConfig"]["NetworkMode"] = json!("container:abc");
+        with["HostConfig"]["PidMode"] = json!("container:abc");
+        with["NetworkSettings"]["Networks"] = json!({});
+        let request = made(&with);
+        let config = &request.body;
+        assert_eq!((&config["Hostname"], &config["Domainname"]), (&Value::Null, &Value::Null));
+        assert_eq!((&config["NetworkingConfig"], request.networks.len()), (&Value::Null, 0));
+        assert_eq!(config["HostConfig"]["NetworkMode"], "container:abc");
+
+        // Its host has been recreated since; a namespace of its own stays one.
+        with["HostConfig"]["NetworkMode"] = json!("container:def");
+        with["HostConfig"]["PidMode"] = json!("");
+        let host = &request.beside(&with).body["HostConfig"];
+        assert_eq!(
+            (&host["NetworkMode"], &host["PidMode"]),
+            (&json!("container:def"), &json!("container:abc"))
+        );
+        with["HostConfig"]["NetworkMode"] = json!("bridge");
+        assert_eq!(made(&container()).beside(&with).body["HostConfig"]["NetworkMode"], "shop_default");
     }
 
     #[test]
@@ -393,10 +356,6 @@ mod tests {
     fn what_cannot_be_brought_back_is_refused_by_name() {
         let table = [
             ("AutoRemove", json!(true), "auto_remove"),
-            ("NetworkMode", json!("container:abc"), "shared_namespace"),
-            ("PidMode", json!("container:abc"), "shared_namespace"),
-            ("IpcMode", json!("container:abc"), "shared_namespace"),
-            ("VolumesFrom", json!(["db"]), "volumes_from"),
             ("Links", json!(["/db:/web/db"]), "links"),
             ("NetworkMode", json!("other"), "network_changed"),
         ];

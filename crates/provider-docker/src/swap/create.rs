@@ -97,7 +97,7 @@ async fn intent(run: &Run<'_>, old: &Container) -> Result<Intent, Trouble> {
     if run.action.method == Method::Restore {
         let kept = snapshot::kept_for(run)?;
         let reference = snapshot::reference(run, &kept).await?;
-        let request = kept.request.again(old.name(), &reference, &labels);
+        let request = kept.request.again(old.name(), &reference, &labels).beside(&old.0);
         return Ok(Intent { request, before: kept.before, image });
     }
     let expected = &run.action.expected;

@@ -18,6 +18,7 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     is_as_planned(run, &old)?;
     is_fit(&old)?;
     nobody_else_is_at_work(run, &old).await?;
+    nobody_lives_in_it(run, &old).await?;
     there_is_room(run, &old).await?;
     Ok(Record::Nothing)
 }
@@ -89,6 +90,21 @@ async fn nobody_else_is_at_work(run: &Run<'_>, old: &Container) -> Result<(), Tr
         }
     }
     Ok(())
+}
+
+/// Refuses a target in whose namespaces others live since it was planned: they would be cut off.
+async fn nobody_lives_in_it(run: &Run<'_>, old: &Container) -> Result<(), Trouble> {
+    let guests = read::guests_now(run.client(), &old.0).await?;
+    if guests.is_empty() {
+        return Ok(());
+    }
+    let names = patchyard_types::printable(&guests.join(", "), 300);
+    Err(failed(
+        FailureKind::Precondition,
+        format!(
+            "changed since planning: other containers live in its namespaces and would be cut off ({names})"
+        ),
+    ))
 }
 
 /// Looks whether the host has room for what is to come, where this process can see its disk.

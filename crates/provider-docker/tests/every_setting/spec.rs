@@ -207,7 +207,7 @@ pub const LEFT_OUT: &[(&str, &str)] = &[
     ("HostConfig.AutoRemove", "refused: stopping such a container deletes it"),
     ("HostConfig.StorageOpt", "an engine on xfs with quotas alone takes it"),
     ("HostConfig.Links", "refused"),
-    ("HostConfig.VolumesFrom", "refused"),
+    ("HostConfig.VolumesFrom", "written out as mounts: tests/defects"),
     ("HostConfig.ContainerIDFile", "written by the client"),
     ("HostConfig.Cgroup", "the engine keeps it for itself"),
     ("HostConfig.ConsoleSize", "Windows alone"),
