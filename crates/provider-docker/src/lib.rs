@@ -6,6 +6,7 @@
 mod ask;
 pub mod client;
 mod gc;
+mod injected;
 mod layer;
 pub mod names;
 mod observe;

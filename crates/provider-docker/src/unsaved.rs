@@ -14,7 +14,8 @@
 //! | directories, sockets, pipes, devices | hold no data; what is in a directory counts on its own |
 //!
 //! `/run/secrets` counts all the same: Compose puts secrets there after a container is created, and
-//! nobody would put them there again.
+//! nobody would put them there again. Those that the project's files name are carried over
+//! ([`crate::injected`]).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -71,16 +72,28 @@ const REMEMBERED: [&str; 2] = [".lesshst", ".viminfo"];
 /// When the engine cannot be asked.
 pub(crate) async fn paths(client: &Client, container: &Value) -> Result<Vec<String>, ApiError> {
     let id = container["Id"].as_str().ok_or_else(|| ApiError::protocol("a container without Id"))?;
-    let mounts = container["Mounts"].as_array().into_iter().flatten();
-    let tmpfs = container["HostConfig"]["Tmpfs"].as_object().into_iter().flatten();
-    let places: Vec<&str> = mounts
-        .filter_map(|mount| mount["Destination"].as_str())
-        .chain(tmpfs.map(|(place, _)| place.as_str()))
-        .collect();
+    let places: Vec<&str> = places(container).collect();
     match read(client, id, &places).await {
         Err(ApiError::TooLarge { .. }) => Ok(vec![TOO_MANY.to_owned()]),
         paths => paths,
     }
+}
+
+/// Places in a container that are no part of its writable layer.
+fn places(container: &Value) -> impl Iterator<Item = &str> {
+    let mounts = container["Mounts"].as_array().into_iter().flatten();
+    let tmpfs = container["HostConfig"]["Tmpfs"].as_object().into_iter().flatten();
+    mounts.filter_map(|mount| mount["Destination"].as_str()).chain(tmpfs.map(|(place, _)| place.as_str()))
+}
+
+/// Whether a path of a container is on a mount.
+pub(crate) fn is_mounted(container: &Value, path: &str) -> bool {
+    places(container).any(|place| is_under(path, place))
+}
+
+fn is_under(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 async fn read(client: &Client, id: &str, places: &[&str]) -> Result<Vec<String>, ApiError> {
@@ -146,10 +159,7 @@ fn candidates(answer: &[u8], places: &[&str]) -> Result<Vec<(String, bool)>, Api
 
 /// Whether a change of this path would be a loss.
 fn counts(path: &str, places: &[&str]) -> bool {
-    let under = |folder: &str| {
-        path.strip_prefix(folder.trim_end_matches('/'))
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
+    let under = |folder: &str| is_under(path, folder);
     if places.iter().any(|place| under(place)) || ENGINES_OWN.contains(&path) {
         return false;
     }

@@ -36,6 +36,12 @@ impl PathStat {
         self.mode & NO_DATA == 0
     }
 
+    /// Whether it is a regular file.
+    #[must_use]
+    pub const fn is_file(&self) -> bool {
+        self.holds_data() && !self.is_symlink()
+    }
+
     /// Whether it is a symbolic link.
     #[must_use]
     pub const fn is_symlink(&self) -> bool {

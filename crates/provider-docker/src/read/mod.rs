@@ -22,6 +22,11 @@ pub(crate) use guests::guests_now;
 pub(crate) use inventory::{MACHINE_ID, inventory, machine_id, without_credentials};
 pub(crate) use target::config_digest;
 
+/// Paths in a container at which its Compose project puts configs and secrets.
+pub(crate) fn injected(container: &serde_json::Value) -> Vec<String> {
+    project::Projects::read(std::slice::from_ref(container)).injected(container).to_vec()
+}
+
 pub(crate) async fn unsaved_paths(
     docker: &DockerProvider,
     target: &Target,
@@ -29,7 +34,8 @@ pub(crate) async fn unsaved_paths(
     let _slot = docker.slot().await;
     let read = async {
         let container = docker.client.get(&["containers", &target.object, "json"]).json().await?;
-        crate::unsaved::paths(&docker.client, &container).await
+        let lost = crate::unsaved::paths(&docker.client, &container).await?;
+        crate::injected::without(docker, &container, lost).await
     };
     read.await.map_err(|error| match error.is_not_found() {
         true => ProviderError::Gone { object: target.name.clone() },

@@ -10,7 +10,7 @@ use super::run::restart_policy;
 use super::{Container, Run, Trouble, done_if, failed, preflight};
 use crate::client::{ApiError, Client};
 use crate::spec::{self, CreateRequest, Inputs};
-use crate::{gc, names, snapshot};
+use crate::{gc, injected, names, snapshot};
 
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     let old = run.old_or_gone().await?;
@@ -19,7 +19,7 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     }
     let meant = intent(run, &old).await?;
     if let Some(found) = run.new_container().await? {
-        if found.was_started() || is_as_meant(&found, &meant).is_empty() {
+        if found.was_started() || is_whole(run, &old, &found, &meant).await? {
             return Ok(Record::Created { object: found.id().to_owned() });
         }
         // A crash has left it half made.
@@ -37,6 +37,9 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
             FailureKind::Refused,
             format!("the engine cannot make it again as it is: {}", listed.join("; ")),
         ));
+    }
+    if run.action.method != Method::Restore {
+        injected::carry(run.docker, &old.0, &id).await?;
     }
     gc::remember_volumes(run, &anonymous_volumes(&old.0))?;
     Ok(Record::Created { object: id })
@@ -70,7 +73,7 @@ pub(super) async fn probe(run: &Run<'_>, undone: bool) -> Result<Probe, ApiError
     let Some(old) = run.old().await? else { return Ok(super::gone()) };
     match intent(run, &old).await {
         // What a crash has left half made is made again.
-        Ok(meant) => Ok(if is_as_meant(&new, &meant).is_empty() { done } else { Probe::NotDone }),
+        Ok(meant) => Ok(if is_whole(run, &old, &new, &meant).await? { done } else { Probe::NotDone }),
         Err(Trouble::Api(error)) => Err(error),
         // Doing it again will say why it cannot be.
         Err(Trouble::Step(_)) => Ok(Probe::NotDone),
@@ -136,6 +139,19 @@ fn labels(run: &Run<'_>, old: &Container) -> BTreeMap<String, String> {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
+}
+
+/// Whether a replacement that was not started yet has everything.
+async fn is_whole(
+    run: &Run<'_>,
+    old: &Container,
+    made: &Container,
+    meant: &Intent,
+) -> Result<bool, ApiError> {
+    // A snapshot's image has in it what Compose had put there.
+    Ok(is_as_meant(made, meant).is_empty()
+        && (run.action.method == Method::Restore
+            || injected::is_carried(run.docker, &old.0, made.id()).await?))
 }
 
 fn is_as_meant(made: &Container, meant: &Intent) -> Vec<spec::Difference> {
