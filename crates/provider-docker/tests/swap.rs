@@ -6,34 +6,9 @@ mod yard;
 
 use patchyard_contract::Provider;
 use patchyard_contract::suite::provider::Yard;
-use patchyard_types::{
-    Change, Digest, Direction, FailureKind, Method, PatchSet, Probe, Record, RunId, Snapshot, StartingState,
-    SwapStep, TagMove,
-};
+use patchyard_types::{Direction, FailureKind, Probe, Record, RunId, Snapshot, SwapStep, TagMove};
 use serde_json::{Value, json};
-use yard::{Hand, RealYard, failure};
-
-/// Runs a command in a container and returns what it prints.
-async fn exec(yard: &RealYard, name: &str, argv: &[&str]) -> String {
-    let output = yard.client().exec(name, &patchyard_provider_docker::client::Exec::new(argv)).await.unwrap();
-    assert_eq!(output.exit, 0, "{argv:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn snapshot_of(record: Record) -> Snapshot {
-    match record {
-        Record::Snapshotted { snapshot } => *snapshot,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Goes through a whole swap and returns its snapshot.
-async fn swapped(hand: &mut Hand<'_>) -> Snapshot {
-    hand.doing_up_to(SwapStep::Start).await;
-    let snapshot = snapshot_of(hand.doing(SwapStep::Snapshot).await);
-    hand.doing(SwapStep::Retire).await;
-    snapshot
-}
+use yard::{Hand, RealYard, failure, snapshot_of};
 
 #[tokio::test]
 async fn a_patched_container_is_the_same_container_with_newer_packages() {
@@ -44,10 +19,10 @@ async fn a_patched_container_is_the_same_container_with_newer_packages() {
         body["HostConfig"]["LogConfig"] = json!({"Type": "json-file", "Config": {"max-size": "1m"}});
     })
     .await;
-    exec(&yard, &yard.name, &["sh", "-c", "echo kept > /anonymous/file; echo kept > /named/file"]).await;
+    yard.exec(&yard.name, &["sh", "-c", "echo kept > /anonymous/file; echo kept > /named/file"]).await;
     yard.plan_layer().await;
     let (before, inspect_before) = (yard.target().await, yard.inspect(&yard.name).await);
-    swapped(&mut Hand::new(&yard)).await;
+    Hand::new(&yard).swapped().await;
     let (after, inspect_after) = (yard.target().await, yard.inspect(&yard.name).await);
 
     assert_ne!(after.object, before.object);
@@ -62,9 +37,9 @@ async fn a_patched_container_is_the_same_container_with_newer_packages() {
     };
     assert_eq!(places(&inspect_after), places(&inspect_before));
     for place in ["/anonymous/file", "/named/file"] {
-        assert_eq!(exec(&yard, &yard.name, &["cat", place]).await, "kept\n");
+        assert_eq!(yard.exec(&yard.name, &["cat", place]).await, "kept\n");
     }
-    let version = exec(&yard, &yard.name, &["dpkg-query", "-W", "-f", "${Version}", "lab-web"]).await;
+    let version = yard.exec(&yard.name, &["dpkg-query", "-W", "-f", "${Version}", "lab-web"]).await;
     assert_eq!(version, "1.1");
     assert_eq!(inspect_after["HostConfig"]["RestartPolicy"]["Name"], "unless-stopped");
     assert_eq!(inspect_after["Config"]["Labels"]["com.docker.compose.image"], json!(after.image.id));
@@ -105,7 +80,7 @@ async fn names_aliases_and_addresses_on_networks_of_ones_own_come_back() {
     };
     yard.plan_layer().await;
     let before = yard.target().await;
-    swapped(&mut Hand::new(&yard)).await;
+    Hand::new(&yard).swapped().await;
     assert_eq!(yard.target().await.config, before.config);
     let inspect = yard.inspect(&yard.name).await;
     let networks = &inspect["NetworkSettings"]["Networks"];
@@ -114,7 +89,7 @@ async fn names_aliases_and_addresses_on_networks_of_ones_own_come_back() {
     assert_eq!(inspect["Config"]["Hostname"], "web");
     // Others find it under its alias and its name, on one network or the other.
     for known in ["shop", yard.name.as_str()] {
-        let found = exec(&yard, &yard.name, &["getent", "hosts", known]).await;
+        let found = yard.exec(&yard.name, &["getent", "hosts", known]).await;
         assert!(found.starts_with("10.214."), "{known}: {found}");
     }
 }
@@ -270,31 +245,30 @@ async fn a_target_on_which_another_run_is_unfinished_is_left_alone() {
 #[tokio::test]
 async fn what_was_written_into_the_container_comes_back_with_its_snapshot() {
     let mut yard = RealYard::ordinary().await;
-    exec(
-        &yard,
+    yard.exec(
         &yard.name,
         &["sh", "-c", "echo mine > /etc/shop.conf; echo x > /tmp/y; echo kept > /anonymous/file"],
     )
     .await;
     let before = yard.target().await;
-    let snapshot = swapped(&mut Hand::new(&yard)).await;
+    let snapshot = Hand::new(&yard).swapped().await;
     assert!(snapshot.own_layer && snapshot.size > 0 && snapshot.tags.len() == 2, "{snapshot:?}");
     assert_eq!(snapshot.base_image, before.image.id);
     let patched = yard.target().await;
 
     yard.plan_restore(&snapshot.id).await;
     let mut back = Hand::of(&yard, 2);
-    let second = swapped(&mut back).await;
+    let second = back.swapped().await;
     let after = yard.target().await;
     assert_eq!(after.config, before.config);
     assert_eq!(after.image.reference, before.image.reference);
-    assert_eq!(exec(&yard, &yard.name, &["cat", "/etc/shop.conf", "/anonymous/file"]).await, "mine\nkept\n");
-    let version = exec(&yard, &yard.name, &["dpkg-query", "-W", "-f", "${Version}", "lab-web"]).await;
+    assert_eq!(yard.exec(&yard.name, &["cat", "/etc/shop.conf", "/anonymous/file"]).await, "mine\nkept\n");
+    let version = yard.exec(&yard.name, &["dpkg-query", "-W", "-f", "${Version}", "lab-web"]).await;
     assert_eq!(version, "1.0");
 
     // And forth again, to what the second snapshot holds.
     yard.plan_restore(&second.id).await;
-    swapped(&mut Hand::of(&yard, 3)).await;
+    Hand::of(&yard, 3).swapped().await;
     let again = yard.target().await;
     assert_eq!((again.image.id, again.config), (patched.image.id, patched.config));
 }
@@ -303,11 +277,11 @@ async fn what_was_written_into_the_container_comes_back_with_its_snapshot() {
 async fn a_container_that_wrote_nothing_needs_no_layer_of_its_own() {
     let mut yard = RealYard::ordinary().await;
     let before = yard.target().await;
-    let snapshot = swapped(&mut Hand::new(&yard)).await;
+    let snapshot = Hand::new(&yard).swapped().await;
     assert!(!snapshot.own_layer, "{snapshot:?}");
     assert_eq!((&snapshot.image, snapshot.size), (&before.image.id, 0));
     yard.plan_restore(&snapshot.id).await;
-    swapped(&mut Hand::of(&yard, 2)).await;
+    Hand::of(&yard, 2).swapped().await;
     let after = yard.target().await;
     assert_eq!((after.image.id, after.config), (before.image.id, before.config));
     // The tag still leads to the same image: the container bears it again.
@@ -318,7 +292,7 @@ async fn a_container_that_wrote_nothing_needs_no_layer_of_its_own() {
 async fn a_snapshots_file_is_for_its_owner_alone_and_goes_with_it() {
     use std::os::unix::fs::PermissionsExt;
     let yard = RealYard::ordinary().await;
-    let snapshot = swapped(&mut Hand::new(&yard)).await;
+    let snapshot = Hand::new(&yard).swapped().await;
     let objects = yard.objects().await;
     let file = objects.iter().find(|object| object.ends_with("R1.1.json")).expect("there is a file");
     assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -328,51 +302,14 @@ async fn a_snapshots_file_is_for_its_owner_alone_and_goes_with_it() {
     assert_eq!(yard.objects().await.len(), 1, "the target alone is left");
 }
 
-/// Makes an image with other settings, and a plan to go to it.
-async fn plan_image(yard: &mut RealYard, tag: &str, changes: &[&str]) -> String {
-    let mut request = yard.client().post(&["commit"]).query("container", &yard.name);
-    request = request.query("repo", &yard.name).query("tag", tag);
-    for change in changes {
-        request = request.query("changes", change);
-    }
-    let made = request.json_body(&json!({})).json().await.unwrap();
-    let id = made["Id"].as_str().unwrap().to_owned();
-    // A set that is found built: an image of this repository by digest needs a registry.
-    let set = PatchSet {
-        from: StartingState { platform: String::new(), image: yard.target().await.image.id, packages: None },
-        change: Change::Image {
-            reference: yard.reference.clone(),
-            from: None,
-            to: format!("sha256:{}", Digest::of_bytes(tag.as_bytes())),
-        },
-    };
-    let own = format!("patchyard/{}", yard.name);
-    let tagged =
-        yard.client().post(&["images", &id, "tag"]).query("repo", &own).query("tag", &set.id().short(12));
-    tagged.done().await.unwrap();
-    yard.plan_with(Method::Image, set).await;
-    id
-}
-
-/// A hand that has the image already.
-fn with_image<'a>(yard: &'a RealYard, image: &str) -> Hand<'a> {
-    let mut hand = Hand::new(yard);
-    let prepared = Record::Prepared { image: image.to_owned(), size: 0 };
-    hand.records.insert(patchyard_types::Step::Swap(SwapStep::Prepare), prepared);
-    hand
-}
-
 #[tokio::test]
 async fn what_was_inherited_follows_the_new_image_and_what_was_set_stays() {
     let mut yard = RealYard::with(|body, _| body["Env"] = json!(["GREETING=mine", "OWN=1"])).await;
     // The image sets what the container set too.
-    let image = plan_image(
-        &mut yard,
-        "2",
-        &["ENV GREETING=theirs ADDED=1", "WORKDIR /srv", "VOLUME /more", "LABEL added=1"],
-    )
-    .await;
-    let mut hand = with_image(&yard, &image);
+    let image = yard
+        .plan_image("2", &["ENV GREETING=theirs ADDED=1", "WORKDIR /srv", "VOLUME /more", "LABEL added=1"])
+        .await;
+    let mut hand = Hand::with_image(&yard, &image);
     for step in [SwapStep::Preflight, SwapStep::Create] {
         hand.doing(step).await;
     }
@@ -403,9 +340,9 @@ async fn what_was_inherited_follows_the_new_image_and_what_was_set_stays() {
 #[tokio::test]
 async fn an_image_whose_program_is_missing_is_blamed_and_taken_back() {
     let mut yard = RealYard::with(|_, _| {}).await;
-    let image = plan_image(&mut yard, "2", &["CMD [\"/no/such/program\"]"]).await;
+    let image = yard.plan_image("2", &["CMD [\"/no/such/program\"]"]).await;
     // The container did not set its command: it follows the image.
-    let mut hand = with_image(&yard, &image);
+    let mut hand = Hand::with_image(&yard, &image);
     for step in [SwapStep::Preflight, SwapStep::Create, SwapStep::Stop, SwapStep::Hold, SwapStep::Rename] {
         hand.doing(step).await;
     }

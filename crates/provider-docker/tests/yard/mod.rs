@@ -11,7 +11,7 @@
 )]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,12 +19,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use patchyard_cache::FileCache;
 use patchyard_contract::suite::provider::Yard;
 use patchyard_contract::{Ask, Call, Provider};
-use patchyard_provider_docker::client::{Client, Environment, resolve};
+use patchyard_provider_docker::client::{Client, Environment, Exec, resolve};
 use patchyard_provider_docker::{DockerProvider, Options};
 use patchyard_types::{
-    About, Action, Budget, Change, Decisions, Direction, Expected, Method, Millis, PackageChange, PatchSet,
-    Plan, Record, RolloutId, RunId, SnapshotId, StartingState, Step, StepError, SwapStep, Target, Timeouts,
-    Wave,
+    About, Action, Budget, Change, Decisions, Digest, Direction, Expected, Method, Millis, PackageChange,
+    PatchSet, Plan, Record, RolloutId, RunId, Snapshot, SnapshotId, StartingState, Step, StepError, SwapStep,
+    Target, Timeouts, Wave,
 };
 use serde_json::{Value, json};
 
@@ -66,18 +66,8 @@ impl RealYard {
         let controller = format!("{:05x}{:03x}0000", pid & 0xf_ffff, number);
         let state = std::env::temp_dir().join(&name);
         std::fs::create_dir_all(&state).unwrap();
-        let options = Options {
-            controller: controller.clone(),
-            key: [7; 32],
-            cache: Arc::new(FileCache::open(&state.join("cache")).unwrap()),
-            state_dir: state.clone(),
-            name: None,
-            registries: std::collections::BTreeMap::new(),
-        };
-        let endpoint = resolve(None, &Environment::of_process()).unwrap();
-        let docker = DockerProvider::connect(endpoint, options).await.unwrap();
         let yard = Self {
-            docker: Arc::new(docker),
+            docker: Arc::new(provider(&controller, &state).await),
             reference: format!("{name}:1"),
             name,
             controller,
@@ -222,6 +212,38 @@ impl RealYard {
         self.plan = Some(Arc::new(Plan { decisions, about }));
     }
 
+    /// Makes an image that differs from the target's in these instructions, and a plan to go to it.
+    /// Returns its id.
+    pub async fn plan_image(&mut self, tag: &str, changes: &[&str]) -> String {
+        let id = derive(&self.reference, &format!("{}:{tag}", self.name), changes);
+        // A set that is found built: an image of this repository by digest needs a registry.
+        let set = PatchSet {
+            from: StartingState {
+                platform: String::new(),
+                image: self.target().await.image.id,
+                packages: None,
+            },
+            change: Change::Image {
+                reference: self.reference.clone(),
+                from: None,
+                to: format!("sha256:{}", Digest::of_bytes(tag.as_bytes())),
+            },
+        };
+        let own = format!("patchyard/{}", self.name);
+        let tagged =
+            self.client().post(&["images", &id, "tag"]).query("repo", &own).query("tag", &set.id().short(12));
+        tagged.done().await.unwrap();
+        self.plan_with(Method::Image, set).await;
+        id
+    }
+
+    /// Runs a command in a container and returns what it prints.
+    pub async fn exec(&self, name: &str, argv: &[&str]) -> String {
+        let output = self.client().exec(name, &Exec::new(argv)).await.unwrap();
+        assert_eq!(output.exit, 0, "{argv:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// A name of ours for the run of this yard: `patchyard-…-r1.1-old`.
     pub fn of_run(&self, part: &str) -> String {
         format!("patchyard-{}-r1.1-{part}", &self.controller[..8])
@@ -304,6 +326,14 @@ impl<'a> Hand<'a> {
         Self { yard, run: RunId { rollout: RolloutId(rollout), action: 0 }, records: BTreeMap::new() }
     }
 
+    /// A hand that has the image already.
+    pub fn with_image(yard: &'a RealYard, image: &str) -> Self {
+        let mut hand = Self::new(yard);
+        let prepared = Record::Prepared { image: image.to_owned(), size: 0 };
+        hand.records.insert(Step::Swap(SwapStep::Prepare), prepared);
+        hand
+    }
+
     pub fn call(&self, step: SwapStep, direction: Direction) -> Call {
         Call {
             run: self.run,
@@ -333,16 +363,78 @@ impl<'a> Hand<'a> {
         self.try_to(step, Direction::Undo).await.unwrap_or_else(|error| panic!("undo {step}: {error}"));
     }
 
-    /// Every step but verify, up to and with this one.
+    /// Every step that was not done yet but verify, up to and with this one.
     pub async fn doing_up_to(&mut self, last: SwapStep) {
         for step in SwapStep::ALL.into_iter().filter(|step| *step <= last && *step != SwapStep::Verify) {
-            self.doing(step).await;
+            if !self.records.contains_key(&Step::Swap(step)) {
+                self.doing(step).await;
+            }
+        }
+    }
+
+    /// Goes through a whole swap and returns its snapshot.
+    pub async fn swapped(&mut self) -> Snapshot {
+        self.doing_up_to(SwapStep::Start).await;
+        let snapshot = snapshot_of(self.doing(SwapStep::Snapshot).await);
+        self.doing(SwapStep::Retire).await;
+        snapshot
+    }
+
+    /// Takes back everything that was done up to the start.
+    pub async fn back(&mut self) {
+        for step in [SwapStep::Start, SwapStep::Rename, SwapStep::Hold, SwapStep::Stop, SwapStep::Create] {
+            self.undoing(step).await;
         }
     }
 
     pub async fn probe(&self, step: SwapStep, direction: Direction) -> patchyard_types::Probe {
         self.yard.docker.probe(&self.call(step, direction)).await.unwrap()
     }
+}
+
+/// A provider on the engine that `docker` would talk to.
+pub async fn provider(controller: &str, state: &Path) -> DockerProvider {
+    let options = Options {
+        controller: controller.to_owned(),
+        key: [7; 32],
+        cache: Arc::new(FileCache::open(&state.join("cache")).unwrap()),
+        state_dir: state.to_owned(),
+        name: None,
+        registries: BTreeMap::new(),
+    };
+    let endpoint = resolve(None, &Environment::of_process()).unwrap();
+    DockerProvider::connect(endpoint, options).await.unwrap()
+}
+
+/// The snapshot on a step's record.
+pub fn snapshot_of(record: Record) -> Snapshot {
+    match record {
+        Record::Snapshotted { snapshot } => *snapshot,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Makes an image that differs from another one in these instructions, and returns its id. What was
+/// written into containers of that one is not in it.
+pub fn derive(from: &str, to: &str, changes: &[&str]) -> String {
+    let docker = |args: &[&str]| {
+        let output = Command::new("docker").args(args).output().unwrap();
+        assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    // The one instruction that a commit does not know.
+    let (signal, changes): (Vec<&str>, Vec<&str>) =
+        changes.iter().partition(|change| change.starts_with("STOPSIGNAL "));
+    let signal = signal
+        .iter()
+        .flat_map(|signal| signal.split(' ').nth(1))
+        .flat_map(|signal| ["--stop-signal", signal]);
+    let container = docker(&["create"].into_iter().chain(signal).chain([from]).collect::<Vec<_>>());
+    let changes = changes.into_iter().flat_map(|change| ["--change", change]);
+    let args: Vec<&str> = ["commit"].into_iter().chain(changes).chain([container.as_str(), to]).collect();
+    let id = docker(&args);
+    docker(&["rm", &container]);
+    id
 }
 
 /// The words of a failure.
