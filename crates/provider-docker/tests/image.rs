@@ -38,13 +38,7 @@ async fn a_newer_digest_is_pulled_served_and_taken_back_by_id() {
     let mut body = yard.inspect(&yard.name).await["Config"].clone();
     body["HostConfig"] = yard.inspect(&yard.name).await["HostConfig"].clone();
     body["Image"] = json!(reference);
-    yard.client()
-        .delete(&["containers", &yard.name])
-        .query("force", "1")
-        .query("v", "1")
-        .done()
-        .await
-        .unwrap();
+    yard.remove().await;
     yard.run(&yard.name, &body).await;
     let before = yard.target().await;
     assert_eq!(before.image.digest.as_deref(), Some(first.as_str()));

@@ -218,13 +218,7 @@ async fn what_is_not_as_planned_is_left_alone() {
         assert_eq!(failure(hand.try_to(step, Direction::Do).await).kind, FailureKind::Precondition, "{step}");
     }
     assert!(yard.serving().await.is_some());
-    yard.client()
-        .delete(&["containers", &yard.name])
-        .query("force", "1")
-        .query("v", "1")
-        .done()
-        .await
-        .unwrap();
+    yard.remove().await;
     assert!(refused(&mut hand).await.message.contains("removed by somebody else"));
 }
 

@@ -215,8 +215,8 @@ fn when_the_probe_cannot_tell_a_person_decides() {
     assert_eq!(ended(&resolve(lost(), PersonVerdict::Close).next()), (RunEnd::Failed, false));
 }
 
-#[test]
-fn a_run_that_a_person_closes_still_blames_the_patch_that_failed() {
+/// A failed check, and a way back that cannot be gone: a person was called.
+fn stuck_on_the_way_back() -> Story {
     let mut story = Story::up_to(SwapStep::Verify);
     story.fail(FailureKind::Check);
     for _ in 0..super::UNDO_ATTEMPTS {
@@ -224,6 +224,12 @@ fn a_run_that_a_person_closes_still_blames_the_patch_that_failed() {
     }
     let RunCommand::CallPerson { reason } = story.next() else { panic!() };
     story.tell(RunEvent::AttentionNeeded { reason });
+    story
+}
+
+#[test]
+fn a_run_that_a_person_closes_still_blames_the_patch_that_failed() {
+    let mut story = stuck_on_the_way_back();
     let (verdict, by) = (PersonVerdict::Close, Actor("me".into()));
     story.tell(RunEvent::Resolved { verdict, by, reason: "made anew by hand".into() });
     let end = story.next();
@@ -234,13 +240,7 @@ fn a_run_that_a_person_closes_still_blames_the_patch_that_failed() {
 
 #[test]
 fn an_undo_that_keeps_failing_calls_a_person_and_can_be_tried_again() {
-    let mut story = Story::up_to(SwapStep::Verify);
-    story.fail(FailureKind::Check);
-    for _ in 0..super::UNDO_ATTEMPTS {
-        story.fail(FailureKind::Host);
-    }
-    let RunCommand::CallPerson { reason } = story.next() else { panic!() };
-    story.tell(RunEvent::AttentionNeeded { reason });
+    let mut story = stuck_on_the_way_back();
     story.tell(RunEvent::Resolved {
         verdict: PersonVerdict::Undo,
         by: Actor("me".into()),

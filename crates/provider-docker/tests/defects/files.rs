@@ -16,13 +16,7 @@ const PLACES: [&str; 3] = ["/run/secrets/injected", "/etc/app.conf", "/srv/deep/
 /// into it, put there: version 1 knows no such configs and secrets, and leaves them out.
 async fn composed(folder: &Path) -> RealYard {
     let yard = RealYard::with(|_, _| {}).await;
-    yard.client()
-        .delete(&["containers", &yard.name])
-        .query("force", "1")
-        .query("v", "1")
-        .done()
-        .await
-        .unwrap();
+    yard.remove().await;
     let source = format!(
         "version: '3.7'\nservices:\n  web:\n    image: {}\n    container_name: {}\n    network_mode: bridge\n    \
          secrets: [token, injected, {{source: key, target: /srv/deep/er/key}}]\n    \

@@ -82,12 +82,6 @@ async fn file(yard: &RealYard, path: &str) -> String {
 
 /// Makes a yard's target anew from a request of its own.
 async fn replace(yard: &RealYard, body: &Value) {
-    yard.client()
-        .delete(&["containers", &yard.name])
-        .query("force", "1")
-        .query("v", "1")
-        .done()
-        .await
-        .unwrap();
+    yard.remove().await;
     yard.run(&yard.name, body).await;
 }

@@ -120,6 +120,12 @@ impl RealYard {
         id
     }
 
+    /// Removes the target, with the volumes that the engine made for it.
+    pub async fn remove(&self) {
+        let remove = self.client().delete(&["containers", &self.name]).query("force", "1").query("v", "1");
+        remove.done().await.unwrap();
+    }
+
     /// A container's inspect document; `Null` when there is none.
     pub async fn inspect(&self, name: &str) -> Value {
         self.client().get(&["containers", name, "json"]).json().await.unwrap_or(Value::Null)
@@ -299,13 +305,7 @@ impl Yard for RealYard {
         let mut body = before["Config"].clone();
         body["Env"] = json!(["GREETING=goodbye"]);
         body["HostConfig"] = before["HostConfig"].clone();
-        self.client()
-            .delete(&["containers", &self.name])
-            .query("force", "1")
-            .query("v", "1")
-            .done()
-            .await
-            .unwrap();
+        self.remove().await;
         self.run(&self.name, &body).await;
     }
 }
