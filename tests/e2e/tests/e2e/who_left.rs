@@ -33,7 +33,7 @@ fn wait_for_state(controller: &Controller, states: &[&str]) -> Value {
         }
         std::thread::sleep(Duration::from_millis(200));
     }
-    panic!("it never gets to {states:?}: {}", controller.run(["status", "R1"]))
+    panic!("it never gets to {states:?}: {}", controller.run(["log", "R1"]))
 }
 
 #[test]
