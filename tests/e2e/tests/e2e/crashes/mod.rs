@@ -187,7 +187,8 @@ fn a_rollout_of_layers_survives_a_crash_at_any_moment() {
         ],
         counts: |_| true,
         sample: 4,
-        always: &["note committing the layer@40", "note keeping the writable layer@40"],
+        // Whose doing a failed check is must not be forgotten by a driver that dies while it looks.
+        always: &["note committing the layer@40", "note keeping the writable layer@40", "intent verify"],
     });
 }
 
