@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::exec::frames;
 use super::{ApiError, Client};
 
-/// How long an engine may take to find the last lines.
+/// How long the last lines may take in all: one line can be a gigabyte.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Client {
@@ -21,8 +21,22 @@ impl Client {
         lines: u32,
         limit: usize,
     ) -> Result<Vec<u8>, ApiError> {
+        let whole = self.read_last_lines(container, tty, lines, limit);
+        match tokio::time::timeout(PATIENCE, whole).await {
+            Ok(read) => read,
+            Err(_) => Err(ApiError::Timeout { what: "the last lines".to_owned(), after: PATIENCE }),
+        }
+    }
+
+    async fn read_last_lines(
+        &self,
+        container: &str,
+        tty: bool,
+        lines: u32,
+        limit: usize,
+    ) -> Result<Vec<u8>, ApiError> {
         let request = self.get(&["containers", container, "logs"]).query("stdout", "1").query("stderr", "1");
-        let mut body = request.query("tail", &lines.to_string()).timeout(PATIENCE).stream().await?;
+        let mut body = request.query("tail", &lines.to_string()).stream().await?;
         let mut kept = Vec::new();
         let mut keep = |chunk: &[u8]| {
             kept.extend_from_slice(chunk);

@@ -7,7 +7,7 @@ use patchyard_types::{FailureKind, Method, Probe, Record};
 use serde_json::{Value, json};
 
 use super::run::restart_policy;
-use super::{Container, Run, Trouble, done_if, failed, preflight};
+use super::{Container, Run, Trouble, done_if, failed, last_words, preflight};
 use crate::client::{ApiError, Client};
 use crate::spec::{self, CreateRequest, Inputs};
 use crate::{gc, injected, names, snapshot};
@@ -56,6 +56,8 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
             ),
         ));
     }
+    // Here, and not before it was stopped: the original serves again, and nobody waits.
+    last_words::keep(run, &new).await;
     remove(run.client(), &new).await?;
     Ok(Record::Nothing)
 }

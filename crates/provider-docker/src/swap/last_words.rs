@@ -21,7 +21,7 @@ const LIMIT: usize = 32 * 1024;
 /// Files that are kept; the oldest goes when there are more.
 const FILES: usize = 200;
 
-/// Keeps what a replacement printed. The way back never waits for it, nor fails by it.
+/// Keeps what a replacement printed. The way back never fails by it.
 pub(super) async fn keep(run: &Run<'_>, new: &Container) {
     let tty = new.0["Config"]["Tty"].as_bool() == Some(true);
     let Ok(words) = run.client().last_lines(new.id(), tty, LINES, LIMIT).await else { return };

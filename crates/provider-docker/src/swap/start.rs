@@ -2,7 +2,7 @@
 
 use patchyard_types::{FailureKind, Probe, Record};
 
-use super::{Run, Trouble, done_if, failed, judge, last_words};
+use super::{Run, Trouble, done_if, failed, judge};
 use crate::client::ApiError;
 
 const REPLACEMENT_GONE: &str = "its replacement was removed by somebody else";
@@ -33,8 +33,6 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
 
 pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
     let Some(new) = run.new_container().await? else { return Ok(Record::Nothing) };
-    // Before it is told to stop: what it says then explains nothing.
-    last_words::keep(run, &new).await;
     if new.is_up() {
         run.stop(new.id()).await?;
     }
