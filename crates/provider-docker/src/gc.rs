@@ -74,7 +74,7 @@ impl Search<'_> {
 
     /// Whether the name of a tag starts with this controller's.
     fn is_ours(&self, name: &str) -> bool {
-        name.split('-').next() == Some(&self.controller8())
+        is_of(name, &self.docker.options.controller)
     }
 
     fn is_unfinished(&self, run: &str) -> bool {
@@ -256,8 +256,12 @@ fn is_somebody_elses(controller: &str, tags: &[&str], we: &str) -> bool {
     }
     // A pulled image bears no labels of ours: its tags say who pulled it.
     let mut pulled_by = tags.iter().filter_map(|tag| tag.strip_prefix("patchyard/base:")).peekable();
-    let we = names::controller8(we);
-    pulled_by.peek().is_none() || pulled_by.any(|name| name.split('-').next() != Some(&we))
+    pulled_by.peek().is_none() || pulled_by.any(|name| !is_of(name, we))
+}
+
+/// Whether a tag, without its repository, starts with a controller's name.
+fn is_of(name: &str, controller: &str) -> bool {
+    name.split('-').next() == Some(&names::controller8(controller))
 }
 
 /// `patchyard/nginx:99aabbccddee`: of an image that containers are created from.
