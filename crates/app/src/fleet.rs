@@ -1,6 +1,5 @@
 //! The fleet: every host in reach and every target on them, found afresh.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -74,21 +73,22 @@ impl Fleet {
 /// When an address makes no sense, or no host at all answers.
 pub async fn reach(context: &Context) -> Result<Fleet, Error> {
     let mut fleet = Fleet { hosts: Vec::new(), unreachable: Vec::new(), targets: Vec::new() };
-    let mut order = Vec::new();
-    let mut by_id: BTreeMap<HostId, Vec<Host>> = BTreeMap::new();
+    let mut by_id: Vec<Vec<Host>> = Vec::new();
     for reached in context.reach.reach().await? {
         match reached.provider {
             Ok(provider) => {
-                let (id, description) = (provider.host().clone(), provider.describe());
-                by_id.entry(id.clone()).or_default().push(Host { name: reached.name, description, provider });
-                order.push(id);
+                let host = Host { name: reached.name, description: provider.describe(), provider };
+                let same = |routes: &&mut Vec<Host>| routes[0].provider.host() == host.provider.host();
+                match by_id.iter_mut().find(same) {
+                    Some(routes) => routes.push(host),
+                    None => by_id.push(vec![host]),
+                }
             }
             Err(error) => fleet.unreachable.push(Unreachable { name: reached.name, error }),
         }
     }
-    for id in order {
-        let Some(hosts) = by_id.remove(&id) else { continue };
-        match one_machine(hosts).await {
+    for routes in by_id {
+        match one_machine(routes).await {
             Ok(host) => fleet.hosts.push(host),
             Err(twins) => fleet.unreachable.extend(twins),
         }
