@@ -78,18 +78,18 @@ pub fn options(global: &Global) -> Options {
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
+    /// Not listened to under `nohup`, which ignores it: a lost terminal is no reason to stop there.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     pub fn new() -> Result<Self, Error> {
         let listen =
             |kind| signal(kind).map_err(|error| Error::Broken(format!("cannot listen for signals: {error}")));
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
+        let hangup = SignalKind::hangup();
+        let hangup = if began_without(hangup) { None } else { Some(listen(hangup)?) };
+        let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate, hangup })
     }
 
     /// Waits for the next one and returns its name.
@@ -97,7 +97,31 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => "Ctrl-C",
             _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hangup.recv() => "SIGHUP",
+            Some(()) = async { self.hangup.as_mut()?.recv().await } => "SIGHUP",
         }
+    }
+}
+
+/// Whether the process began with this signal ignored. Asked of the system once, before anything is listened to.
+fn began_without(signal: SignalKind) -> bool {
+    static IGNORED: OnceLock<u64> = OnceLock::new();
+    let of_process = || ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
+    IGNORED.get_or_init(of_process) & (1 << (signal.as_raw_value() - 1)) != 0
+}
+
+/// The signals that a process ignores, a bit each, from its `status` in proc(5).
+fn ignored(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nohup_ignores_is_read_from_the_status_of_the_process() {
+        assert_eq!(ignored("Name:\tpatchyard\nSigIgn:\t0000000000001001\nSigCgt:\t0\n"), 0x1001);
+        assert_eq!(ignored("Name:\tpatchyard\n"), 0);
     }
 }

@@ -151,7 +151,7 @@ fn a_rollout_is_paused_by_another_process_and_resumed() {
 fn a_signal_finishes_the_swap_and_pauses() {
     use rustix::process::Signal;
     let engine = Engine::machine();
-    let signals = if slow() { &[Signal::TERM, Signal::HUP, Signal::INT][..] } else { &[Signal::HUP] };
+    let signals = if slow() { &[Signal::TERM, Signal::INT][..] } else { &[Signal::TERM] };
     for signal in signals {
         let services = [Service::start(&engine, "web-good"), Service::start(&engine, "web-security")];
         let controller = Controller::new(&engine).with_defaults("verify_for: 3s, max_parallel: 1");

@@ -11,11 +11,13 @@ use patchyard_types::SwapStep;
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// The same command on a terminal of its own. When `script` dies, the terminal is gone.
+/// The same command on a terminal of its own. When `script` dies, the terminal is gone, and the kernel tells the one
+/// that leads the session: that has to be the command, not a shell around it.
 fn on_a_terminal(command: &Command) -> Running {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let quoted = words.map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', r"'\''")));
-    let line = quoted.collect::<Vec<_>>().join(" ");
+    // Also where the tests themselves run under nohup.
+    let line = format!("exec env --default-signal=HUP {}", quoted.collect::<Vec<_>>().join(" "));
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
     script.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -54,6 +56,26 @@ fn a_lost_terminal_leaves_nothing_stopped() {
     controller.run(["resume", "--yes", "--json"]).expect(0);
     assert!(services.iter().all(|service| service.answer().unwrap() == "lab-web 1.1\n"));
     controller.events().nothing_was_done_twice();
+}
+
+#[test]
+fn under_nohup_a_lost_terminal_is_no_reason_to_pause() {
+    let engine = Engine::machine();
+    let service = Service::start(&engine, "web-good");
+    let controller = Controller::new(&engine).with_defaults("verify_for: 2s");
+    let plan = controller.plan(&[&service]);
+    let patchyard = controller.command(["apply", "--yes", "--plan", &plan]);
+    let mut nohup = Command::new("nohup");
+    nohup
+        .arg(patchyard.get_program())
+        .args(patchyard.get_args())
+        .current_dir(patchyard.get_current_dir().unwrap());
+    nohup.env_clear().envs(patchyard.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut apply = Running::start(nohup);
+    apply.wait_until("in a swap", || controller.events().has_begun(&service, SwapStep::Stop));
+    apply.signal(Signal::HUP);
+    apply.finish().expect(0);
+    assert_eq!(service.answer().unwrap(), "lab-web 1.1\n");
 }
 
 #[test]
