@@ -42,6 +42,12 @@ impl PathStat {
         self.holds_data() && !self.is_symlink()
     }
 
+    /// Whether it is a socket: no archive has those.
+    #[must_use]
+    pub const fn is_socket(&self) -> bool {
+        self.mode & (1 << 24) != 0
+    }
+
     /// Whether it is a symbolic link.
     #[must_use]
     pub const fn is_symlink(&self) -> bool {
@@ -74,11 +80,25 @@ impl Client {
     /// # Errors
     /// [`ApiError::is_not_found`] when there is no such folder.
     pub async fn unpack(&self, container: &str, folder: &str, archive: Body) -> Result<(), ApiError> {
+        self.unpack_within(container, folder, archive, std::time::Duration::from_secs(600)).await
+    }
+
+    /// The same with a limit of its own.
+    ///
+    /// # Errors
+    /// As [`Client::unpack`].
+    pub async fn unpack_within(
+        &self,
+        container: &str,
+        folder: &str,
+        archive: Body,
+        limit: std::time::Duration,
+    ) -> Result<(), ApiError> {
         self.put(&["containers", container, "archive"])
             .query("path", folder)
             .query("noOverwriteDirNonDir", "1")
             .body("application/x-tar", archive)
-            .timeout(std::time::Duration::from_secs(600))
+            .timeout(limit)
             .done()
             .await
     }

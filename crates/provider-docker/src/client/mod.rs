@@ -10,6 +10,7 @@ mod context;
 mod endpoint;
 mod error;
 mod exec;
+mod head;
 mod logs;
 mod tar;
 
@@ -30,6 +31,7 @@ pub use body::{BodyReader, JsonLines, limited, reader_body};
 pub use endpoint::{Address, Endpoint, EndpointError, Environment, SshAddress, TlsFiles, resolve};
 pub use error::ApiError;
 pub use exec::{Exec, ExecOutput};
+pub use head::Head;
 pub use tar::{Entry, EntryKind, TarReader, TarWriter};
 
 pub(crate) use context::read_json;

@@ -3,9 +3,11 @@
 //! Read are ustar, the pax records `path`, `linkpath` and `size`, and GNU long names; that is what
 //! engines write. Everything that comes in is untrusted: names are data, never opened as paths here.
 
+use super::head::Head;
 use super::{ApiError, BodyReader};
 
-const BLOCK: usize = 512;
+/// Archives are made of blocks.
+pub(super) const BLOCK: usize = 512;
 /// The most that a pax header or a long name may take.
 const NAME_LIMIT: u64 = 1024 * 1024;
 
@@ -35,6 +37,8 @@ pub struct Entry {
     pub size: u64,
     /// Permission bits.
     pub mode: u32,
+    /// Ids of its owner and group.
+    pub owner: (u64, u64),
     /// Where a link points.
     pub link: String,
 }
@@ -42,6 +46,7 @@ pub struct Entry {
 /// Reads an archive as it arrives.
 pub struct TarReader {
     body: BodyReader,
+    head: Head,
     /// Data of the present entry that has not been read yet, and the padding behind it.
     left: u64,
     padding: u64,
@@ -51,7 +56,13 @@ impl TarReader {
     /// Reads the archive in `body`.
     #[must_use]
     pub const fn new(body: BodyReader) -> Self {
-        Self { body, left: 0, padding: 0 }
+        Self { body, head: Head::EMPTY, left: 0, padding: 0 }
+    }
+
+    /// The head of the present entry as it came.
+    #[must_use]
+    pub const fn head(&self) -> &Head {
+        &self.head
     }
 
     /// The next entry; what is left of the present one is passed over. `None` at the end.
@@ -60,6 +71,7 @@ impl TarReader {
     /// [`ApiError::Protocol`] when it is no archive.
     pub async fn next(&mut self) -> Result<Option<Entry>, ApiError> {
         let mut names = Names::default();
+        let mut records = Vec::new();
         loop {
             self.skip().await?;
             let mut block = [0; BLOCK];
@@ -74,10 +86,12 @@ impl TarReader {
                     self.begin(size);
                     let data = self.data(NAME_LIMIT).await?;
                     names.take(block[156], &data);
+                    Head::take(&mut records, block[156], &data);
                 }
                 b'g' => self.begin(size),
                 kind => {
                     let kind = entry_kind(kind);
+                    self.head = Head { block, records };
                     size = names.size.take().unwrap_or(size);
                     // Links carry no data, whatever their size says.
                     let has_data = matches!(kind, EntryKind::File | EntryKind::Other);
@@ -88,6 +102,7 @@ impl TarReader {
                         kind,
                         size,
                         mode: u32::try_from(octal(&block[100..108])?).unwrap_or(0) & 0o7777,
+                        owner: self.head.owner()?,
                     }));
                 }
             }
@@ -172,7 +187,7 @@ impl Names {
     }
 }
 
-fn pax_record(data: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn pax_record(data: &[u8]) -> Option<(&[u8], &[u8])> {
     let space = data.iter().position(|b| *b == b' ')?;
     let length: usize = std::str::from_utf8(&data[..space]).ok()?.parse().ok()?;
     let record = data.get(space + 1..length)?.strip_suffix(b"\n")?;
@@ -222,17 +237,18 @@ fn header_size(block: &[u8; BLOCK]) -> Result<u64, ApiError> {
     if octal(&block[148..156])? != sum {
         return Err(ApiError::protocol("what should be an archive is none"));
     }
-    let field = &block[124..136];
-    if field[0] & 0x80 != 0 {
-        // Base 256, for sizes beyond 8 GiB.
-        let size = field[4..].iter().fold(0u64, |size, b| (size << 8) | u64::from(*b));
-        return if size <= i64::MAX as u64 {
-            Ok(size)
-        } else {
-            Err(ApiError::protocol("a size beyond measure"))
-        };
+    number(&block[124..136])
+}
+
+/// A number in a header: octal digits, or base 256 where these do not reach.
+pub(super) fn number(field: &[u8]) -> Result<u64, ApiError> {
+    if field.first().is_none_or(|first| first & 0x80 == 0) {
+        return octal(field);
     }
-    octal(field)
+    let number = field[field.len().saturating_sub(8)..].iter().fold(0u64, |n, b| (n << 8) | u64::from(*b));
+    // The topmost bit says only that it is base 256.
+    let number = if field.len() == 8 { number & (u64::MAX >> 1) } else { number };
+    if number <= i64::MAX as u64 { Ok(number) } else { Err(ApiError::protocol("a number beyond measure")) }
 }
 
 /// Writes a small archive in memory; everything in it belongs to root.
@@ -267,6 +283,11 @@ impl TarWriter {
         Ok(())
     }
 
+    /// What was written so far, without an end.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
     /// The finished archive.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
@@ -285,7 +306,8 @@ impl TarWriter {
         Ok(writer.out)
     }
 
-    fn header(&mut self, path: &str, kind: u8, mode: u32, size: u64) -> Result<(), ApiError> {
+    /// A finished head of any kind, for [`Head`].
+    pub(super) fn header(&mut self, path: &str, kind: u8, mode: u32, size: u64) -> Result<(), ApiError> {
         let mut block = [0u8; BLOCK];
         let (prefix, name) = split_path(path)
             .ok_or_else(|| ApiError::protocol(format!("the path '{path}' is too long for an archive")))?;
