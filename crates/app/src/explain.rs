@@ -52,6 +52,7 @@ fn settings(config: &Config, target: Option<&Target>) -> Vec<Setting> {
     tell("defaults.max_parallel", values.max_parallel.to_string());
     tell("defaults.allow_remove", values.allow_remove.to_string());
     tell("defaults.max_layer", size::show(values.max_layer));
+    tell("defaults.writable_layer", values.writable_layer.to_string());
     tell("defaults.tag", if config.keep_tags { "keep" } else { "move" }.to_owned());
     tell("defaults.timeouts.ask", config.ask_timeout.to_string());
     tell("defaults.timeouts.step", values.timeouts.step.to_string());

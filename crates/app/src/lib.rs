@@ -52,7 +52,7 @@ pub use live::{Live, Update};
 pub use log::{Log, open_log};
 pub use patchyard_contract::{AuditHead, AuditReport, Leftover, Note, Progress, ProviderError};
 pub use patchyard_engine::{DriveEnd, Stop, Stopper, Watcher};
-pub use patchyard_plan::PatchFilter;
+pub use patchyard_plan::{PatchFilter, would_lose};
 pub use plan::{PlanReport, PlanRequest, plan};
 pub use report::{RolloutReport, RunReport, report};
 pub use rollback::{RollbackReport, plan_rollback};

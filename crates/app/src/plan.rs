@@ -7,7 +7,7 @@ use patchyard_contract::{Append, Note, Progress};
 use patchyard_plan::{Candidate, PatchFilter, PlanRequest as Request, Planned, TagPolicy, plan as decide};
 use patchyard_types::{
     Assessment, Change, EventBody, HostId, LedgerEvent, Method, Millis, NotAssessed, PackageChange,
-    PatchSetId, PendingStatus, Plan, Stream, Target, TargetId, printable,
+    PatchSetId, PendingStatus, Plan, Stream, Target, TargetId, Unsaved, printable,
 };
 
 use crate::gather::{Known, Wanted, gather, narrow};
@@ -159,12 +159,12 @@ async fn candidates(
             let Known { mut target, inventory, mut assessment, narrowed, image_update } = known;
             let settled = settle(&context.config, overrides, &target);
             target.refusals.extend(settled.refusals);
-            let unsaved_paths = match unsaved_paths(fleet, &target, &assessment, &image_update).await {
-                Ok(paths) => paths,
+            let unsaved = match unsaved(fleet, &target, &assessment, &image_update).await {
+                Ok(found) => found,
                 // What recreation would lose is not known: leave it alone.
                 Err(reason) => {
                     assessment = not_assessed(context, reason);
-                    Vec::new()
+                    Unsaved::default()
                 }
             };
             let carried = target.image.base.as_ref().and_then(|_| last.get(&target.id));
@@ -176,7 +176,7 @@ async fn candidates(
                     .filter(|last| last.method == Method::Layer)
                     .map(|last| last.packages.clone()),
                 image_update,
-                unsaved_paths,
+                unsaved,
                 settings: settled.settings,
                 excluded: settled.excluded,
                 target,
@@ -190,19 +190,19 @@ fn not_assessed(context: &Context, reason: String) -> Assessment {
     Assessment::NotAssessed(NotAssessed { at: context.clock.now(), reason, hint: String::new() })
 }
 
-/// Paths that recreation would lose; asked only where a recreation is in sight.
-async fn unsaved_paths(
+/// What recreation would lose; asked only where a recreation is in sight.
+async fn unsaved(
     fleet: &Fleet,
     target: &Target,
     assessment: &Assessment,
     image_update: &Result<Option<patchyard_types::ImageUpdate>, NotAssessed>,
-) -> Result<Vec<String>, String> {
+) -> Result<Unsaved, String> {
     let packages = matches!(assessment, Assessment::Assessed { pending, .. } if !pending.is_empty());
     if !packages && !matches!(image_update, Ok(Some(_))) {
-        return Ok(Vec::new());
+        return Ok(Unsaved::default());
     }
-    let Some(provider) = fleet.provider(&target.host) else { return Ok(Vec::new()) };
-    provider.unsaved_paths(target).await.map_err(|error| {
+    let Some(provider) = fleet.provider(&target.host) else { return Ok(Unsaved::default()) };
+    provider.unsaved(target).await.map_err(|error| {
         format!("what it has written cannot be read: {}", printable(&error.to_string(), 400))
     })
 }

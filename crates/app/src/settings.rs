@@ -1,7 +1,7 @@
 //! What is decided for one target: defaults, then configuration, then labels where they may, then flags.
 
 use patchyard_types::{
-    Budget, Check, CheckKind, Method, Millis, Refusal, Settings, Target, TargetId, printable,
+    Budget, Check, CheckKind, Method, Millis, Refusal, Settings, Target, TargetId, WritableLayer, printable,
 };
 
 use crate::config::{Config, default_name, is_http_path};
@@ -32,6 +32,8 @@ pub struct Overrides {
     pub max_parallel: Option<u32>,
     /// `--max-layer`, in bytes.
     pub max_layer: Option<u64>,
+    /// `--writable-layer`.
+    pub writable_layer: Option<WritableLayer>,
     /// `--allow-remove`.
     pub allow_remove: bool,
 }
@@ -121,6 +123,7 @@ impl Settled {
             max_failures,
             max_parallel,
             max_layer,
+            writable_layer,
             allow_remove,
         } = *overrides;
         fn set<T>(slot: &mut T, value: Option<T>) {
@@ -136,6 +139,7 @@ impl Settled {
         set(&mut settings.max_failures, max_failures);
         set(&mut settings.max_parallel, max_parallel.map(|n| n as usize));
         set(&mut settings.max_layer, max_layer);
+        set(&mut settings.writable_layer, writable_layer);
         settings.allow_remove |= allow_remove;
     }
 }

@@ -1,7 +1,7 @@
 //! Why: what is pending on one target, and why it is or is not patched.
 
 use patchyard_contract::Progress;
-use patchyard_types::{Method, Millis, Quarantine, QuarantineId, Settings};
+use patchyard_types::{Method, Millis, Quarantine, QuarantineId, Settings, Unsaved};
 
 use crate::PatchFilter;
 use crate::gather::{Known, Wanted, gather};
@@ -21,8 +21,8 @@ pub struct WhyReport {
     pub excluded: bool,
     /// Labels that were passed over because the configuration does not let them.
     pub ignored_labels: Vec<&'static str>,
-    /// Paths that recreation would lose, or why they are not known.
-    pub unsaved: Result<Vec<String>, String>,
+    /// What recreation would lose, or why that is not known.
+    pub unsaved: Result<Unsaved, String>,
     /// Entries of the quarantine that concern its service.
     pub quarantine: Vec<(QuarantineId, Quarantine)>,
     /// The last run that patched it.
@@ -55,8 +55,8 @@ pub async fn why(
     };
     let settled = settle(&context.config, &Overrides { method, ..Overrides::default() }, target);
     let unsaved = match fleet.provider(&target.host) {
-        Some(provider) => provider.unsaved_paths(target).await.map_err(|error| error.to_string()),
-        None => Ok(Vec::new()),
+        Some(provider) => provider.unsaved(target).await.map_err(|error| error.to_string()),
+        None => Ok(Unsaved::default()),
     };
     let wanted = Wanted { max_age, allow_remove: settled.settings.allow_remove, images: true };
     let mut known = gather(context, &fleet, wanted, progress).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use patchyard_types::{
     Action, Arch, Direction, HostId, ImageUpdate, Inventory, PackageChange, PatchSet, PendingPatch, Plan,
-    Probe, Record, RunId, Snapshot, Step, StepError, Subject, TagMove, Target,
+    Probe, Record, RunId, Snapshot, Step, StepError, Subject, TagMove, Target, Unsaved,
 };
 use serde::Serialize;
 use thiserror::Error;
@@ -203,9 +203,8 @@ pub trait Provider: Send + Sync {
     /// A newer digest of the same tag in the registry, if there is one.
     async fn newer_image(&self, target: &Target) -> Result<Option<ImageUpdate>, ProviderError>;
 
-    /// Paths in the target's writable layer that recreation would lose, at most a hundred; what the
-    /// documented ignore list covers is left out.
-    async fn unsaved_paths(&self, target: &Target) -> Result<Vec<String>, ProviderError>;
+    /// What the target's writable layer holds that recreation would lose.
+    async fn unsaved(&self, target: &Target) -> Result<Unsaved, ProviderError>;
 
     /// Fetches the bytes of packages into the controller's cache, from the target's own package
     /// sources, and verifies them. What the cache has already is not fetched again.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use patchyard_types::{
     Action, Assessment, Change, Expected, Health, LeftOutReason, Method, NotAssessed, PackageChange,
-    PatchSet, PatchSetId, PendingPatch, PendingStatus, Settings, StartingState, Target, TargetState,
-    printable,
+    PatchSet, PatchSetId, PendingPatch, PendingStatus, Settings, StartingState, Target, TargetState, Unsaved,
+    WritableLayer, printable,
 };
 
 use crate::request::{Candidate, PlanRequest};
@@ -69,8 +69,8 @@ pub fn judge(candidate: &Candidate, request: &PlanRequest, ids: &mut SetIds) -> 
     if let Some(detail) = not_well(target) {
         return LeftOut(LeftOutReason::Unhealthy, detail);
     }
-    if !candidate.unsaved_paths.is_empty() {
-        return LeftOut(LeftOutReason::WritableLayer, unsaved(&candidate.unsaved_paths));
+    if let Some(detail) = would_lose(&candidate.unsaved, candidate.settings.writable_layer) {
+        return LeftOut(LeftOutReason::WritableLayer, detail);
     }
     let set = PatchSet { from, change };
     if let Err(left_out) = check(&set.change, candidate.settings.max_layer) {
@@ -246,15 +246,24 @@ pub fn not_well(target: &Target) -> Option<String> {
     Some(format!("{state}: there is nothing a patch could be judged by"))
 }
 
-fn unsaved(paths: &[String]) -> String {
-    let mut sorted: Vec<_> = paths.iter().map(|path| printable(path, 100)).collect();
-    sorted.sort_unstable();
-    let more = if sorted.len() > 3 { format!(" and {} more", sorted.len() - 3) } else { String::new() };
-    sorted.truncate(3);
-    format!(
-        "its writable layer holds data that recreation would lose: {}{more}; move it to a volume",
-        sorted.join(", ")
-    )
+/// Why recreation would lose what its writable layer holds, if it would and nobody said it may.
+#[must_use]
+pub fn would_lose(unsaved: &Unsaved, choice: WritableLayer) -> Option<String> {
+    let Unsaved { paths, cannot_carry } = unsaved;
+    if paths.is_empty() {
+        return None;
+    }
+    let holds =
+        format!("its writable layer holds data that recreation would lose: {}", losses::some_of(paths));
+    match (choice, cannot_carry) {
+        (WritableLayer::LeaveOut, _) => {
+            Some(format!("{holds}; move it to a volume, or say writable_layer: carry or discard"))
+        }
+        (WritableLayer::Carry, Some(why)) => {
+            Some(format!("{holds}; it cannot be carried: {}", printable(why, 300)))
+        }
+        (WritableLayer::Carry, None) | (WritableLayer::Discard, _) => None,
+    }
 }
 
 /// What comes from targets and registries is believed only as far as the linter believes it.
@@ -301,6 +310,8 @@ fn action(candidate: &Candidate, set: &PatchSet, id: PatchSetId) -> Action {
         Change::Snapshot { .. } => Method::Restore,
     };
     let mut action = skeleton(&candidate.target, &candidate.settings, method, id);
+    action.writable_layer = candidate.settings.writable_layer;
+    losses::add_writable_layer(&mut action.losses, action.writable_layer, &candidate.unsaved.paths);
     // Only a layer is built on something; a new image stands on its own.
     if method == Method::Image {
         action.expected.base = None;
@@ -330,6 +341,8 @@ pub fn skeleton(target: &Target, settings: &Settings, method: Method, patch_set:
         verify_for: settings.verify_for,
         timeouts: settings.timeouts,
         max_layer: settings.max_layer,
+        // A snapshot says itself what was in the writable layer.
+        writable_layer: WritableLayer::LeaveOut,
         max_unavailable: 1,
         losses: losses::losses(target, method),
     }

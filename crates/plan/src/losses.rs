@@ -1,6 +1,6 @@
 //! Losses: what a way back does not bring back, stated before anybody says yes.
 
-use patchyard_types::{Loss, Method, MountKind, Target, printable};
+use patchyard_types::{Loss, Method, MountKind, Target, WritableLayer, printable};
 
 /// Everything a swap of this target and its way back lose, sorted.
 pub fn losses(target: &Target, method: Method) -> Vec<Loss> {
@@ -33,6 +33,35 @@ pub fn losses(target: &Target, method: Method) -> Vec<Loss> {
     losses.sort_unstable();
     losses.dedup();
     losses
+}
+
+/// Adds what becomes of the data in its writable layer.
+pub fn add_writable_layer(losses: &mut Vec<Loss>, choice: WritableLayer, paths: &[String]) {
+    if paths.is_empty() {
+        return;
+    }
+    let detail = match choice {
+        WritableLayer::LeaveOut => return,
+        WritableLayer::Carry => format!(
+            "{} in the writable layer are carried into the new container; sockets and user-defined extended attributes are lost",
+            some_of(paths)
+        ),
+        WritableLayer::Discard => format!(
+            "{} in the writable layer are LOST to the new container; a rollback brings them back",
+            some_of(paths)
+        ),
+    };
+    losses.push(loss("writable_layer", detail));
+    losses.sort_unstable();
+}
+
+/// The first few of many paths.
+pub fn some_of(paths: &[String]) -> String {
+    let mut sorted: Vec<_> = paths.iter().map(|path| printable(path, 100)).collect();
+    sorted.sort_unstable();
+    let more = if sorted.len() > 3 { format!(" and {} more", sorted.len() - 3) } else { String::new() };
+    sorted.truncate(3);
+    format!("{}{more}", sorted.join(", "))
 }
 
 fn loss(kind: &str, detail: String) -> Loss {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use patchyard_types::{
     Assessment, ImageUpdate, Method, Millis, NotAssessed, PackageChange, Quarantine, QuarantineId, RolloutId,
-    Settings, Snapshot, StartingState, Target,
+    Settings, Snapshot, StartingState, Target, Unsaved,
 };
 
 use crate::PatchFilter;
@@ -26,8 +26,8 @@ pub struct Candidate {
     pub carried: Option<Vec<PackageChange>>,
     /// What the registry has behind its tag; only asked for method `image`.
     pub image_update: Result<Option<ImageUpdate>, NotAssessed>,
-    /// Paths in its writable layer that recreation would lose.
-    pub unsaved_paths: Vec<String>,
+    /// What its writable layer holds that recreation would lose.
+    pub unsaved: Unsaved,
     /// What configuration, labels and flags decide for it.
     pub settings: Settings,
     /// Taken out by its label or on the command line.

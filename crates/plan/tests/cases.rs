@@ -13,7 +13,7 @@ use patchyard_plan::{
 use patchyard_types::{
     Arch, Assessment, Budget, Change, Digest, Health, HostId, ImageUpdate, LeftOutReason, Manager, Method,
     Millis, Mount, MountKind, NotAssessed, PackageChange, PendingPatch, PendingStatus, Plan, Quarantine,
-    QuarantineId, RolloutId, RunId, Settings, Snapshot, SnapshotId, TargetState,
+    QuarantineId, RolloutId, RunId, Settings, Snapshot, SnapshotId, TargetState, Unsaved, WritableLayer,
 };
 
 fn ssl() -> PendingPatch {
@@ -118,10 +118,17 @@ fn what_is_left_out_says_why_and_what_to_do() {
     }
 
     let mut one = shop(1);
-    one.unsaved_paths = ["/d", "/c", "/b\x1b[2J", "/a"].map(str::to_owned).to_vec();
+    one.unsaved.paths = ["/d", "/c", "/b\x1b[2J", "/a"].map(str::to_owned).to_vec();
     let (reason, detail) = left_out(one);
     assert_eq!(reason, LeftOutReason::WritableLayer);
     assert!(detail.contains("/a, /b\\u{1b}[2J, /c and 1 more"), "{detail}");
+
+    let mut one = shop(1);
+    one.settings.writable_layer = WritableLayer::Carry;
+    one.unsaved = Unsaved { paths: vec!["/a".into()], cannot_carry: Some("it has deleted /b".into()) };
+    let (reason, detail) = left_out(one);
+    assert_eq!(reason, LeftOutReason::WritableLayer);
+    assert!(detail.contains("/a; it cannot be carried: it has deleted /b"), "{detail}");
 
     let mut one = shop(1);
     one.settings.max_layer = 999;
@@ -137,6 +144,39 @@ fn what_is_left_out_says_why_and_what_to_do() {
     assert!(planned.plan.decisions.actions.is_empty());
     assert!(planned.plan.about.left_out.iter().all(|l| l.reason == LeftOutReason::Refused));
     assert_eq!(planned.plan.about.left_out.len(), 2);
+}
+
+#[test]
+fn a_plan_says_what_becomes_of_data_in_the_writable_layer() {
+    let planned = |choice, cannot_carry: Option<&str>| {
+        let mut one = shop(1);
+        one.settings.writable_layer = choice;
+        one.unsaved = Unsaved { paths: vec!["/a".into()], cannot_carry: cannot_carry.map(str::to_owned) };
+        plan(&request(vec![one])).plan
+    };
+    let loss = |plan: &Plan| {
+        let action = &plan.decisions.actions[0];
+        let mut losses = action.losses.iter().filter(|loss| loss.kind == "writable_layer");
+        (action.writable_layer, losses.next().unwrap().detail.clone())
+    };
+    let carried = planned(WritableLayer::Carry, None);
+    let (choice, detail) = loss(&carried);
+    assert!(
+        choice == WritableLayer::Carry && detail.contains("/a") && detail.contains("carried"),
+        "{detail}"
+    );
+    // What cannot be carried can still be given up.
+    let discarded = planned(WritableLayer::Discard, Some("it has deleted /b"));
+    let (choice, detail) = loss(&discarded);
+    assert!(choice == WritableLayer::Discard && detail.contains("LOST"), "{detail}");
+    assert_ne!(carried.digest(), discarded.digest());
+
+    // What is written until the stop counts too.
+    let mut none = shop(1);
+    none.settings.writable_layer = WritableLayer::Carry;
+    let action = plan(&request(vec![none])).plan.decisions.actions.remove(0);
+    assert_eq!(action.writable_layer, WritableLayer::Carry);
+    assert!(action.losses.iter().all(|loss| loss.kind != "writable_layer"));
 }
 
 #[test]

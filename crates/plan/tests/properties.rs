@@ -59,7 +59,7 @@ fn build(number: usize, row: &Row) -> Candidate {
         Some(0) => candidate.excluded = true,
         Some(1) => candidate.target.state = TargetState::Exited,
         Some(2) => candidate.target.health = Health::Unhealthy,
-        Some(3) => candidate.unsaved_paths = vec!["/srv/data".into()],
+        Some(3) => candidate.unsaved.paths = vec!["/srv/data".into()],
         Some(4) => {
             let refusal = Refusal { code: "auto_remove".into(), message: "started with --rm".into() };
             candidate.target.refusals.push(refusal);

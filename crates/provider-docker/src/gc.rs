@@ -91,7 +91,7 @@ impl Search<'_> {
         let now = jiff::Timestamp::now().as_second();
         let is_left = |entry: &Value, subject: &str, part: &str| match part.split('-').next() {
             // What runs serves somebody, whatever its name.
-            Some("new" | "old") => {
+            Some("new" | "old" | "base" | "patched") => {
                 !self.is_unfinished(subject)
                     && !matches!(entry["State"].as_str(), Some("running" | "paused" | "restarting"))
             }

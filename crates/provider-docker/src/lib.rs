@@ -4,6 +4,7 @@
 //! its neighbours change them. [`DockerProvider`] joins them behind the provider's contract.
 
 mod ask;
+mod carry;
 pub mod client;
 mod gc;
 mod injected;
@@ -32,7 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use patchyard_contract::{PackageCache, ProviderError};
-use patchyard_types::{HostId, OsRelease};
+use patchyard_types::{HostId, OsRelease, RunId};
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -79,6 +80,8 @@ pub struct DockerProvider {
     pub(crate) options: Options,
     /// What is known of images, by their ids.
     facts: Arc<Mutex<BTreeMap<String, ImageFacts>>>,
+    /// What the images of a run's two containers have, by path, from its check until it is used.
+    images: Arc<Mutex<BTreeMap<RunId, BTreeMap<String, carry::Images>>>>,
     /// How many targets are read at the same time.
     slots: Arc<Semaphore>,
     /// How many helpers work at the same time.
@@ -123,6 +126,7 @@ impl DockerProvider {
             info: Arc::new(info),
             options,
             facts: Arc::default(),
+            images: Arc::default(),
             slots: Arc::new(Semaphore::new(TARGETS_AT_ONCE)),
             helper_slots: Arc::new(Semaphore::new(HELPERS_AT_ONCE)),
             environment: Environment::of_process(),
@@ -182,6 +186,20 @@ impl DockerProvider {
 
     fn remember(&self, image: &str, write: impl FnOnce(&mut ImageFacts)) {
         write(self.facts.lock().unwrap_or_else(PoisonError::into_inner).entry(image.to_owned()).or_default());
+    }
+
+    /// What is known of the images of a run.
+    pub(crate) fn images_of(&self, run: RunId) -> BTreeMap<String, carry::Images> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned().unwrap_or_default()
+    }
+
+    /// Remembers it; nothing forgets it.
+    pub(crate) fn remember_images(&self, run: RunId, images: BTreeMap<String, carry::Images>) {
+        let mut known = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        match images.is_empty() {
+            true => drop(known.remove(&run)),
+            false => drop(known.insert(run, images)),
+        }
     }
 
     pub(crate) fn known_os(&self, image: &str) -> Option<Option<OsRelease>> {

@@ -30,6 +30,9 @@ pub const ROLE_BUILD: &str = "build";
 /// The role of a container in which a package manager is asked.
 pub const ROLE_ASK: &str = "ask";
 
+/// The role of a container that shows what is in an image.
+pub const ROLE_SHOW: &str = "show";
+
 /// Labels that Patchyard writes on the containers and images it makes. The operator's own labels
 /// (`io.patchyard.exclude`, `io.patchyard.check.…`) are not among them.
 pub const OWN_LABELS: [&str; 9] = [

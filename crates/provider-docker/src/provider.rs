@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use patchyard_contract::{Ask, Call, Leftover, Provider, ProviderError};
 use patchyard_types::{
     HostId, ImageUpdate, Inventory, Observation, PackageChange, PendingPatch, Probe, Record, RunId, Snapshot,
-    StepError, Subject, TagMove, Target,
+    StepError, Subject, TagMove, Target, Unsaved,
 };
 
 use crate::client::EngineKind;
@@ -64,8 +64,8 @@ impl Provider for DockerProvider {
         registry::newer_image(self, target).await
     }
 
-    async fn unsaved_paths(&self, target: &Target) -> Result<Vec<String>, ProviderError> {
-        read::unsaved_paths(self, target).await
+    async fn unsaved(&self, target: &Target) -> Result<Unsaved, ProviderError> {
+        read::unsaved(self, target).await
     }
 
     async fn fetch(&self, target: &Target, packages: &[PackageChange]) -> Result<(), ProviderError> {

@@ -17,11 +17,11 @@
 //! nobody would put them there again. Those that the project's files name are carried over
 //! ([`crate::injected`]).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use futures_util::StreamExt;
-use patchyard_types::printable;
+use patchyard_types::{Unsaved, printable};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
@@ -65,30 +65,81 @@ const SECRETS: &str = "/run/secrets";
 /// What interactive tools remember, besides `.…_history`.
 const REMEMBERED: [&str; 2] = [".lesshst", ".viminfo"];
 
-/// Paths in a container's writable layer that recreation would lose, sorted, at most a hundred.
-/// `container` is its inspect document.
-///
-/// # Errors
-/// When the engine cannot be asked.
-pub(crate) async fn paths(client: &Client, container: &Value) -> Result<Vec<String>, ApiError> {
-    let id = container["Id"].as_str().ok_or_else(|| ApiError::protocol("a container without Id"))?;
-    let places: Vec<&str> = places(container).collect();
-    match read(client, id, &places).await {
-        Err(ApiError::TooLarge { .. }) => Ok(vec![TOO_MANY.to_owned()]),
-        paths => paths,
+/// The package manager's own files that change with every package.
+const PACKAGES: [&str; 9] = [
+    "/var/lib/dpkg/status",
+    "/var/lib/rpm/Packages",
+    "/var/lib/rpm/Packages.db",
+    "/var/lib/rpm/rpmdb.sqlite",
+    "/usr/lib/sysimage/rpm/Packages",
+    "/usr/lib/sysimage/rpm/Packages.db",
+    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+    "/lib/apk/db/installed",
+    "/usr/lib/apk/db/installed",
+];
+
+/// What happened to a path of the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It was there, and is another now. Also a folder that something in it has changed.
+    Modified,
+    /// It was not there.
+    Added,
+    /// It is not there any more.
+    Deleted,
+}
+
+/// What a container has changed, without what is ignored.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// What counts, folders among it.
+    pub paths: BTreeMap<String, Kind>,
+    /// The package manager's database that was changed.
+    pub packages: Option<String>,
+}
+
+impl Changes {
+    /// Why they cannot be carried into a container of another image, where they cannot.
+    pub fn cannot_carry(&self) -> Option<String> {
+        if let Some(database) = &self.packages {
+            return Some(format!(
+                "packages were installed or removed in it ({database}), and the patched image has its own"
+            ));
+        }
+        // The engine's answer has another character in the place of what it cannot write.
+        if let Some(path) = self.paths.keys().find(|path| path.contains('\u{fffd}')) {
+            return Some(format!("the name of {} is no UTF-8 text", printable(path, 200)));
+        }
+        let deleted: Vec<&str> = self
+            .paths
+            .iter()
+            .filter(|(_, kind)| **kind == Kind::Deleted)
+            .map(|(path, _)| path.as_str())
+            .collect();
+        let shown: Vec<String> = deleted.iter().take(3).map(|path| printable(path, 100)).collect();
+        let more = if deleted.len() > 3 { format!(" and {} more", deleted.len() - 3) } else { String::new() };
+        (!deleted.is_empty()).then(|| {
+            format!(
+                "it has deleted {}{more} of its image, and the new one would have that again",
+                shown.join(", ")
+            )
+        })
     }
 }
 
 /// Places in a container that are no part of its writable layer.
-fn places(container: &Value) -> impl Iterator<Item = &str> {
+pub(crate) fn places(container: &Value) -> Vec<&str> {
     let mounts = container["Mounts"].as_array().into_iter().flatten();
     let tmpfs = container["HostConfig"]["Tmpfs"].as_object().into_iter().flatten();
-    mounts.filter_map(|mount| mount["Destination"].as_str()).chain(tmpfs.map(|(place, _)| place.as_str()))
+    mounts
+        .filter_map(|mount| mount["Destination"].as_str())
+        .chain(tmpfs.map(|(place, _)| place.as_str()))
+        .collect()
 }
 
 /// Whether a path of a container is on a mount.
 pub(crate) fn is_mounted(container: &Value, path: &str) -> bool {
-    places(container).any(|place| is_under(path, place))
+    places(container).into_iter().any(|place| is_under(path, place))
 }
 
 fn is_under(path: &str, folder: &str) -> bool {
@@ -96,16 +147,40 @@ fn is_under(path: &str, folder: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-async fn read(client: &Client, id: &str, places: &[&str]) -> Result<Vec<String>, ApiError> {
+/// What a container has changed. `container` is its inspect document.
+///
+/// # Errors
+/// When the engine cannot be asked, or its answer is larger than anybody would read.
+pub(crate) async fn changes(client: &Client, container: &Value) -> Result<Changes, ApiError> {
+    let id = container["Id"].as_str().ok_or_else(|| ApiError::protocol("a container without Id"))?;
     let answer = client
         .get(&["containers", id, "changes"])
         .timeout(std::time::Duration::from_secs(300))
         .bytes(ANSWER_LIMIT)
         .await?;
-    let found = candidates(&answer, places)?;
-    drop(answer);
+    parse(&answer, &places(container))
+}
+
+/// What a container's writable layer holds that recreation would lose.
+///
+/// # Errors
+/// When the engine cannot be asked.
+pub(crate) async fn unsaved(client: &Client, container: &Value) -> Result<Unsaved, ApiError> {
+    let changes = match changes(client, container).await {
+        Err(ApiError::TooLarge { .. }) => {
+            let paths = vec![TOO_MANY.to_owned()];
+            return Ok(Unsaved { paths, cannot_carry: Some("there are too many".to_owned()) });
+        }
+        changes => changes?,
+    };
+    let id = container["Id"].as_str().unwrap_or_default();
+    let cannot_carry = changes.cannot_carry();
+    Ok(Unsaved { paths: look(client, id, candidates(changes)).await?, cannot_carry })
+}
+
+/// Directories and sockets are told apart by a look at each; what is deleted cannot be looked at.
+async fn look(client: &Client, id: &str, found: Vec<(String, bool)>) -> Result<Vec<String>, ApiError> {
     let too_many = found.len() > CANDIDATES;
-    // Directories and sockets are told apart by a look at each; what is deleted cannot be looked at.
     let looked = futures_util::stream::iter(found).take(CANDIDATES).map(|(path, deleted)| async move {
         if deleted {
             return Ok(Some(path));
@@ -131,30 +206,42 @@ async fn read(client: &Client, id: &str, places: &[&str]) -> Result<Vec<String>,
 
 /// Paths that may hold data, with whether they are deletions: sorted, and without the directories that
 /// are only listed for what is in them.
-fn candidates(answer: &[u8], places: &[&str]) -> Result<Vec<(String, bool)>, ApiError> {
-    let mut found = BTreeSet::new();
-    if answer.trim_ascii() == b"null" {
-        return Ok(Vec::new());
-    }
-    let mut json = serde_json::Deserializer::from_slice(answer);
-    json.deserialize_seq(Changes(|change: Change| {
-        if counts(&change.path, places) {
-            found.insert((change.path, change.kind == 2));
-        }
-    }))
-    .map_err(|error| ApiError::protocol(format!("changes: {error}")))?;
-    let sorted: Vec<(String, bool)> = found.into_iter().collect();
+fn candidates(changes: Changes) -> Vec<(String, bool)> {
+    let sorted: Vec<(String, bool)> =
+        changes.paths.into_iter().map(|(path, kind)| (path, kind == Kind::Deleted)).collect();
     let has_content = |index: usize, path: &str| {
         sorted
             .get(index + 1)
             .is_some_and(|(next, _)| next.starts_with(path) && next[path.len()..].starts_with('/'))
     };
-    Ok(sorted
+    sorted
         .iter()
         .enumerate()
         .filter(|(index, (path, deleted))| *deleted || !has_content(*index, path))
         .map(|(_, change)| change.clone())
-        .collect())
+        .collect()
+}
+
+fn parse(answer: &[u8], places: &[&str]) -> Result<Changes, ApiError> {
+    let mut found = Changes::default();
+    if answer.trim_ascii() == b"null" {
+        return Ok(found);
+    }
+    let mut json = serde_json::Deserializer::from_slice(answer);
+    json.deserialize_seq(List(|Change { path, kind }: Change| {
+        let kind = match kind {
+            0 => Kind::Modified,
+            1 => Kind::Added,
+            _ => Kind::Deleted,
+        };
+        if counts(&path, places) {
+            found.paths.insert(path, kind);
+        } else if PACKAGES.contains(&path.as_str()) {
+            found.packages = Some(path);
+        }
+    }))
+    .map_err(|error| ApiError::protocol(format!("changes: {error}")))?;
+    Ok(found)
 }
 
 /// Whether a change of this path would be a loss.
@@ -188,9 +275,9 @@ struct Change {
 }
 
 /// Hands out one element of a list after the other, so that a long one is never in memory as values.
-struct Changes<F>(F);
+struct List<F>(F);
 
-impl<'de, F: FnMut(Change)> Visitor<'de> for Changes<F> {
+impl<'de, F: FnMut(Change)> Visitor<'de> for List<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -214,8 +301,8 @@ mod tests {
 
     fn paths(changes: &[(&str, u8)], places: &[&str]) -> Vec<String> {
         let list: Vec<_> = changes.iter().map(|(path, kind)| json!({"Path": path, "Kind": kind})).collect();
-        let found = candidates(json!(list).to_string().as_bytes(), places).unwrap();
-        found.into_iter().map(|(path, _)| path).collect()
+        let found = parse(json!(list).to_string().as_bytes(), places).unwrap();
+        candidates(found).into_iter().map(|(path, _)| path).collect()
     }
 
     #[test]
@@ -257,7 +344,21 @@ mod tests {
 
     #[test]
     fn nothing_changed_is_said_in_two_ways() {
-        assert_eq!(candidates(b"null\n", &[]).unwrap(), []);
-        assert_eq!(candidates(b"[]", &[]).unwrap(), []);
+        for nothing in [&b"null\n"[..], b"[]"] {
+            assert_eq!(parse(nothing, &[]).unwrap(), Changes::default());
+        }
+    }
+
+    #[test]
+    fn deletions_and_packages_cannot_be_carried() {
+        let why = |changes: &[(&str, u8)]| {
+            let list: Vec<_> =
+                changes.iter().map(|(path, kind)| json!({"Path": path, "Kind": kind})).collect();
+            parse(json!(list).to_string().as_bytes(), &["/data"]).unwrap().cannot_carry()
+        };
+        assert_eq!(why(&[("/srv/x", 1), ("/etc/x", 0), ("/var/lib/dpkg/lock", 0), ("/tmp/x", 2)]), None);
+        assert!(why(&[("/srv/caf\u{fffd}", 1)]).unwrap().contains("no UTF-8"));
+        assert!(why(&[("/etc/a", 2), ("/etc/b", 2)]).unwrap().contains("/etc/a, /etc/b of its image"));
+        assert!(why(&[("/var/lib/dpkg/status", 0), ("/usr/bin/x", 1)]).unwrap().contains("dpkg/status"));
     }
 }

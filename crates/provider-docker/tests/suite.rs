@@ -11,7 +11,7 @@ macro_rules! behaviours {
     ($($behaviour:ident),* $(,)?) => {$(
         #[tokio::test]
         async fn $behaviour() {
-            provider::$behaviour(&RealYard::ordinary().await).await;
+            provider::$behaviour(&RealYard::carrying().await).await;
         }
     )*};
 }

@@ -10,7 +10,7 @@ use patchyard_contract::{Ask, Call, Clock, Leftover, Provider, ProviderError, Wi
 use patchyard_types::{
     Action, Direction, Failure, FailureKind, Health, HostId, Image, ImageUpdate, InstalledPackage, Inventory,
     Observation, PackageChange, PackageManager, PendingPatch, Probe, Record, RunId, Snapshot, SnapshotId,
-    StartingState, Step, StepError, Subject, SwapStep, TagMove, Target, TargetState,
+    StartingState, Step, StepError, Subject, SwapStep, TagMove, Target, TargetState, Unsaved,
 };
 
 use crate::fault::Fault;
@@ -135,6 +135,8 @@ impl SimProvider {
                     starts: 0,
                     behaviour,
                     run: Some(call.run),
+                    written: 0,
+                    carried: None,
                 });
                 vec![Effect::Create { object: names.replacement, value }]
             }
@@ -158,6 +160,13 @@ impl SimProvider {
                 original.ok_or_else(gone)?;
                 record = Record::Held { policy: "always".into(), retries: 0 };
                 vec![Effect::Hold { object: names.original, held: direction == Direction::Do }]
+            }
+            (SwapStep::Carry, Direction::Do) => {
+                let (original, _) = (original.ok_or_else(gone)?, replacement.ok_or_else(gone)?);
+                if original.started.is_some() {
+                    return Err(failed(FailureKind::Host, "what it writes now would be lost"));
+                }
+                vec![Effect::Carry { from: names.original, to: names.replacement }]
             }
             (SwapStep::Rename, _) if Self::name_taken(world, &names) => {
                 return Err(failed(FailureKind::Host, "another container has its name"));
@@ -189,7 +198,11 @@ impl SimProvider {
             }
             (SwapStep::Retire, Direction::Do) => vec![Effect::Remove { object: names.original }],
             (
-                SwapStep::Prepare | SwapStep::Preflight | SwapStep::Verify | SwapStep::Retire,
+                SwapStep::Prepare
+                | SwapStep::Preflight
+                | SwapStep::Carry
+                | SwapStep::Verify
+                | SwapStep::Retire,
                 Direction::Undo,
             )
             | (SwapStep::Verify, Direction::Do) => {
@@ -218,6 +231,10 @@ impl SimProvider {
             SwapStep::Create => replacement.is_some(),
             SwapStep::Stop => original.is_some_and(|o| o.started.is_none()),
             SwapStep::Hold => original.is_some_and(|o| o.held),
+            SwapStep::Carry => {
+                let written = original.map(|o| o.written);
+                written.is_some() && replacement.and_then(|o| o.carried) == written
+            }
             SwapStep::Rename => {
                 original.is_some_and(|o| o.name == names.old_name)
                     && replacement.is_some_and(|o| o.name == names.name)
@@ -342,8 +359,8 @@ impl Provider for SimProvider {
         Ok(None)
     }
 
-    async fn unsaved_paths(&self, _target: &Target) -> Result<Vec<String>, ProviderError> {
-        Ok(vec![])
+    async fn unsaved(&self, target: &Target) -> Result<Unsaved, ProviderError> {
+        Ok(sim_target(&*self.reach()?, target)?.unsaved.clone())
     }
 
     async fn fetch(&self, _target: &Target, _packages: &[PackageChange]) -> Result<(), ProviderError> {

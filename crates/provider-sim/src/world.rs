@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use patchyard_types::{
     Arch, Digest, HostId, PatchSetId, PendingPatch, PendingStatus, RunId, Snapshot, SnapshotId, Step,
-    TargetId,
+    TargetId, Unsaved,
 };
 
 use crate::fault::Faults;
@@ -47,6 +47,10 @@ pub struct SimObject {
     pub behaviour: Behaviour,
     /// The run that created it.
     pub run: Option<RunId>,
+    /// How often it has written into its writable layer: whenever it is stopped, a last time.
+    pub written: u64,
+    /// What it has been given of its original's writable layer.
+    pub carried: Option<u64>,
 }
 
 impl SimObject {
@@ -78,6 +82,8 @@ pub struct SimTarget {
     pub pending: Vec<PendingPatch>,
     /// Why its package manager cannot be asked, while it cannot.
     pub mute: Option<String>,
+    /// What its writable layer holds, by discovery.
+    pub unsaved: Unsaved,
     /// Somebody else has laid hands on it.
     pub interfered: bool,
 }
@@ -104,6 +110,7 @@ pub(crate) enum Effect {
     Create { object: String, value: Box<SimObject> },
     Stop { object: String },
     Hold { object: String, held: bool },
+    Carry { from: String, to: String },
     Rename { object: String, to: String },
     Start { object: String },
     Remove { object: String },
@@ -176,6 +183,7 @@ impl World {
             patched,
             pending: vec![pending(service)],
             mute: None,
+            unsaved: Unsaved::default(),
             interfered: false,
         };
         let object = SimObject {
@@ -187,6 +195,8 @@ impl World {
             starts: 1,
             behaviour: Behaviour::Good,
             run: None,
+            written: 0,
+            carried: None,
         };
         self.objects.insert(format!("{name}-first"), object);
         self.targets.insert(id.clone(), target);
@@ -233,10 +243,14 @@ impl World {
                 }
             }
             Effect::Stop { object } => {
-                self.change(&object, |o| o.started = None);
+                self.change(&object, |o| o.written += u64::from(o.started.take().is_some()));
                 self.check_budget();
             }
             Effect::Hold { object, held } => self.change(&object, |o| o.held = held),
+            Effect::Carry { from, to } => {
+                let written = self.objects.get(&from).map(|object| object.written);
+                self.change(&to, |o| o.carried = written);
+            }
             Effect::Rename { object, to } => {
                 if !self.objects.iter().any(|(id, o)| o.name == to && *id != object) {
                     self.change(&object, |o| o.name = to);

@@ -20,6 +20,7 @@ mod step;
 mod target;
 mod text;
 mod time;
+mod unsaved;
 
 pub use assessment::{Assessment, ImageUpdate, NotAssessed, PendingPatch, PendingStatus};
 pub use canonical::canonical_json;
@@ -40,9 +41,10 @@ pub use plan::{
     Wave,
 };
 pub use quarantine::{Quarantine, QuarantineId};
-pub use settings::{Budget, Settings, Timeouts};
+pub use settings::{Budget, Settings, Timeouts, WritableLayer};
 pub use snapshot::{Snapshot, SnapshotId};
 pub use step::{Direction, Probe, Record, Step, SwapStep};
 pub use target::{Health, Image, Manager, Mount, MountKind, PublishedPort, Refusal, Target, TargetState};
 pub use text::printable;
 pub use time::{Millis, ParseDurationError};
+pub use unsaved::Unsaved;

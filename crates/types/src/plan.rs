@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Budget, Check, Digest, HostId, Method, Millis, PatchSet, PatchSetId, RolloutId, TargetId, Timeouts,
+    WritableLayer,
 };
 
 /// Digest of a plan's decisions: its name.
@@ -81,6 +82,10 @@ pub struct Action {
     pub timeouts: Timeouts,
     /// The most a layer may add, in bytes.
     pub max_layer: u64,
+    /// What becomes of data in its writable layer. For a target that holds none while planning this
+    /// says what becomes of what it writes until it is stopped.
+    #[serde(default, skip_serializing_if = "WritableLayer::is_leave_out")]
+    pub writable_layer: WritableLayer,
     /// How many targets of its service may be unavailable at the same time.
     pub max_unavailable: usize,
     /// What a way back would lose.

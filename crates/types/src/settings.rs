@@ -63,6 +63,51 @@ pub struct Timeouts {
     pub check: Millis,
 }
 
+/// What becomes of data in a target's writable layer, which recreation would lose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WritableLayer {
+    /// A target that holds such data is left out.
+    #[default]
+    LeaveOut,
+    /// It is carried into the new container.
+    Carry,
+    /// The new container starts without it.
+    Discard,
+}
+
+impl WritableLayer {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::LeaveOut, Self::Carry, Self::Discard];
+
+    /// Whether it is the choice without any configuration.
+    #[must_use]
+    pub fn is_leave_out(&self) -> bool {
+        *self == Self::LeaveOut
+    }
+}
+
+impl std::fmt::Display for WritableLayer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::LeaveOut => "leave_out",
+            Self::Carry => "carry",
+            Self::Discard => "discard",
+        })
+    }
+}
+
+impl std::str::FromStr for WritableLayer {
+    type Err = crate::IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|choice| choice.to_string() == text).ok_or_else(|| crate::IdError {
+            expected: "carry, discard or leave_out",
+            found: crate::printable(text, 40),
+        })
+    }
+}
+
 /// Everything that is decided for one target before it is planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -82,6 +127,9 @@ pub struct Settings {
     pub allow_remove: bool,
     /// The most a layer may add, in bytes of its packages' installed and downloaded files.
     pub max_layer: u64,
+    /// What becomes of data in its writable layer.
+    #[serde(default)]
+    pub writable_layer: WritableLayer,
     /// Checks named by configuration and labels; the baseline is always there.
     pub checks: Vec<Check>,
 }
@@ -104,6 +152,7 @@ impl Default for Settings {
             allow_remove: false,
             // Half a gibibyte: ten times the largest security update of a Debian base image.
             max_layer: 512 * 1024 * 1024,
+            writable_layer: WritableLayer::LeaveOut,
             checks: Vec::new(),
         }
     }

@@ -37,6 +37,9 @@ pub enum SwapStep {
     Stop,
     /// Set the old container's restart policy to `no`: a restarted engine must not revive it.
     Hold,
+    /// Copy what the old container has written outside of its volumes into the new one. Only where
+    /// the plan says so.
+    Carry,
     /// Old container to a name of ours, new container to the old name.
     Rename,
     /// Start the new container.
@@ -50,13 +53,14 @@ pub enum SwapStep {
 }
 
 impl SwapStep {
-    /// All steps in their order.
-    pub const ALL: [Self; 10] = [
+    /// All steps in their order; a run without anything to carry has no [`SwapStep::Carry`].
+    pub const ALL: [Self; 11] = [
         Self::Prepare,
         Self::Preflight,
         Self::Create,
         Self::Stop,
         Self::Hold,
+        Self::Carry,
         Self::Rename,
         Self::Start,
         Self::Verify,
@@ -73,6 +77,7 @@ impl std::fmt::Display for SwapStep {
             Self::Create => "create",
             Self::Stop => "stop",
             Self::Hold => "hold",
+            Self::Carry => "carry",
             Self::Rename => "rename",
             Self::Start => "start",
             Self::Verify => "verify",

@@ -63,6 +63,10 @@ fn state_of(world: &World, outcome: &Outcome, action: usize, planned: &Action, e
             if !kept {
                 complaints.push("it has no snapshot".into());
             }
+            // Once: what it wrote when it was stopped.
+            if object.carried != Some(1) {
+                complaints.push(format!("it was given {:?} of what was written", object.carried));
+            }
         }
         RunEnd::RolledBack | RunEnd::Failed | RunEnd::Skipped | RunEnd::NeedsAttention => {
             if handle != original || object.image != planned.expected.image {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use patchyard_contract::{Ask, Clock, Provider, ProviderError};
 use patchyard_plan::{Candidate, PatchFilter, PlanRequest, TagPolicy};
-use patchyard_types::{Assessment, Budget, Plan, Settings};
+use patchyard_types::{Assessment, Budget, Plan, Settings, WritableLayer};
 
 /// Plans for every target the provider finds.
 ///
@@ -15,14 +15,14 @@ pub async fn plan(
     clock: &dyn Clock,
     max_failures: Budget,
 ) -> Result<Plan, ProviderError> {
-    let settings = Settings { max_failures, ..Settings::default() };
+    let settings = Settings { max_failures, writable_layer: WritableLayer::Carry, ..Settings::default() };
     let mut candidates = Vec::new();
     for target in provider.discover().await? {
         let inventory = provider.inventory(&target).await?;
         let pending = provider.pending(&target, &inventory, &Ask::default()).await?;
         candidates.push(Candidate {
             narrowed: false,
-            unsaved_paths: provider.unsaved_paths(&target).await?,
+            unsaved: provider.unsaved(&target).await?,
             starting: Some(inventory.starting),
             assessment: Assessment::Assessed { at: clock.now(), pending },
             carried: None,

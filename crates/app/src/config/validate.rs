@@ -153,6 +153,7 @@ impl Reader<'_> {
             max_parallel,
             allow_remove,
             max_layer,
+            writable_layer,
             tag,
             timeouts,
             retention,
@@ -192,6 +193,7 @@ impl Reader<'_> {
             })?;
             self.remember("defaults.max_layer", &text);
         }
+        self.set("defaults.writable_layer", &mut settings.writable_layer, writable_layer)?;
         let mut ask_timeout = Config::default().ask_timeout;
         if let Some(raw::Timeouts { ask, step, healthy, check }) = timeouts {
             self.set("defaults.timeouts.ask", &mut ask_timeout, ask)?;

@@ -200,6 +200,8 @@ async fn gc_removes_what_nothing_needs_and_leaves_what_an_open_rollout_does() {
         starts: 0,
         behaviour: Behaviour::Good,
         run: "R9.1".parse().ok(),
+        written: 0,
+        carried: None,
     };
     yard.world(0).objects.insert("stray".into(), stray);
     let fleet = yard.discover().await;

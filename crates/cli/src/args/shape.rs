@@ -1,7 +1,7 @@
 //! What shapes a plan; meaningless once a plan exists.
 
 use clap::Args;
-use patchyard_types::{Budget, Millis};
+use patchyard_types::{Budget, Millis, WritableLayer};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options that shape the plan")]
@@ -24,6 +24,10 @@ pub struct Shape {
     /// The most a patch may add to an image, such as 512MiB
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub max_layer: Option<u64>,
+    /// What becomes of data in a container's writable layer: carry it into the new container, discard
+    /// it, or leave_out the container (the default)
+    #[arg(long, value_name = "CHOICE")]
+    pub writable_layer: Option<WritableLayer>,
     /// Let a patch remove packages
     #[arg(long)]
     pub allow_remove: bool,
@@ -38,6 +42,7 @@ impl Shape {
             max_failures,
             max_parallel,
             max_layer,
+            writable_layer,
             allow_remove,
         } = self;
         verify_for.is_some()
@@ -46,6 +51,7 @@ impl Shape {
             || max_failures.is_some()
             || max_parallel.is_some()
             || max_layer.is_some()
+            || writable_layer.is_some()
             || *allow_remove
     }
 }

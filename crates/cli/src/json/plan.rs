@@ -51,6 +51,7 @@ struct ActionJson {
     verify_for_ms: u64,
     step_timeout_ms: u64,
     max_layer: u64,
+    writable_layer: String,
     max_unavailable: usize,
     losses: Vec<LossJson>,
 }
@@ -194,6 +195,7 @@ impl ActionJson {
             verify_for,
             timeouts,
             max_layer,
+            writable_layer,
             max_unavailable,
             losses,
         } = action;
@@ -222,6 +224,7 @@ impl ActionJson {
             verify_for_ms: verify_for.0,
             step_timeout_ms: timeouts.step.0,
             max_layer: *max_layer,
+            writable_layer: writable_layer.to_string(),
             max_unavailable: *max_unavailable,
             losses: losses.collect(),
         }

@@ -43,6 +43,7 @@ struct SettingsJson {
     max_parallel: usize,
     allow_remove: bool,
     max_layer: u64,
+    writable_layer: String,
     /// Names only: what a check runs may hold what nobody else should read.
     checks: Vec<String>,
 }
@@ -71,7 +72,7 @@ impl From<&WhyReport> for WhyDocument {
             settings: SettingsJson::from(settings),
             excluded: *excluded,
             ignored_labels: ignored_labels.clone(),
-            unsaved_paths: unsaved.as_ref().ok().cloned(),
+            unsaved_paths: unsaved.as_ref().ok().map(|unsaved| unsaved.paths.clone()),
             unsaved_not_known: unsaved.as_ref().err().cloned(),
             quarantine: quarantine.iter().map(EntryJson::from).collect(),
             last_run: last.as_ref().map(LastRunJson::from),
@@ -91,6 +92,7 @@ impl From<&Settings> for SettingsJson {
             max_parallel,
             allow_remove,
             max_layer,
+            writable_layer,
             checks,
         } = settings;
         Self {
@@ -104,6 +106,7 @@ impl From<&Settings> for SettingsJson {
             max_parallel: *max_parallel,
             allow_remove: *allow_remove,
             max_layer: *max_layer,
+            writable_layer: writable_layer.to_string(),
             checks: checks.iter().map(|check| check.name.clone()).collect(),
         }
     }

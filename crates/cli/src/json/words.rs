@@ -25,6 +25,7 @@ pub const fn step(step: Step) -> &'static str {
         SwapStep::Create => "create",
         SwapStep::Stop => "stop",
         SwapStep::Hold => "hold",
+        SwapStep::Carry => "carry",
         SwapStep::Rename => "rename",
         SwapStep::Start => "start",
         SwapStep::Verify => "verify",

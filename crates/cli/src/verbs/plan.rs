@@ -61,6 +61,7 @@ pub fn overrides(method: Option<Method>, shape: &Shape) -> Overrides {
         max_failures,
         max_parallel,
         max_layer,
+        writable_layer,
         allow_remove,
     } = *shape;
     Overrides {
@@ -71,6 +72,7 @@ pub fn overrides(method: Option<Method>, shape: &Shape) -> Overrides {
         max_failures,
         max_parallel,
         max_layer,
+        writable_layer,
         allow_remove,
     }
 }

@@ -1,6 +1,6 @@
 //! `why`: what is pending on a target, and why it is or is not patched.
 
-use patchyard_app::{Error, WhyReport, size, why};
+use patchyard_app::{Error, WhyReport, size, why, would_lose};
 use patchyard_types::{Assessment, PendingPatch, PendingStatus};
 
 use super::scan::filter;
@@ -113,12 +113,9 @@ fn obstacles(report: &WhyReport) -> Vec<String> {
     }
     found.extend(target.refusals.iter().map(|refusal| remark(&refusal.message)));
     match &report.unsaved {
-        Ok(paths) if paths.is_empty() => {}
-        Ok(paths) => {
-            let shown: Vec<_> = paths.iter().take(5).map(|path| name(path)).collect();
-            let more = paths.len().saturating_sub(5);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            found.push(format!("recreation would lose {}{more}: move them to a volume", shown.join(", ")));
+        Ok(unsaved) => {
+            let lost = would_lose(unsaved, report.settings.writable_layer);
+            found.extend(lost.map(|detail| remark(&detail)));
         }
         Err(reason) => found.push(format!("what it has written cannot be read: {}", remark(reason))),
     }

@@ -20,7 +20,7 @@ pub trait Yard: Send + Sync {
     /// The provider.
     fn provider(&self) -> Arc<dyn Provider>;
 
-    /// A plan whose first action patches the target.
+    /// A plan whose first action patches the target and carries its writable layer, which holds data.
     fn plan(&self) -> Arc<Plan>;
 
     /// What serves under the target's name now: its handle and its version.
@@ -34,7 +34,7 @@ pub trait Yard: Send + Sync {
     async fn meddle(&self);
 }
 
-/// The steps that are effects of a provider.
+/// The steps that are effects of a provider. The yard's plan carries the writable layer.
 fn effects() -> impl DoubleEndedIterator<Item = SwapStep> {
     SwapStep::ALL.into_iter().filter(|step| !matches!(step, SwapStep::Verify))
 }

@@ -9,6 +9,7 @@ use patchyard_types::{
     LeftOutReason, Loss, Method, Millis, PackageChange, PatchSet, PersonVerdict, Plan, Probe, Protocol,
     Quarantine, QuarantineId, Record, Request, RolloutEnd, RolloutEvent, RolloutId, RunEnd, RunEvent, RunId,
     Snapshot, SnapshotId, Socket, StartingState, Step, Stream, SwapStep, TagMove, TargetId, Timeouts, Wave,
+    WritableLayer,
 };
 
 /// A moment: so many milliseconds after the first of November 2026.
@@ -163,7 +164,7 @@ fn run_events(run: RunId) -> impl Iterator<Item = RunEvent> {
 }
 
 /// What the steps leave on record, in their order.
-fn records(run: RunId) -> [Record; 10] {
+fn records(run: RunId) -> [Record; 11] {
     let baseline = Baseline {
         listening: BTreeSet::from([Socket { protocol: Protocol::Tcp, port: 8080, loopback: false }]),
         processes: BTreeSet::from(["nginx".to_owned()]),
@@ -180,6 +181,7 @@ fn records(run: RunId) -> [Record; 10] {
         Record::Created { object: "c0ffee".to_owned() },
         Record::Nothing,
         Record::Held { policy: "on-failure".to_owned(), retries: 3 },
+        Record::Nothing,
         Record::Nothing,
         Record::Nothing,
         Record::Verified { first_good: at(70) },
@@ -235,6 +237,7 @@ pub fn plan(name: &str) -> Plan {
             check: Millis::from_secs(10),
         },
         max_layer: 512 << 20,
+        writable_layer: WritableLayer::Carry,
         max_unavailable: 1,
         losses: vec![Loss { kind: "volume".to_owned(), detail: "db: kept as it is".to_owned() }],
     };

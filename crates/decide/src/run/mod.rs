@@ -107,7 +107,7 @@ fn forward(state: &RunState, action: &Action, mode: Mode) -> RunCommand {
         }
         return RunCommand::Probe { step: open.step, direction: Direction::Do };
     }
-    let Some(step) = state.next_step(action.method) else {
+    let Some(step) = state.next_step(action) else {
         return RunCommand::End { end: RunEnd::Succeeded, reason: None, quarantine: false };
     };
     let rules = rules(step);

@@ -1,6 +1,6 @@
 //! What is known about every step without looking at a run: its time, its undo, whom it blames.
 
-use patchyard_types::{Action, FailureKind, Method, Millis, Step, SwapStep};
+use patchyard_types::{Action, FailureKind, Method, Millis, Step, SwapStep, WritableLayer};
 
 use super::swap;
 
@@ -58,6 +58,7 @@ pub const fn rules(step: Step) -> StepRules {
             SwapStep::Create => swap::create::RULES,
             SwapStep::Stop => swap::stop::RULES,
             SwapStep::Hold => swap::hold::RULES,
+            SwapStep::Carry => swap::carry::RULES,
             SwapStep::Rename => swap::rename::RULES,
             SwapStep::Start => swap::start::RULES,
             SwapStep::Verify => swap::verify::RULES,
@@ -67,10 +68,13 @@ pub const fn rules(step: Step) -> StepRules {
     }
 }
 
-/// The steps of a method, in order.
-pub fn steps(method: Method) -> impl DoubleEndedIterator<Item = Step> {
-    match method {
-        Method::Layer | Method::Image | Method::Restore => SwapStep::ALL.into_iter().map(Step::Swap),
+/// The steps of an action, in order.
+pub fn steps(action: &Action) -> impl DoubleEndedIterator<Item = Step> {
+    let carries = action.writable_layer == WritableLayer::Carry;
+    match action.method {
+        Method::Layer | Method::Image | Method::Restore => {
+            SwapStep::ALL.into_iter().filter(move |step| carries || *step != SwapStep::Carry).map(Step::Swap)
+        }
     }
 }
 

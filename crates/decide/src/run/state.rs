@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use patchyard_types::{
-    Direction, Event, EventBody, Failure, FailureKind, Method, PersonVerdict, Probe, Record, RunEnd,
+    Action, Direction, Event, EventBody, Failure, FailureKind, PersonVerdict, Probe, Record, RunEnd,
     RunEvent, Step, SwapStep, TargetId,
 };
 
@@ -137,10 +137,10 @@ impl RunState {
         self.attempts.get(&(step, direction)).copied().unwrap_or(0)
     }
 
-    /// The first step of the method that is not done.
+    /// The first step of the action that is not done.
     #[must_use]
-    pub fn next_step(&self, method: Method) -> Option<Step> {
-        steps(method).find(|step| !self.records.contains_key(step))
+    pub fn next_step(&self, action: &Action) -> Option<Step> {
+        steps(action).find(|step| !self.records.contains_key(step))
     }
 
     /// The last step that was begun and is not taken back yet.

@@ -100,6 +100,16 @@ fn all_steps_in_order_then_success() {
 }
 
 #[test]
+fn a_run_carries_only_where_its_plan_says_so() {
+    let carries = |writable_layer| {
+        let action = patchyard_types::Action { writable_layer, ..action() };
+        super::steps(&action).any(|step| step == Step::Swap(SwapStep::Carry))
+    };
+    use patchyard_types::WritableLayer::{Carry, Discard, LeaveOut};
+    assert!(carries(Carry) && !carries(Discard) && !carries(LeaveOut));
+}
+
+#[test]
 fn a_failure_before_the_stop_changes_nothing_and_is_a_failure() {
     let mut story = Story::up_to(SwapStep::Prepare);
     story.fail(FailureKind::PackageManager);

@@ -1,6 +1,6 @@
 //! Values the tests of this crate share.
 
-use patchyard_types::{Action, Digest, Expected, HostId, Method, Millis, Settings, TargetId};
+use patchyard_types::{Action, Digest, Expected, HostId, Method, Millis, Settings, TargetId, WritableLayer};
 
 /// An action with the default settings.
 pub(crate) fn action() -> Action {
@@ -24,6 +24,7 @@ pub(crate) fn action() -> Action {
         verify_for: Millis::from_secs(30),
         timeouts: defaults.timeouts,
         max_layer: defaults.max_layer,
+        writable_layer: WritableLayer::Carry,
         max_unavailable: 1,
         losses: Vec::new(),
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use patchyard_plan::{Candidate, PatchFilter, PlanRequest, TagPolicy};
 use patchyard_types::{
     Arch, Assessment, Budget, Digest, Health, HostId, Image, PendingPatch, PendingStatus, Settings,
-    StartingState, Target, TargetId, TargetState,
+    StartingState, Target, TargetId, TargetState, Unsaved,
 };
 
 pub fn target(host: &str, service: &str, number: usize, image: &str) -> Target {
@@ -68,7 +68,7 @@ pub fn candidate(target: Target, pending: Vec<PendingPatch>) -> Candidate {
         assessment: Assessment::Assessed { at: Timestamp::UNIX_EPOCH, pending },
         carried: None,
         image_update: Ok(None),
-        unsaved_paths: Vec::new(),
+        unsaved: Unsaved::default(),
         settings: Settings { max_unavailable: Budget::Count(1), ..Settings::default() },
         excluded: false,
         target,

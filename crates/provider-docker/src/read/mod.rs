@@ -13,7 +13,7 @@ mod refuse;
 mod target;
 
 use patchyard_contract::ProviderError;
-use patchyard_types::Target;
+use patchyard_types::{Target, Unsaved};
 
 use crate::DockerProvider;
 
@@ -27,17 +27,15 @@ pub(crate) fn injected(container: &serde_json::Value) -> Vec<String> {
     project::Projects::read(std::slice::from_ref(container)).injected(container).to_vec()
 }
 
-pub(crate) async fn unsaved_paths(
-    docker: &DockerProvider,
-    target: &Target,
-) -> Result<Vec<String>, ProviderError> {
+pub(crate) async fn unsaved(docker: &DockerProvider, target: &Target) -> Result<Unsaved, ProviderError> {
     let _slot = docker.slot().await;
     let read = async {
         let container = docker.client.get(&["containers", &target.object, "json"]).json().await?;
-        let lost = crate::unsaved::paths(&docker.client, &container).await?;
-        crate::injected::without(docker, &container, lost).await
+        let mut unsaved = crate::unsaved::unsaved(&docker.client, &container).await?;
+        unsaved.paths = crate::injected::without(docker, &container, unsaved.paths).await?;
+        Ok(unsaved)
     };
-    read.await.map_err(|error| match error.is_not_found() {
+    read.await.map_err(|error: crate::client::ApiError| match error.is_not_found() {
         true => ProviderError::Gone { object: target.name.clone() },
         false => docker.error(error),
     })

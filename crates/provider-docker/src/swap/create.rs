@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use patchyard_types::{FailureKind, Method, Probe, Record};
+use patchyard_types::{FailureKind, Method, Probe, Record, WritableLayer};
 use serde_json::{Value, json};
 
 use super::run::restart_policy;
 use super::{Container, Run, Trouble, done_if, failed, last_words, preflight};
 use crate::client::{ApiError, Client};
 use crate::spec::{self, CreateRequest, Inputs};
-use crate::{gc, injected, names, snapshot};
+use crate::{carry, gc, injected, names, snapshot};
 
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     let old = run.old_or_gone().await?;
@@ -42,10 +42,17 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
         injected::carry(run.docker, &old.0, &id).await?;
     }
     gc::remember_volumes(run, &anonymous_volumes(&old.0))?;
+    if run.action.writable_layer == WritableLayer::Carry {
+        // What could not be carried is found out while the original still serves.
+        carry::check(run, &old).await?;
+    }
     Ok(Record::Created { object: id })
 }
 
 pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
+    if run.action.writable_layer == WritableLayer::Carry {
+        carry::clear(run).await;
+    }
     let Some(new) = run.new_container().await? else { return Ok(Record::Nothing) };
     if !run.is_ours(&new) || new.name() != run.new_name() {
         return Err(failed(

@@ -19,7 +19,7 @@ use patchyard_contract::{Call, ProviderError};
 use patchyard_types::{Direction, Probe, Record, Step, StepError, SwapStep};
 
 use crate::client::ApiError;
-use crate::{DockerProvider, prepare, snapshot};
+use crate::{DockerProvider, carry, prepare, snapshot};
 
 pub(crate) use container::Container;
 pub(crate) use create::remove as remove_replacement;
@@ -27,6 +27,7 @@ pub use last_words::last_words;
 pub(crate) use preflight::{enough, image_size};
 use run::{GONE, judge};
 pub(crate) use run::{Run, Trouble, failed, restart_policy};
+pub(crate) use start::REPLACEMENT_GONE;
 
 /// Does a step or takes it back.
 pub(crate) async fn perform(docker: &DockerProvider, call: &Call) -> Result<Record, StepError> {
@@ -68,6 +69,7 @@ async fn effect(run: &Run<'_>) -> Result<Record, Trouble> {
         (SwapStep::Stop, Direction::Undo) => stop::undo(run).await,
         (SwapStep::Hold, Direction::Do) => hold::perform(run).await,
         (SwapStep::Hold, Direction::Undo) => hold::undo(run).await,
+        (SwapStep::Carry, Direction::Do) => carry::perform(run).await,
         (SwapStep::Rename, Direction::Do) => rename::perform(run).await,
         (SwapStep::Rename, Direction::Undo) => rename::undo(run).await,
         (SwapStep::Start, Direction::Do) => start::perform(run).await,
@@ -76,7 +78,7 @@ async fn effect(run: &Run<'_>) -> Result<Record, Trouble> {
         (SwapStep::Snapshot, Direction::Undo) => snapshot::undo(run).await,
         (SwapStep::Retire, Direction::Do) => retire::perform(run).await,
         (SwapStep::Verify, _)
-        | (SwapStep::Prepare | SwapStep::Preflight | SwapStep::Retire, Direction::Undo) => {
+        | (SwapStep::Prepare | SwapStep::Preflight | SwapStep::Carry | SwapStep::Retire, Direction::Undo) => {
             Err(Trouble::Step(StepError::Unknown(format!("never asked of a provider: {step}"))))
         }
     }
@@ -90,6 +92,7 @@ async fn ask(run: &Run<'_>) -> Result<Probe, ApiError> {
         SwapStep::Create => create::probe(run, undone).await,
         SwapStep::Stop => stop::probe(run, undone).await,
         SwapStep::Hold => hold::probe(run, undone).await,
+        SwapStep::Carry => carry::probe(run).await,
         SwapStep::Rename => rename::probe(run, undone).await,
         SwapStep::Start => start::probe(run, undone).await,
         SwapStep::Snapshot => snapshot::probe(run, undone).await,
@@ -105,7 +108,7 @@ pub(crate) fn done_if(done: bool) -> Probe {
 }
 
 /// A probe's answer when the original is gone before it may be.
-fn gone() -> Probe {
+pub(crate) fn gone() -> Probe {
     let failure = patchyard_types::Failure::new(patchyard_types::FailureKind::Precondition, GONE);
     Probe::Failed { failure }
 }

@@ -1,7 +1,7 @@
 //! Preflight: the target is as it was planned, fit to be judged, nobody else is at work on it, and
 //! there is room. Changes nothing; the baseline is the caller's.
 
-use patchyard_types::{FailureKind, Record};
+use patchyard_types::{FailureKind, Record, WritableLayer};
 use serde_json::Value;
 
 use super::{Container, GONE, Run, Trouble, failed};
@@ -113,7 +113,9 @@ async fn there_is_room(run: &Run<'_>, old: &Container) -> Result<(), Trouble> {
     let sized = run.client().get(&["containers", old.id(), "json"]).query("size", "1").json().await?;
     let writable = sized["SizeRw"].as_u64().unwrap_or(0);
     let folder = run.docker.info["DockerRootDir"].as_str().unwrap_or_default();
-    enough(free, writable.saturating_add(RESERVE), folder)
+    // The snapshot has a copy of it, and so has the new container where it is carried.
+    let copies = if run.action.writable_layer == WritableLayer::Carry { 2 } else { 1 };
+    enough(free, writable.saturating_mul(copies).saturating_add(RESERVE), folder)
 }
 
 /// Fails when less is free than needed.

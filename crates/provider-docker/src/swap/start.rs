@@ -5,7 +5,8 @@ use patchyard_types::{FailureKind, Probe, Record};
 use super::{Run, Trouble, done_if, failed, judge};
 use crate::client::ApiError;
 
-const REPLACEMENT_GONE: &str = "its replacement was removed by somebody else";
+/// What is said when the replacement is not there any more.
+pub(crate) const REPLACEMENT_GONE: &str = "its replacement was removed by somebody else";
 
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     let new = run.new_container().await?;

@@ -68,7 +68,7 @@ async fn files_that_compose_puts_into_a_container_are_carried() {
         assert_eq!(file(&naive, path).await, "", "{path}");
     }
 
-    assert_eq!(ours.docker.unsaved_paths(&ours.target().await).await.unwrap(), [""; 0]);
+    assert_eq!(ours.docker.unsaved(&ours.target().await).await.unwrap().paths, [""; 0]);
     let snapshot = swap(&mut ours, 1, &["ENV NEW=1"]).await;
     all_there(&ours).await;
     // Back, where the snapshot has them, and forth again from there.
@@ -84,11 +84,11 @@ async fn a_file_that_no_project_names_keeps_a_container_out_of_plans() {
     let folder = tempfile::tempdir().unwrap();
     let ours = composed(folder.path()).await;
     ours.exec(&ours.name, &["sh", "-c", "echo mine > /etc/other.conf"]).await;
-    assert_eq!(ours.docker.unsaved_paths(&ours.target().await).await.unwrap(), ["/etc/other.conf"]);
+    assert_eq!(ours.docker.unsaved(&ours.target().await).await.unwrap().paths, ["/etc/other.conf"]);
     // And so does a file that its project names no more.
     std::fs::write(folder.path().join("docker-compose.yml"), "services: {web: {secrets: [injected]}}")
         .unwrap();
-    let mut unsaved = ours.docker.unsaved_paths(&ours.target().await).await.unwrap();
+    let mut unsaved = ours.docker.unsaved(&ours.target().await).await.unwrap().paths;
     unsaved.retain(|path| path != "/etc/other.conf");
     assert_eq!(unsaved, ["/etc/app.conf", "/srv/deep/er/key"]);
 }

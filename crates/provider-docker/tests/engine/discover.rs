@@ -1,7 +1,7 @@
 //! Targets as they are found.
 
 use patchyard_contract::Provider;
-use patchyard_types::{MountKind, TargetState};
+use patchyard_types::{MountKind, TargetState, Unsaved};
 use serde_json::json;
 
 use crate::support::{unique, yard};
@@ -96,12 +96,14 @@ async fn only_what_recreation_would_lose_is_unsaved() {
     let yard = yard().await;
     let container = yard.container("patchyard-lab/base:1", json!({"Volumes": {"/data": {}}})).await;
     let target = yard.target(&container).await;
-    assert_eq!(yard.docker.unsaved_paths(&target).await.unwrap(), [""; 0]);
+    assert_eq!(yard.docker.unsaved(&target).await.unwrap(), Unsaved::default());
     let script = "mkdir -p /srv/empty /srv/full /run/secrets; touch /tmp/x /data/y /var/log/z /root/.bash_history; mkfifo /srv/pipe; \
         echo 1 > /srv/full/file; echo 1 > /run/secrets/key; echo 1 >> /etc/bash.bashrc; rm /etc/debian_version";
     yard.run(&container, &["sh", "-c", script]).await;
+    let unsaved = yard.docker.unsaved(&target).await.unwrap();
     assert_eq!(
-        yard.docker.unsaved_paths(&target).await.unwrap(),
+        unsaved.paths,
         ["/etc/bash.bashrc", "/etc/debian_version", "/run/secrets/key", "/srv/full/file"]
     );
+    assert!(unsaved.cannot_carry.is_some_and(|why| why.contains("deleted /etc/debian_version")));
 }

@@ -108,10 +108,9 @@ async fn a_container_that_is_gone_is_said_to_be() {
     let container = yard.container("patchyard-lab/base:1", json!({})).await;
     let target = yard.target(&container).await;
     drop(container);
-    for answer in [
-        yard.docker.inventory(&target).await.map(|_| ()),
-        yard.docker.unsaved_paths(&target).await.map(|_| ()),
-    ] {
+    for answer in
+        [yard.docker.inventory(&target).await.map(|_| ()), yard.docker.unsaved(&target).await.map(|_| ())]
+    {
         assert!(matches!(answer, Err(ProviderError::Gone { .. })), "{answer:?}");
     }
 }

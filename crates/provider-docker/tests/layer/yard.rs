@@ -15,7 +15,7 @@ use patchyard_provider_docker::{DockerProvider, Options, names};
 use patchyard_types::{
     About, Action, Arch, Budget, Change, Decisions, Digest, Direction, Estimate, Expected, Failure, HostId,
     Method, Millis, PackageChange, PatchSet, Plan, Probe, Record, RolloutId, RunId, StartingState, Step,
-    StepError, SwapStep, TargetId, Timeouts, Wave,
+    StepError, SwapStep, TargetId, Timeouts, Wave, WritableLayer,
 };
 use serde_json::{Value, json};
 
@@ -340,6 +340,7 @@ fn plan() -> Plan {
             check: Millis::from_secs(5),
         },
         max_layer: 1 << 30,
+        writable_layer: WritableLayer::LeaveOut,
         max_unavailable: 1,
         losses: Vec::new(),
     };

@@ -24,7 +24,7 @@ use patchyard_provider_docker::{DockerProvider, Options};
 use patchyard_types::{
     About, Action, Budget, Change, Decisions, Digest, Direction, Expected, Method, Millis, PackageChange,
     PatchSet, Plan, Record, RolloutId, RunId, Snapshot, SnapshotId, StartingState, Step, StepError, SwapStep,
-    Target, Timeouts, Wave,
+    Target, Timeouts, Wave, WritableLayer,
 };
 use serde_json::{Value, json};
 
@@ -40,6 +40,8 @@ pub struct RealYard {
     /// A tag of the lab's image of our own: images built for it bear its name.
     pub reference: String,
     pub controller: String,
+    /// What its plans say about the writable layer.
+    pub writable_layer: WritableLayer,
     state: PathBuf,
     plan: Option<Arc<Plan>>,
 }
@@ -71,6 +73,7 @@ impl RealYard {
             reference: format!("{name}:1"),
             name,
             controller,
+            writable_layer: WritableLayer::LeaveOut,
             state,
             plan: None,
         };
@@ -100,6 +103,24 @@ impl RealYard {
         let mut yard = Self::with(|_, _| {}).await;
         yard.plan_layer().await;
         yard
+    }
+
+    /// A yard with an ordinary target that has written something, which its plan carries.
+    pub async fn carrying() -> Self {
+        let mut yard = Self::with(|_, _| {}).await;
+        yard.writable_layer = WritableLayer::Carry;
+        yard.sh("mkdir /srv/data; echo written > /srv/data/file; echo more >> /etc/motd").await;
+        yard.plan_layer().await;
+        yard
+    }
+
+    /// Runs a script as root in the target and returns what it prints.
+    pub async fn sh(&self, script: &str) -> String {
+        let argv = ["sh", "-ec", script];
+        let exec = Exec { user: Some("0"), ..Exec::new(&argv) };
+        let output = self.client().exec(&self.name, &exec).await.unwrap();
+        assert_eq!(output.exit, 0, "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     pub fn client(&self) -> &Client {
@@ -194,6 +215,7 @@ impl RealYard {
                 check: Millis::from_secs(10),
             },
             max_layer: 512 * 1024 * 1024,
+            writable_layer: self.writable_layer,
             max_unavailable: 1,
             losses: Vec::new(),
         };
@@ -365,7 +387,13 @@ impl<'a> Hand<'a> {
 
     /// Every step that was not done yet but verify, up to and with this one.
     pub async fn doing_up_to(&mut self, last: SwapStep) {
-        for step in SwapStep::ALL.into_iter().filter(|step| *step <= last && *step != SwapStep::Verify) {
+        let carries = self.yard.writable_layer == WritableLayer::Carry;
+        let wanted = |step: &SwapStep| match step {
+            SwapStep::Verify => false,
+            SwapStep::Carry => carries,
+            _ => true,
+        };
+        for step in SwapStep::ALL.into_iter().filter(|step| *step <= last && wanted(step)) {
             if !self.records.contains_key(&Step::Swap(step)) {
                 self.doing(step).await;
             }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use patchyard_contract::{Ask, Call, Leftover, Note, Progress, Provider, ProviderError};
 use patchyard_types::{
     Direction, HostId, ImageUpdate, Inventory, Observation, PackageChange, PendingPatch, Probe, Record,
-    RunId, Snapshot, Step, StepError, Subject, SwapStep, TagMove, Target,
+    RunId, Snapshot, Step, StepError, Subject, SwapStep, TagMove, Target, Unsaved,
 };
 
 use super::{Points, store};
@@ -111,8 +111,8 @@ impl Provider for CrashingProvider {
         self.inner.newer_image(target).await
     }
 
-    async fn unsaved_paths(&self, target: &Target) -> Result<Vec<String>, ProviderError> {
-        self.inner.unsaved_paths(target).await
+    async fn unsaved(&self, target: &Target) -> Result<Unsaved, ProviderError> {
+        self.inner.unsaved(target).await
     }
 
     async fn fetch(&self, target: &Target, packages: &[PackageChange]) -> Result<(), ProviderError> {

@@ -15,3 +15,4 @@ mod harness;
 mod hostile;
 mod ubuntu;
 mod who_left;
+mod writable_layer;

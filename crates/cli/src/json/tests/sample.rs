@@ -22,7 +22,7 @@ use patchyard_types::{
     ImageUpdate, InstalledPackage, Inventory, LedgerEvent, LeftOut, LeftOutReason, Loss, Manager, Method,
     Millis, Mount, MountKind, NotAssessed, OsRelease, PackageManager, PendingPatch, PendingStatus, Plan,
     PublishedPort, Quarantine, QuarantineId, Refusal, Request, RolloutEnd, RolloutId, RunEnd, RunId,
-    Settings, StartingState, Stream, Target, TargetId, TargetState,
+    Settings, StartingState, Stream, Target, TargetId, TargetState, Unsaved,
 };
 use serde_json::Value;
 
@@ -292,7 +292,7 @@ fn whys() -> [WhyReport; 2] {
             },
             excluded: true,
             ignored_labels: vec!["io.patchyard.verify-for"],
-            unsaved: Ok(vec!["/srv/\u{9b}2J".into()]),
+            unsaved: Ok(Unsaved { paths: vec!["/srv/\u{9b}2J".into()], cannot_carry: None }),
             quarantine: vec![quarantine()],
             last: Some(last_run()),
             reverted: true,

@@ -1,5 +1,6 @@
 //! The steps of a container's swap, a file each.
 
+pub(super) mod carry;
 pub(super) mod create;
 pub(super) mod hold;
 pub(super) mod preflight;

@@ -55,6 +55,9 @@ pub(super) fn ended_well(yard: &Yard<'_>) {
     if scenario.writes {
         let of_it = |snapshot: &&Value| snapshot["name"].as_str() == Some(services[0].name());
         snapshots.iter().filter(of_it).for_each(|snapshot| holds_what_was_written(yard, snapshot));
+        let written = format!("{}:/srv/{}", services[0].name(), Yard::WRITTEN);
+        let has_it = yard.hosts[0].engine.try_docker(["cp", &written, "-"]).status.success();
+        assert_eq!(has_it, scenario.carries || !began, "what it wrote is carried, or lost as the plan says");
     }
 }
 
@@ -102,7 +105,7 @@ fn needed(services: &[Service], host: &Watched<'_>, snapshots: &[Value]) -> BTre
     needed
 }
 
-/// What the service wrote is in its snapshot, and nowhere else by now.
+/// What the service wrote is in its snapshot.
 fn holds_what_was_written(yard: &Yard<'_>, snapshot: &Value) {
     assert_eq!(snapshot["own_layer"], true, "{snapshot:#}");
     let (engine, image) = (yard.hosts[0].engine, snapshot["image"].as_str().expect("an id"));

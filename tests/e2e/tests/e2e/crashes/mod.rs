@@ -20,8 +20,13 @@ use ending::ended_well;
 use place::{Place, Yard};
 
 /// How far into the long effects one dies as well, in milliseconds.
-const DEEPER: [(&str, &[u32]); 4] =
-    [("prepare", &[60, 700, 2500]), ("stop", &[40]), ("snapshot", &[40, 150]), ("copy", &[40, 150, 400])];
+const DEEPER: [(&str, &[u32]); 5] = [
+    ("prepare", &[60, 700, 2500]),
+    ("stop", &[40]),
+    ("carry", &[20, 60]),
+    ("snapshot", &[40, 150]),
+    ("copy", &[40, 150, 400]),
+];
 
 /// How long after a remark on a long effect one dies as well, in milliseconds.
 const LATER: u32 = 40;
@@ -39,6 +44,8 @@ struct Scenario {
     points: &'static [&'static str],
     /// Whether a point is worth dying at here.
     counts: fn(&str) -> bool,
+    /// Whether what it writes is carried into the new container.
+    carries: bool,
     /// How many points `./test` takes, spread over the whole.
     sample: usize,
     /// The points that `./test` takes in any case.
@@ -86,9 +93,10 @@ impl Scenario {
     /// A new step that nobody dies in is a step that nobody has tried to resume.
     fn has_its_points(&self, points: &[String]) {
         let places = ["decided", "intent", "middle", "effect", "outcome"];
+        let all = || SwapStep::ALL.iter().filter(|step| self.carries || **step != SwapStep::Carry);
         let is_undone = |step: &SwapStep| self.is_bad() && !NEVER_UNDONE.contains(step);
-        let steps = SwapStep::ALL.iter().map(SwapStep::to_string);
-        let undos = SwapStep::ALL.iter().filter(|step| is_undone(step)).map(|step| format!("undo {step}"));
+        let steps = all().map(SwapStep::to_string);
+        let undos = all().filter(|step| is_undone(step)).map(|step| format!("undo {step}"));
         let of_steps = steps.chain(undos).flat_map(|step| places.map(|place| format!("{place} {step}")));
         for wanted in of_steps.chain(self.points.iter().map(|&point| point.to_owned())) {
             assert!(points.iter().any(|point| is_of(point, &wanted)), "no point '{wanted}' in {points:#?}");
@@ -114,8 +122,8 @@ impl Scenario {
 }
 
 /// Steps whose undo is no part of the way back from a failed check.
-const NEVER_UNDONE: [SwapStep; 4] =
-    [SwapStep::Prepare, SwapStep::Verify, SwapStep::Snapshot, SwapStep::Retire];
+const NEVER_UNDONE: [SwapStep; 5] =
+    [SwapStep::Prepare, SwapStep::Carry, SwapStep::Verify, SwapStep::Snapshot, SwapStep::Retire];
 
 /// Whether a point has this name, whatever run or stream it is of.
 fn is_of(point: &str, name: &str) -> bool {
@@ -170,7 +178,7 @@ fn die_at_every_chosen_point(scenario: &Scenario) {
 fn a_rollout_of_layers_survives_a_crash_at_any_moment() {
     die_at_every_chosen_point(&Scenario {
         method: "layer",
-        defaults: "",
+        defaults: "writable_layer: carry",
         services: [("good", 0), (BAD, 0)],
         writes: true,
         points: &[
@@ -178,6 +186,7 @@ fn a_rollout_of_layers_survives_a_crash_at_any_moment() {
             "note uploading packages",
             "note installing package",
             "note committing the layer",
+            "note carrying the writable layer",
             "note keeping the writable layer",
             "before intent tag",
             "after intent tag",
@@ -185,10 +194,18 @@ fn a_rollout_of_layers_survives_a_crash_at_any_moment() {
             "before outcome tag",
             "after outcome tag",
         ],
+        carries: true,
         counts: |_| true,
         sample: 4,
-        // Whose doing a failed check is must not be forgotten by a driver that dies while it looks.
-        always: &["note committing the layer@40", "note keeping the writable layer@40", "intent verify"],
+        always: &[
+            "note committing the layer@40",
+            "middle carry@20",
+            "note carrying the writable layer@20",
+            "effect carry",
+            "note keeping the writable layer@40",
+            // Whose doing a failed check is must not be forgotten by a driver that dies while it looks.
+            "intent verify",
+        ],
     });
 }
 
@@ -208,6 +225,7 @@ fn a_rollout_of_images_that_keeps_no_snapshot_survives_a_crash_at_any_moment() {
             "before outcome prune",
             "after outcome prune",
         ],
+        carries: false,
         counts: |_| true,
         sample: 4,
         always: &["note pulling@10", "middle prune"],
@@ -228,6 +246,7 @@ fn a_layer_on_its_way_to_a_second_host_survives_a_crash_at_any_moment() {
             "note loading the patched image",
         ],
         // What one host does alone, the layers have shown.
+        carries: false,
         counts: |point| {
             let of_second = point.starts_with("R1.2 ");
             is_of(point, "middle copy")

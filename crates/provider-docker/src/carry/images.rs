@@ -1,0 +1,191 @@
+//! What the image of the original and that of its replacement have at a path, seen through a container
+//! of each that is never started. Not through the replacement itself: half a copy may be in there.
+
+use serde_json::{Map, Value, json};
+
+use crate::ask::{make, remove};
+use crate::client::{ApiError, Client, EntryKind};
+use crate::names::{LABEL_CONTROLLER, LABEL_ROLE, ROLE_SHOW, of_run};
+use crate::read::json::text;
+use crate::swap::{Run, Trouble, failed};
+
+/// The parts of their names.
+const PARTS: [&str; 2] = ["base", "patched"];
+
+/// What the two images have at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Images {
+    /// Neither has it.
+    Nothing,
+    /// Both have the same.
+    Alike {
+        /// It is a folder.
+        folder: bool,
+    },
+    /// The patch has changed it, brought it or removed it.
+    Differ {
+        /// The old image has a folder there; nothing where it has nothing.
+        folder: Option<bool>,
+        /// The new image has something there.
+        patched: bool,
+    },
+}
+
+/// A container of each image; removed when this is dropped, at the latest.
+pub(super) struct Shown<'a> {
+    run: &'a Run<'a>,
+    names: [String; 2],
+}
+
+impl<'a> Shown<'a> {
+    /// Makes them.
+    pub async fn create(run: &'a Run<'a>) -> Result<Shown<'a>, Trouble> {
+        let names = PARTS.map(|part| name(run, part));
+        let images = [run.action.expected.image.as_str(), run.prepared()?];
+        for name in &names {
+            run.docker.helpers.add(name);
+        }
+        // From here on the guard is responsible, also for a create whose answer is never seen.
+        let shown = Self { run, names };
+        for (name, id) in shown.names.iter().zip(images) {
+            let image = run.client().image(id).await?;
+            let image = image.ok_or_else(|| {
+                failed(patchyard_types::FailureKind::Host, "its image is not on the host any more")
+            })?;
+            make(run.docker, name, request(&run.docker.options.controller, &image)).await?;
+        }
+        Ok(shown)
+    }
+
+    /// The container of the old image, by its name.
+    pub fn base(&self) -> &str {
+        &self.names[0]
+    }
+
+    /// The container of the new image, by its name.
+    pub fn patched(&self) -> &str {
+        &self.names[1]
+    }
+
+    /// What they have at a path. Equal times and sizes say nothing: packages are built so that two
+    /// versions of a file have both in common.
+    pub async fn at(&self, path: &str) -> Result<Images, ApiError> {
+        let client = self.run.client();
+        let base = client.stat(self.base(), path).await?.map(|stat| stat.is_dir());
+        let patched = client.stat(self.patched(), path).await?.is_some();
+        Ok(match (base, patched) {
+            (None, false) => Images::Nothing,
+            (Some(folder), true) if are_alike(client, self.base(), self.patched(), path).await? => {
+                Images::Alike { folder }
+            }
+            (folder, patched) => Images::Differ { folder, patched },
+        })
+    }
+
+    /// Removes them and waits until they are gone.
+    pub async fn finish(self) {
+        for name in &self.names {
+            remove(self.run.client(), name, &self.run.docker.helpers).await;
+        }
+    }
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let live = &self.run.docker.helpers;
+            if let (true, Ok(runtime)) = (live.has(name), tokio::runtime::Handle::try_current()) {
+                let (client, name, live) =
+                    (self.run.client().clone(), name.clone(), std::sync::Arc::clone(live));
+                runtime.spawn(async move { remove(&client, &name, &live).await });
+            }
+        }
+    }
+}
+
+/// Removes what a crash has left of them.
+pub(crate) async fn clear(run: &Run<'_>) {
+    for part in PARTS {
+        remove(run.client(), &name(run, part), &run.docker.helpers).await;
+    }
+}
+
+fn name(run: &Run<'_>, part: &str) -> String {
+    of_run(&run.docker.options.controller, run.call.run, part).to_string()
+}
+
+/// Whether two containers have the same at a path: kind, owner, mode, and what is in a file. Of a folder
+/// only itself counts.
+pub(super) async fn are_alike(client: &Client, one: &str, other: &str, path: &str) -> Result<bool, ApiError> {
+    let (mut one, mut other) = (client.archive(one, path).await?, client.archive(other, path).await?);
+    let (Some(a), Some(b)) = (one.next().await?, other.next().await?) else { return Ok(false) };
+    if (a.kind, a.mode, a.owner, &a.link) != (b.kind, b.mode, b.owner, &b.link) {
+        return Ok(false);
+    }
+    if a.kind != EntryKind::File {
+        return Ok(true);
+    }
+    if a.size != b.size {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (bytes::Bytes::new(), bytes::Bytes::new());
+    loop {
+        if left.is_empty() {
+            left = one.chunk().await?.unwrap_or_default();
+        }
+        if right.is_empty() {
+            right = other.chunk().await?.unwrap_or_default();
+        }
+        let common = left.len().min(right.len());
+        if common == 0 {
+            return Ok(left.is_empty() && right.is_empty());
+        }
+        if left.split_to(common) != right.split_to(common) {
+            return Ok(false);
+        }
+    }
+}
+
+/// The create request. Pure: everything it is made of comes in.
+fn request(controller: &str, image: &Value) -> Value {
+    let config = &image["Config"];
+    let names = |value: &Value| -> Vec<String> {
+        value.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    };
+    // Labels cannot be taken from an image, only overwritten: Compose would take it for one of its own.
+    let mut labels: Map<String, Value> =
+        names(&config["Labels"]).into_iter().map(|name| (name, json!(""))).collect();
+    labels.insert(LABEL_CONTROLLER.to_owned(), json!(controller));
+    labels.insert(LABEL_ROLE.to_owned(), json!(ROLE_SHOW));
+    // The engine would make volumes for these and copy the image's files there.
+    let mounts: Vec<Value> = names(&config["Volumes"])
+        .into_iter()
+        .map(|place| json!({"Type": "tmpfs", "Target": place}))
+        .collect();
+    json!({
+        "Image": text(&image["Id"]),
+        "Entrypoint": ["never-started"],
+        "Cmd": [],
+        "Labels": labels,
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": {
+            "NetworkMode": "none",
+            "RestartPolicy": {"Name": "no"},
+            "LogConfig": {"Type": "none", "Config": {}},
+            "Mounts": mounts,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_shows_an_image_takes_nothing_of_it_but_its_files() {
+        let config = json!({"Labels": {"traefik.enable": "true"}, "Volumes": {"/data": {}}});
+        let request = request("1a2b", &json!({"Id": "sha256:b", "Config": config}));
+        assert_eq!(request["Labels"]["traefik.enable"], "");
+        assert_eq!(request["HostConfig"]["Mounts"], json!([{"Type": "tmpfs", "Target": "/data"}]));
+    }
+}
