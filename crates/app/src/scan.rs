@@ -7,7 +7,7 @@ use patchyard_contract::Progress;
 use patchyard_plan::{keeps_out, not_well};
 use patchyard_types::{
     Assessment, Method, Millis, PendingPatch, PendingStatus, Quarantine, QuarantineId, Refusal, RolloutId,
-    TargetId,
+    Target, TargetId,
 };
 
 use crate::PatchFilter;
@@ -133,11 +133,15 @@ pub async fn scan(
             let overrides = Overrides { method: request.method, ..Overrides::default() };
             let settled = settle(&context.config, &overrides, &known.target);
             let method = settled.settings.method;
-            let also_refused = also_refused(settled, &known);
-            known.target.refusals.extend(also_refused);
             let last = last.get(&known.target.id).filter(|last| last.took_back);
             let taken_back = last.map(|last| last.run.rollout);
-            Scanned { method, reverted, taken_back, quarantined: quarantined(&known, &quarantine), known }
+            let quarantined = quarantined(&known, &quarantine);
+            let mut scanned = Scanned { method, reverted, taken_back, quarantined, known };
+            if scanned.is_pending() {
+                let target = &mut scanned.known.target;
+                target.refusals.extend(also_refused(settled, target));
+            }
+            scanned
         })
         .collect();
     targets.sort_by_key(|scanned| scanned.reverted.is_none());
@@ -145,15 +149,11 @@ pub async fn scan(
     Ok(ScanReport { at, hosts: fleet.hosts, unreachable: fleet.unreachable, targets })
 }
 
-/// What else keeps a target with pending patches out of a plan, as far as that is known without asking its
-/// engine again.
-fn also_refused(settled: Settled, known: &Known) -> Vec<Refusal> {
-    if !matches!(&known.assessment, Assessment::Assessed { pending, .. } if !pending.is_empty()) {
-        return Vec::new();
-    }
+/// What else keeps a target out of a plan, as far as that is known without asking its engine again.
+fn also_refused(settled: Settled, target: &Target) -> Vec<Refusal> {
     let refusal = |code: &str, message: String| Refusal { code: code.to_owned(), message };
     let excluded = settled.excluded.then(|| refusal("excluded", "excluded by its label".to_owned()));
-    let unwell = not_well(&known.target).map(|reason| refusal("unhealthy", reason));
+    let unwell = not_well(target).map(|reason| refusal("unhealthy", reason));
     settled.refusals.into_iter().chain(excluded).chain(unwell).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use patchyard_app::select::Selection;
 use patchyard_app::{Error, Kind, PatchFilter, PlanRequest, ScanRequest, discover};
-use patchyard_types::{Change, Digest, PackageChange, PendingPatch, Plan, RolloutEnd};
+use patchyard_types::{Change, Digest, Method, PackageChange, PendingPatch, Plan, RolloutEnd};
 
 use crate::yard::Yard;
 
@@ -129,6 +129,9 @@ async fn a_scan_tells_what_a_plan_would_leave_out() {
     let report = yard.scan(&ScanRequest::default()).await.unwrap();
     let told: Vec<_> = report.targets.iter().map(|scanned| scanned.known.target.refusals.len()).collect();
     assert_eq!(told, [1, 1, 0]);
+    // A plan for the method `image` would not look at them: their images are up to date.
+    let report = yard.scan(&ScanRequest { method: Some(Method::Image), ..Default::default() }).await.unwrap();
+    assert!(report.targets.iter().all(|scanned| scanned.known.target.refusals.is_empty()));
     let left_out = yard.plan_all().await.plan.about.left_out;
     assert_eq!(left_out.len(), 2, "{left_out:?}");
 }
