@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::client::{ApiError, PathStat, TarWriter};
 use crate::swap::{Trouble, failed};
+use crate::view::View;
 use crate::{DockerProvider, read, room, unsaved};
 
 /// The largest such file that is carried, in bytes: Compose has them in memory too.
@@ -29,26 +30,32 @@ pub(crate) async fn without(
     container: &Value,
     mut lost: Vec<String>,
 ) -> Result<Vec<String>, ApiError> {
-    if !lost.is_empty() {
-        let carried = files(docker, container).await?;
+    if !lost.is_empty() && !places(docker, container).is_empty() {
+        let view = View::whole(docker, container).await?;
+        let carried = files(docker, container, view.name()).await;
+        view.finish().await;
+        let carried = carried?;
         lost.retain(|path| !carried.iter().any(|file| file.path == *path));
     }
     Ok(lost)
 }
 
-/// The files that Compose has put into a container, by what its project says and what is there.
-async fn files(docker: &DockerProvider, container: &Value) -> Result<Vec<File>, ApiError> {
+/// Where Compose may have put files into a container, by what its project says.
+fn places(docker: &DockerProvider, container: &Value) -> Vec<String> {
     // The project's files are where the engine is.
     if !room::is_local(docker) {
-        return Ok(Vec::new());
+        return Vec::new();
     }
-    let id = container["Id"].as_str().unwrap_or_default();
+    let mut places = read::injected(container);
+    places.retain(|path| !unsaved::is_mounted(container, path));
+    places
+}
+
+/// Those that are there. `view` is what is read in the container's place.
+async fn files(docker: &DockerProvider, container: &Value, view: &str) -> Result<Vec<File>, ApiError> {
     let mut found = Vec::new();
-    for path in read::injected(container) {
-        if unsaved::is_mounted(container, &path) {
-            continue;
-        }
-        match docker.client.stat(id, &path).await? {
+    for path in places(docker, container) {
+        match docker.client.stat(view, &path).await? {
             Some(stat) if stat.is_file() && stat.size <= LIMIT => found.push(File { path, stat }),
             _ => {}
         }
@@ -59,10 +66,20 @@ async fn files(docker: &DockerProvider, container: &Value) -> Result<Vec<File>, 
 /// Copies what Compose has put into `old` into `new`, with owners, modes and times; what is there
 /// already is left alone.
 pub(crate) async fn carry(docker: &DockerProvider, old: &Value, new: &str) -> Result<(), Trouble> {
-    for file in missing(docker, old, new).await? {
-        copy(docker, old["Id"].as_str().unwrap_or_default(), new, &file).await?;
+    if places(docker, old).is_empty() {
+        return Ok(());
     }
-    match missing(docker, old, new).await?.first() {
+    let view = View::whole(docker, old).await?;
+    let carried = carry_from(docker, old, view.name(), new).await;
+    view.finish().await;
+    carried
+}
+
+async fn carry_from(docker: &DockerProvider, old: &Value, view: &str, new: &str) -> Result<(), Trouble> {
+    for file in missing(docker, old, view, new).await? {
+        copy(docker, view, new, &file).await?;
+    }
+    match missing(docker, old, view, new).await?.first() {
         None => Ok(()),
         Some(file) => Err(failed(
             FailureKind::Refused,
@@ -76,12 +93,18 @@ pub(crate) async fn carry(docker: &DockerProvider, old: &Value, new: &str) -> Re
 
 /// Whether everything that Compose has put into `old` is in `new`.
 pub(crate) async fn is_carried(docker: &DockerProvider, old: &Value, new: &str) -> Result<bool, ApiError> {
-    Ok(missing(docker, old, new).await?.is_empty())
+    if places(docker, old).is_empty() {
+        return Ok(true);
+    }
+    let view = View::whole(docker, old).await?;
+    let missing = missing(docker, old, view.name(), new).await;
+    view.finish().await;
+    Ok(missing?.is_empty())
 }
 
-async fn missing(docker: &DockerProvider, old: &Value, new: &str) -> Result<Vec<File>, ApiError> {
+async fn missing(docker: &DockerProvider, old: &Value, view: &str, new: &str) -> Result<Vec<File>, ApiError> {
     let mut missing = Vec::new();
-    for file in files(docker, old).await? {
+    for file in files(docker, old, view).await? {
         let is_missing = match docker.client.stat(new, &file.path).await? {
             None => true,
             Some(there) if is_same(&there, &file.stat) => false,

@@ -22,6 +22,7 @@ mod spec;
 mod swap;
 mod tags;
 mod unsaved;
+mod view;
 
 pub use registry::RegistryLogin;
 pub use spec::normalise;

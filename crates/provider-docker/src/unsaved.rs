@@ -11,6 +11,7 @@
 //! | `__pycache__` and what is in it | compiled again when it is missing |
 //! | `.bash_history` and its like | of a person who looked around |
 //! | `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`, `/etc/mtab` | written by the engine |
+//! | `/etc` itself, not what is in it | made anew by the engine in every container |
 //! | directories, sockets, pipes, devices | hold no data; what is in a directory counts on its own |
 //!
 //! `/run/secrets` counts all the same: Compose puts secrets there after a container is created, and
@@ -26,7 +27,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 
+use crate::DockerProvider;
 use crate::client::{ApiError, Client};
+use crate::view::View;
 
 /// How many paths are looked at at the same time.
 const PARALLEL: usize = 8;
@@ -57,9 +60,12 @@ const IGNORED: [&str; 15] = [
     "/var/lib/dnf",
     "/lib/apk/db",
 ];
-/// Files that the engine writes itself.
-const ENGINES_OWN: [&str; 5] =
-    ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"];
+/// Those of them that no package manager has anything in.
+const VOLATILE: [&str; 9] =
+    ["/tmp", "/var/tmp", "/run", "/var/run", "/dev", "/proc", "/sys", "/var/cache", "/var/log"];
+/// Files that the engine writes itself, and the folder that it makes for them.
+const ENGINES_OWN: [&str; 6] =
+    ["/etc", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"];
 /// Where Compose puts secrets after a container is created.
 const SECRETS: &str = "/run/secrets";
 /// What interactive tools remember, besides `.…_history`.
@@ -142,7 +148,7 @@ pub(crate) fn is_mounted(container: &Value, path: &str) -> bool {
     places(container).into_iter().any(|place| is_under(path, place))
 }
 
-fn is_under(path: &str, folder: &str) -> bool {
+pub(crate) fn is_under(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder.trim_end_matches('/'))
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -152,30 +158,73 @@ fn is_under(path: &str, folder: &str) -> bool {
 /// # Errors
 /// When the engine cannot be asked, or its answer is larger than anybody would read.
 pub(crate) async fn changes(client: &Client, container: &Value) -> Result<Changes, ApiError> {
+    parse(&answer(client, container).await?, &places(container))
+}
+
+/// Whether a container has changed any file that is there for longer than the moment: then its image does not
+/// tell what it holds.
+///
+/// # Errors
+/// When the engine cannot be asked.
+pub(crate) async fn is_touched(client: &Client, container: &Value) -> Result<bool, ApiError> {
+    let answer = match answer(client, container).await {
+        Err(ApiError::TooLarge { .. }) => return Ok(true),
+        answer => answer?,
+    };
+    let mut paths = Vec::new();
+    each(&answer, |Change { path, .. }| paths.push(path))?;
+    Ok(touches(paths, &places(container)))
+}
+
+/// Folders are listed for what is in them.
+fn touches(mut paths: Vec<String>, places: &[&str]) -> bool {
+    paths.sort_unstable();
+    let is_above = |path: &str, next: &str| next.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    paths.iter().enumerate().any(|(index, path)| {
+        let is_folder = paths.get(index + 1).is_some_and(|next| is_above(path, next));
+        let is_others = places.iter().any(|place| is_under(path, place) || is_under(place, path));
+        let is_volatile = VOLATILE.iter().any(|folder| is_under(path, folder));
+        !(is_folder || is_others || is_volatile || ENGINES_OWN.contains(&path.as_str()))
+    })
+}
+
+async fn answer(client: &Client, container: &Value) -> Result<Vec<u8>, ApiError> {
     let id = container["Id"].as_str().ok_or_else(|| ApiError::protocol("a container without Id"))?;
-    let answer = client
+    client
         .get(&["containers", id, "changes"])
         .timeout(std::time::Duration::from_secs(300))
         .bytes(ANSWER_LIMIT)
-        .await?;
-    parse(&answer, &places(container))
+        .await
 }
 
 /// What a container's writable layer holds that recreation would lose.
 ///
 /// # Errors
 /// When the engine cannot be asked.
-pub(crate) async fn unsaved(client: &Client, container: &Value) -> Result<Unsaved, ApiError> {
-    let changes = match changes(client, container).await {
+pub(crate) async fn unsaved(docker: &DockerProvider, container: &Value) -> Result<Unsaved, ApiError> {
+    let changes = match changes(&docker.client, container).await {
         Err(ApiError::TooLarge { .. }) => {
             let paths = vec![TOO_MANY.to_owned()];
             return Ok(Unsaved { paths, cannot_carry: Some("there are too many".to_owned()) });
         }
         changes => changes?,
     };
-    let id = container["Id"].as_str().unwrap_or_default();
     let cannot_carry = changes.cannot_carry();
-    Ok(Unsaved { paths: look(client, id, candidates(changes)).await?, cannot_carry })
+    let candidates = candidates(changes);
+    if candidates.is_empty() {
+        return Ok(Unsaved { paths: Vec::new(), cannot_carry });
+    }
+    let view = match View::open(docker, container).await {
+        // Too large to be looked at: some of it is data.
+        Err(ApiError::TooLarge { .. }) => {
+            let paths = candidates.iter().take(PATHS).map(|(path, _)| printable(path, 300)).collect();
+            return Ok(Unsaved { paths, cannot_carry });
+        }
+        view => view?,
+    };
+    let paths = look(&docker.client, view.name(), candidates).await;
+    view.finish().await;
+    Ok(Unsaved { paths: paths?, cannot_carry })
 }
 
 /// Directories and sockets are told apart by a look at each; what is deleted cannot be looked at.
@@ -224,11 +273,7 @@ fn candidates(changes: Changes) -> Vec<(String, bool)> {
 
 fn parse(answer: &[u8], places: &[&str]) -> Result<Changes, ApiError> {
     let mut found = Changes::default();
-    if answer.trim_ascii() == b"null" {
-        return Ok(found);
-    }
-    let mut json = serde_json::Deserializer::from_slice(answer);
-    json.deserialize_seq(List(|Change { path, kind }: Change| {
+    each(answer, |Change { path, kind }| {
         let kind = match kind {
             0 => Kind::Modified,
             1 => Kind::Added,
@@ -239,9 +284,16 @@ fn parse(answer: &[u8], places: &[&str]) -> Result<Changes, ApiError> {
         } else if PACKAGES.contains(&path.as_str()) {
             found.packages = Some(path);
         }
-    }))
-    .map_err(|error| ApiError::protocol(format!("changes: {error}")))?;
+    })?;
     Ok(found)
+}
+
+fn each(answer: &[u8], found: impl FnMut(Change)) -> Result<(), ApiError> {
+    if answer.trim_ascii() == b"null" {
+        return Ok(());
+    }
+    let mut json = serde_json::Deserializer::from_slice(answer);
+    json.deserialize_seq(List(found)).map_err(|error| ApiError::protocol(format!("changes: {error}")))
 }
 
 /// Whether a change of this path would be a loss.
@@ -340,6 +392,26 @@ mod tests {
             ["/database", "/etc/app.conf", "/run/secrets/key", "/srv/x", "/tmpfile", "/usr/bin/tool"]
         );
         assert_eq!(paths(&[("/run/secrets/key", 1)], &["/run/secrets/key"]), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_written_for_the_moment_leaves_the_image_as_good_as_the_container() {
+        let touched =
+            |paths: &[&str]| touches(paths.iter().map(|path| (*path).to_owned()).collect(), &["/srv/data"]);
+        assert!(!touched(&[
+            "/var",
+            "/var/log",
+            "/var/log/app.log",
+            "/run",
+            "/run/app.pid",
+            "/srv",
+            "/srv/data"
+        ]));
+        for changed in
+            ["/var/lib/dpkg/status", "/var/lib/apt/extended_states", "/etc/apt/sources.list", "/srv/other"]
+        {
+            assert!(touched(&["/etc/hosts", changed]), "{changed}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::sources::{Named, is_within};
 use crate::DockerProvider;
 use crate::client::{ApiError, BodyReader, Client, EntryKind, TarReader, TarWriter, reader_body};
 use crate::read::{MACHINE_ID, machine_id};
+use crate::view::{self, View};
 
 /// The most that `/etc/apt` may take, in bytes.
 const CONFIG_LIMIT: u64 = 16 * 1024 * 1024;
@@ -32,12 +33,15 @@ const FOLDERS: [&str; 1] = ["/usr/share/keyrings"];
 
 /// A running helper in the state of its target.
 pub(super) async fn helper_like(docker: &DockerProvider, target: &Target) -> Result<Helper, ProviderError> {
-    let wrong = |error: ApiError| match error {
-        ApiError::TooLarge { what, limit } => ProviderError::NoAnswer {
-            reason: format!("{what} is larger than {} MiB", limit / (1024 * 1024)),
-            hint: "look at the configuration of its package manager: real ones are far smaller".to_owned(),
-        },
-        error => docker.error(error),
+    let wrong = |error: ApiError| {
+        view::too_much_written(&error).unwrap_or_else(|| match error {
+            ApiError::TooLarge { what, limit } => ProviderError::NoAnswer {
+                reason: format!("{what} is larger than {} MiB", limit / (1024 * 1024)),
+                hint: "look at the configuration of its package manager: real ones are far smaller"
+                    .to_owned(),
+            },
+            error => docker.error(error),
+        })
     };
     let client = &docker.client;
     let inspect = match client.get(&["containers", &target.object, "json"]).json().await {
@@ -46,17 +50,23 @@ pub(super) async fn helper_like(docker: &DockerProvider, target: &Target) -> Res
         }
         inspect => inspect.map_err(wrong)?,
     };
-    let config = apt_config(client, &target.object).await.map_err(wrong)?;
-    let helper = Helper::start(docker, target, &inspect, &config.named)
-        .await
-        .map_err(|error| no_helper(docker, error))?;
-    match fill(client, target, &helper, config).await {
-        Ok(()) => Ok(helper),
-        Err(error) => {
-            helper.finish().await;
-            Err(wrong(error))
+    let view = View::open(docker, &inspect).await.map_err(wrong)?;
+    let helper = async {
+        let config = apt_config(client, view.name()).await.map_err(wrong)?;
+        let helper = Helper::start(docker, target, &inspect, &config.named)
+            .await
+            .map_err(|error| no_helper(docker, error))?;
+        match fill(client, target, view.name(), &helper, config).await {
+            Ok(()) => Ok(helper),
+            Err(error) => {
+                helper.finish().await;
+                Err(wrong(error))
+            }
         }
-    }
+    };
+    let helper = helper.await;
+    view.finish().await;
+    helper
 }
 
 /// The image may be gone, or hold nothing that can be run.
@@ -107,7 +117,14 @@ async fn apt_config(client: &Client, container: &str) -> Result<AptConfig, ApiEr
     Ok(AptConfig { archive: Some(archive), named })
 }
 
-async fn fill(client: &Client, target: &Target, helper: &Helper, config: AptConfig) -> Result<(), ApiError> {
+/// `from` is what is read in the target's place.
+async fn fill(
+    client: &Client,
+    target: &Target,
+    from: &str,
+    helper: &Helper,
+    config: AptConfig,
+) -> Result<(), ApiError> {
     let mounted = |path: &str| target.mounts.iter().any(|mount| is_within(path, &mount.destination));
     if let Some(archive) = config.archive {
         // What the target has deleted must be gone here too.
@@ -115,17 +132,17 @@ async fn fill(client: &Client, target: &Target, helper: &Helper, config: AptConf
         client.unpack(helper.name(), "/etc", reader_body(std::io::Cursor::new(archive))).await?;
     }
     // What decides which phased updates have reached a machine is mounted into containers, often the host's.
-    let id = machine_id(client, &target.object).await?;
+    let id = machine_id(client, from).await?;
     let mut writer = TarWriter::new();
     writer.file(MACHINE_ID.trim_start_matches('/'), 0o444, &id)?;
     client.write(helper.name(), "/", writer).await?;
     let files = FILES.iter().copied().chain(config.named.files.iter().map(String::as_str));
     let folders = FOLDERS.iter().copied().chain(config.named.repositories.iter().map(String::as_str));
     for path in files.filter(|path| !mounted(path)) {
-        same_file(client, &target.object, helper.name(), path).await?;
+        same_file(client, from, helper.name(), path).await?;
     }
     for path in folders.filter(|path| !mounted(path)) {
-        same_folder(client, &target.object, helper.name(), path).await?;
+        same_folder(client, from, helper.name(), path).await?;
     }
     Ok(())
 }

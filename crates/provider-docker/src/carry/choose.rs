@@ -27,11 +27,11 @@ impl Chosen {
     }
 }
 
-/// Chooses.
+/// Chooses. `view` is what is read in the place of `old`.
 ///
 /// # Errors
 /// [`FailureKind::Refused`] for what cannot be carried, by name.
-pub(super) async fn choose(run: &Run<'_>, old: &Container) -> Result<Chosen, Trouble> {
+pub(super) async fn choose(run: &Run<'_>, old: &Container, view: &str) -> Result<Chosen, Trouble> {
     clear(run).await;
     let changes = match unsaved::changes(run.client(), &old.0).await {
         Err(ApiError::TooLarge { .. }) => return Err(refused("it has changed too many files")),
@@ -46,7 +46,7 @@ pub(super) async fn choose(run: &Run<'_>, old: &Container) -> Result<Chosen, Tro
     if let Some(why) = changes.cannot_carry() {
         return Err(refused(&why));
     }
-    let mut choice = Choice { run, old: old.id(), images: run.docker.images_of(run.call.run), shown: None };
+    let mut choice = Choice { run, old: view, images: run.docker.images_of(run.call.run), shown: None };
     let chosen = choice.all(&changes).await;
     let Choice { images, shown, .. } = choice;
     // Also after an error, and before anything is copied: a crash then leaves nothing of them.

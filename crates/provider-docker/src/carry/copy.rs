@@ -13,7 +13,6 @@ use tokio::sync::mpsc;
 use super::choose::Chosen;
 use crate::client::{ApiError, EntryKind};
 use crate::swap::{Container, Run, Trouble, failed};
-use crate::unsaved;
 
 /// Archives are made of blocks.
 const BLOCK: u64 = 512;
@@ -22,13 +21,8 @@ const ONE_BY_ONE: usize = 20;
 /// Pieces on their way between the two containers.
 const PIECES: usize = 16;
 
-/// Copies what was chosen.
-pub(super) async fn copy(
-    run: &Run<'_>,
-    old: &Container,
-    new: &Container,
-    chosen: &Chosen,
-) -> Result<(), Trouble> {
+/// Copies what was chosen out of a view of the old container.
+pub(super) async fn copy(run: &Run<'_>, view: &str, new: &Container, chosen: &Chosen) -> Result<(), Trouble> {
     let (pieces, mut arriving) = mpsc::channel::<io::Result<Bytes>>(PIECES);
     let frames = futures_util::stream::poll_fn(move |context| arriving.poll_recv(context));
     let frames = futures_util::StreamExt::map(frames, |piece| piece.map(Frame::data));
@@ -36,9 +30,8 @@ pub(super) async fn copy(
     let limit = run.action.timeouts.step.as_duration();
     let unpacking = run.client().unpack_within(new.id(), "/", body, limit);
     let reading = async {
-        let mut copy = Copy { run, old: old.id(), pieces, seen: BTreeSet::new() };
-        let places = unsaved::places(&old.0);
-        match copy.all(chosen, &places).await {
+        let mut copy = Copy { run, old: view, pieces, seen: BTreeSet::new() };
+        match copy.all(chosen).await {
             Ok(seen) => Ok(seen),
             Err(Stopped::By(error)) => {
                 // An archive that ends early would be taken for a whole one.
@@ -100,8 +93,8 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    async fn all(&mut self, chosen: &Chosen, places: &[&str]) -> Result<BTreeSet<String>, Stopped> {
-        for path in reads(&chosen.content, places) {
+    async fn all(&mut self, chosen: &Chosen) -> Result<BTreeSet<String>, Stopped> {
+        for path in reads(&chosen.content) {
             self.content(path, &chosen.content).await?;
         }
         // Behind what is in them: unpacking that changes their times.
@@ -154,17 +147,14 @@ impl Copy<'_> {
 }
 
 /// The paths that are read, each with everything below it: a folder that is wanted itself is read once,
-/// and so is one of which much is wanted, unless a mount would come along.
-fn reads<'a>(content: &'a BTreeSet<String>, places: &[&str]) -> Vec<&'a str> {
+/// and so is one of which much is wanted. A view has no mounts that could come along.
+fn reads(content: &BTreeSet<String>) -> Vec<&str> {
     let mut tops: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for path in content.iter().filter(|path| !content.contains(parent(path))) {
         tops.entry(parent(path)).or_default().push(path);
     }
-    let has_mount = |folder: &str| {
-        places.iter().any(|place| place.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
-    };
     tops.into_iter()
-        .flat_map(|(folder, paths)| match paths.len() > ONE_BY_ONE && folder != "/" && !has_mount(folder) {
+        .flat_map(|(folder, paths)| match paths.len() > ONE_BY_ONE && folder != "/" {
             true => vec![folder],
             false => paths,
         })
@@ -183,12 +173,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_read_once_and_a_mount_never() {
+    fn a_folder_of_which_much_is_wanted_is_read_once() {
         let wanted = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<BTreeSet<_>>();
         let few = wanted(&["/x", "/srv/app", "/srv/app/a", "/srv/app/sub/b", "/srv/app/sub", "/etc/motd"]);
-        assert_eq!(reads(&few, &[]), ["/x", "/etc/motd", "/srv/app"]);
+        assert_eq!(reads(&few), ["/x", "/etc/motd", "/srv/app"]);
         let many: BTreeSet<String> = (0..=ONE_BY_ONE).map(|n| format!("/srv/www/{n}")).collect();
-        assert_eq!(reads(&many, &[]), ["/srv/www"]);
-        assert_eq!(reads(&many, &["/srv/www/media"]).len(), ONE_BY_ONE + 1);
+        assert_eq!(reads(&many), ["/srv/www"]);
     }
 }

@@ -1,13 +1,11 @@
 //! What the image of the original and that of its replacement have at a path, seen through a container
 //! of each that is never started. Not through the replacement itself: half a copy may be in there.
 
-use serde_json::{Map, Value, json};
-
 use crate::ask::{make, remove};
 use crate::client::{ApiError, Client, EntryKind};
-use crate::names::{LABEL_CONTROLLER, LABEL_ROLE, ROLE_SHOW, of_run};
-use crate::read::json::text;
+use crate::names::of_run;
 use crate::swap::{Run, Trouble, failed};
+use crate::view;
 
 /// The parts of their names.
 const PARTS: [&str; 2] = ["base", "patched"];
@@ -52,7 +50,7 @@ impl<'a> Shown<'a> {
             let image = image.ok_or_else(|| {
                 failed(patchyard_types::FailureKind::Host, "its image is not on the host any more")
             })?;
-            make(run.docker, name, request(&run.docker.options.controller, &image)).await?;
+            make(run.docker, name, view::request(&run.docker.options.controller, &image, Vec::new())).await?;
         }
         Ok(shown)
     }
@@ -143,49 +141,5 @@ pub(super) async fn are_alike(client: &Client, one: &str, other: &str, path: &st
         if left.split_to(common) != right.split_to(common) {
             return Ok(false);
         }
-    }
-}
-
-/// The create request. Pure: everything it is made of comes in.
-fn request(controller: &str, image: &Value) -> Value {
-    let config = &image["Config"];
-    let names = |value: &Value| -> Vec<String> {
-        value.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
-    };
-    // Labels cannot be taken from an image, only overwritten: Compose would take it for one of its own.
-    let mut labels: Map<String, Value> =
-        names(&config["Labels"]).into_iter().map(|name| (name, json!(""))).collect();
-    labels.insert(LABEL_CONTROLLER.to_owned(), json!(controller));
-    labels.insert(LABEL_ROLE.to_owned(), json!(ROLE_SHOW));
-    // The engine would make volumes for these and copy the image's files there.
-    let mounts: Vec<Value> = names(&config["Volumes"])
-        .into_iter()
-        .map(|place| json!({"Type": "tmpfs", "Target": place}))
-        .collect();
-    json!({
-        "Image": text(&image["Id"]),
-        "Entrypoint": ["never-started"],
-        "Cmd": [],
-        "Labels": labels,
-        "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": {
-            "NetworkMode": "none",
-            "RestartPolicy": {"Name": "no"},
-            "LogConfig": {"Type": "none", "Config": {}},
-            "Mounts": mounts,
-        },
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_container_that_shows_an_image_takes_nothing_of_it_but_its_files() {
-        let config = json!({"Labels": {"traefik.enable": "true"}, "Volumes": {"/data": {}}});
-        let request = request("1a2b", &json!({"Id": "sha256:b", "Config": config}));
-        assert_eq!(request["Labels"]["traefik.enable"], "");
-        assert_eq!(request["HostConfig"]["Mounts"], json!([{"Type": "tmpfs", "Target": "/data"}]));
     }
 }

@@ -16,6 +16,7 @@ use patchyard_types::{Failure, FailureKind, Probe, Record};
 use crate::client::{ApiError, Client, PathStat};
 use crate::swap::{Container, REPLACEMENT_GONE, Run, Trouble, done_if, failed, gone};
 use crate::unsaved::{self, Kind};
+use crate::view::View;
 
 pub(crate) use images::{Images, clear};
 
@@ -31,11 +32,18 @@ pub(crate) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
         let message = "its old container runs again: what it writes now would be lost";
         return Err(failed(FailureKind::Host, message));
     }
-    let chosen = choose::choose(run, &old).await?;
-    if !chosen.is_empty() {
-        run.note("carrying the writable layer", None);
-        copy::copy(run, &old, &new, &chosen).await?;
-    }
+    let view = View::whole(run.docker, &old.0).await?;
+    let carried = async {
+        let chosen = choose::choose(run, &old, view.name()).await?;
+        if !chosen.is_empty() {
+            run.note("carrying the writable layer", None);
+            copy::copy(run, view.name(), &new, &chosen).await?;
+        }
+        Ok::<_, Trouble>(())
+    };
+    let carried = carried.await;
+    view.finish().await;
+    carried?;
     run.docker.remember_images(run.call.run, std::collections::BTreeMap::new());
     Ok(Record::Nothing)
 }
@@ -45,7 +53,10 @@ pub(crate) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
 /// # Errors
 /// With the reason when it could not.
 pub(crate) async fn check(run: &Run<'_>, old: &Container) -> Result<(), Trouble> {
-    choose::choose(run, old).await.map(|_| ())
+    let view = View::whole(run.docker, &old.0).await?;
+    let chosen = choose::choose(run, old, view.name()).await;
+    view.finish().await;
+    chosen.map(|_| ())
 }
 
 /// Compares the two containers. What the patch and the container left alike is never copied, and
@@ -59,12 +70,18 @@ pub(crate) async fn probe(run: &Run<'_>) -> Result<Probe, ApiError> {
         return Ok(done_if(true));
     }
     let changes = unsaved::changes(run.client(), &old.0).await?;
-    for (path, kind) in &changes.paths {
-        if *kind != Kind::Deleted && !is_carried(run.client(), old.id(), new.id(), path).await? {
-            return Ok(done_if(false));
+    let view = View::whole(run.docker, &old.0).await?;
+    let all = async {
+        for (path, kind) in &changes.paths {
+            if *kind != Kind::Deleted && !is_carried(run.client(), view.name(), new.id(), path).await? {
+                return Ok(false);
+            }
         }
-    }
-    Ok(done_if(true))
+        Ok(true)
+    };
+    let all = all.await;
+    view.finish().await;
+    all.map(done_if)
 }
 
 async fn is_carried(client: &Client, old: &str, new: &str, path: &str) -> Result<bool, ApiError> {

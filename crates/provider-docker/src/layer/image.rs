@@ -43,7 +43,7 @@ async fn labelled(client: &Client, label: &str, value: &str) -> Result<Vec<Strin
     Ok(list(&listed).map(|image| text(&image["Id"]).to_owned()).collect())
 }
 
-/// Commits a container that does not run. The image is marked as an intermediate one of `name`, so
+/// Commits a container; what runs in it goes on meanwhile. The image is marked as an intermediate one of `name`, so
 /// that it is found again if nobody gets to remove it.
 pub(crate) async fn commit(client: &Client, container: &str, name: &str) -> Result<Value, ApiError> {
     let commit = client.post(&["commit"]).query("container", container).query("pause", "0");

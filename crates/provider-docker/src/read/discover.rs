@@ -18,6 +18,7 @@ use super::refuse::{NOT_INSPECTED, Surroundings};
 use super::target::{self, Engine, container_name};
 use crate::client::ApiError;
 use crate::names::{LABEL_BASE, LABEL_CONTROLLER, LABEL_RUN, controller8};
+use crate::view::View;
 use crate::{DockerProvider, room};
 
 /// How many questions an engine is asked at the same time.
@@ -108,7 +109,7 @@ async fn os_releases(
     let mut of_image = BTreeMap::new();
     for container in containers {
         if !own::is_own_name(container_name(container)) && container[NOT_INSPECTED].is_null() {
-            of_image.entry(text(&container["Image"]).to_owned()).or_insert(text(&container["Id"]).to_owned());
+            of_image.entry(text(&container["Image"]).to_owned()).or_insert_with(|| container.clone());
         }
     }
     let read = futures_util::stream::iter(of_image).map(|(image, container)| async move {
@@ -134,17 +135,23 @@ async fn os_releases(
     read.buffer_unordered(PARALLEL).try_collect().await
 }
 
-/// Reads os-release(5) of a container without starting anything in it.
+/// Reads os-release(5) of a container, given its inspect document, without starting anything in it.
 pub(super) async fn os_release(
     docker: &DockerProvider,
-    container: &str,
+    container: &Value,
 ) -> Result<Option<OsRelease>, ApiError> {
-    for path in ["/etc/os-release", "/usr/lib/os-release"] {
-        if let Some(bytes) = docker.client.read_file(container, path, OS_RELEASE_LIMIT).await? {
-            return Ok(patchyard_assess::parse_os_release(&bytes));
+    let view = View::open(docker, container).await?;
+    let release = async {
+        for path in ["/etc/os-release", "/usr/lib/os-release"] {
+            if let Some(bytes) = docker.client.read_file(view.name(), path, OS_RELEASE_LIMIT).await? {
+                return Ok(patchyard_assess::parse_os_release(&bytes));
+            }
         }
-    }
-    Ok(None)
+        Ok(None)
+    };
+    let release = release.await;
+    view.finish().await;
+    release
 }
 
 impl Found {

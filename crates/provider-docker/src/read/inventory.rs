@@ -9,6 +9,7 @@ use patchyard_types::{Digest, InstalledPackage, Inventory, PackageManager, Start
 use super::json::text;
 use crate::DockerProvider;
 use crate::client::{ApiError, Client, EntryKind};
+use crate::view::{self, View};
 
 const STATUS: &str = "/var/lib/dpkg/status";
 const STATUS_D: &str = "/var/lib/dpkg/status.d";
@@ -39,7 +40,9 @@ pub(crate) async fn inventory(docker: &DockerProvider, target: &Target) -> Resul
     let _slot = docker.slot().await;
     read(docker, target).await.map_err(|problem| match problem {
         Problem::Api(error) if error.is_not_found() => ProviderError::Gone { object: target.name.clone() },
-        Problem::Api(ApiError::TooLarge { limit, .. }) => too_large(limit),
+        Problem::Api(error @ ApiError::TooLarge { limit, .. }) => {
+            view::too_much_written(&error).unwrap_or_else(|| too_large(limit))
+        }
         Problem::Api(error) => docker.error(error),
         Problem::Database(error) => ProviderError::NoAnswer {
             reason: error.to_string(),
@@ -77,7 +80,14 @@ impl From<StatusError> for Problem {
 }
 
 async fn read(docker: &DockerProvider, target: &Target) -> Result<Inventory, Problem> {
-    let container = target.object.as_str();
+    let inspect = docker.client.get(&["containers", &target.object, "json"]).json().await?;
+    let view = View::open(docker, &inspect).await?;
+    let inventory = read_from(docker, target, view.name()).await;
+    view.finish().await;
+    inventory
+}
+
+async fn read_from(docker: &DockerProvider, target: &Target, container: &str) -> Result<Inventory, Problem> {
     let (packages, inputs, platform) = tokio::try_join!(
         async { dpkg(docker, container).await },
         async { apt_inputs(docker, container).await.map_err(Problem::Api) },

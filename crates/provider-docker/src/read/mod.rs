@@ -31,7 +31,7 @@ pub(crate) async fn unsaved(docker: &DockerProvider, target: &Target) -> Result<
     let _slot = docker.slot().await;
     let read = async {
         let container = docker.client.get(&["containers", &target.object, "json"]).json().await?;
-        let mut unsaved = crate::unsaved::unsaved(&docker.client, &container).await?;
+        let mut unsaved = crate::unsaved::unsaved(docker, &container).await?;
         unsaved.paths = crate::injected::without(docker, &container, unsaved.paths).await?;
         Ok(unsaved)
     };

@@ -51,13 +51,13 @@ async fn anonymous_volumes_come_back_with_their_data() {
 /// A container with the volumes and the folders of another one, which is gone by now.
 async fn borrower(yard: &RealYard) {
     let source = format!("{}-source", yard.name);
-    let binds = [format!("{}-shared:/shared", yard.name), "/etc:/host/etc:ro".to_owned()];
+    let binds = [format!("{}-shared:/shared", yard.name), format!("{}:/host/read:ro", yard.folder())];
     let image = yard.inspect(&yard.name).await["Config"]["Image"].clone();
     let of_source = json!({"Image": image, "Volumes": {"/own": {}}, "HostConfig": {"Binds": binds}});
     yard.create(&source, &of_source).await;
     replace(
         yard,
-        &json!({"Image": image, "HostConfig": {"VolumesFrom": [source], "Binds": ["/tmp:/host/tmp"]}}),
+        &json!({"Image": image, "HostConfig": {"VolumesFrom": [source], "Binds": [format!("{}:/host/written", yard.folder())]}}),
     )
     .await;
     yard.exec(&yard.name, &["sh", "-c", "echo kept > /own/file; echo kept > /shared/file"]).await;
@@ -86,7 +86,10 @@ async fn volumes_of_another_container_stay_without_it() {
             .map(|mount| (mount["Destination"].as_str().unwrap(), mount["RW"].as_bool().unwrap()))
             .collect();
         mounts.sort_unstable();
-        assert_eq!(mounts, [("/host/etc", false), ("/host/tmp", true), ("/own", true), ("/shared", true)]);
+        assert_eq!(
+            mounts,
+            [("/host/read", false), ("/host/written", true), ("/own", true), ("/shared", true)]
+        );
     };
     let before = pair.ours.target().await;
     assert_eq!(before.refusals, []);

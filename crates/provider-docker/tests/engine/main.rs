@@ -6,6 +6,7 @@
 mod ask;
 mod discover;
 mod inventory;
+mod mounts;
 mod podman;
 mod registry;
 mod sources;

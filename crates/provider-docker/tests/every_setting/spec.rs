@@ -72,8 +72,8 @@ pub const SETTINGS: &[Row] = &[
     ("HostConfig.Binds", || {
         vec![
             json!(["NAME-data:/data"]),
-            json!(["NAME-data:/data:ro", "/etc/hostname:/host/hostname:ro"]),
-            json!(["/etc:/host/etc:ro,rprivate", "NAME-data:/data:nocopy"]),
+            json!(["NAME-data:/data:ro", "FOLDER/file:/host/file:ro"]),
+            json!(["FOLDER:/host/folder:ro,rprivate", "NAME-data:/data:nocopy"]),
         ]
     }),
     ("HostConfig.Mounts", || {
@@ -81,7 +81,7 @@ pub const SETTINGS: &[Row] = &[
             json!([{"Type": "volume", "Source": "NAME-m", "Target": "/m"}]),
             json!([{"Type": "volume", "Target": "/m-anonymous", "VolumeOptions": {"NoCopy": true, "Labels": {"l": "1"}}}]),
             json!([{"Type": "tmpfs", "Target": "/m-tmp", "TmpfsOptions": {"SizeBytes": 1_048_576, "Mode": 448}}]),
-            json!([{"Type": "bind", "Source": "/etc", "Target": "/m-etc", "ReadOnly": true,
+            json!([{"Type": "bind", "Source": "FOLDER", "Target": "/m-folder", "ReadOnly": true,
                     "BindOptions": {"Propagation": "rprivate"}, "Consistency": "default"}]),
         ]
     }),
@@ -246,10 +246,14 @@ fn put(body: &mut Value, path: &str, value: Value) {
     }
 }
 
-/// Names of volumes are the container's own, so that no two containers share one.
+/// Names of volumes and folders are the container's own, so that no two containers share one, and none has one that
+/// is not the test's.
 fn own(value: Value, name: &str) -> Value {
     match value {
-        Value::String(text) => Value::String(text.replace("NAME", name)),
+        Value::String(text) => {
+            let folder = std::env::temp_dir().join(name).join("host");
+            Value::String(text.replace("NAME", name).replace("FOLDER", folder.to_str().unwrap()))
+        }
         Value::Array(items) => items.into_iter().map(|item| own(item, name)).collect(),
         Value::Object(map) => map.into_iter().map(|(key, value)| (key, own(value, name))).collect(),
         other => other,

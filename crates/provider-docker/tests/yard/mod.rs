@@ -67,7 +67,8 @@ impl RealYard {
         // Eight characters that no other process of this test run has.
         let controller = format!("{:05x}{:03x}0000", pid & 0xf_ffff, number);
         let state = std::env::temp_dir().join(&name);
-        std::fs::create_dir_all(&state).unwrap();
+        std::fs::create_dir_all(state.join("host")).unwrap();
+        std::fs::write(state.join("host/file"), "of the host").unwrap();
         let yard = Self {
             docker: Arc::new(provider(&controller, &state).await),
             reference: format!("{name}:1"),
@@ -121,6 +122,11 @@ impl RealYard {
         let output = self.client().exec(&self.name, &exec).await.unwrap();
         assert_eq!(output.exit, 0, "{script}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A folder of this machine that a container may be given, with a file in it.
+    pub fn folder(&self) -> String {
+        self.state.join("host").to_str().unwrap().to_owned()
     }
 
     pub fn client(&self) -> &Client {

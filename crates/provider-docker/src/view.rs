@@ -1,0 +1,246 @@
+//! A container's files, read without its mounts.
+//!
+//! To answer an archive call, even one for the size of a single file, engines up to Docker 20.10 mount the
+//! container's volumes and folders of the host into its file system, outside of the container. Whoever removes
+//! the container at that moment has the engine delete *through* these mounts: the data of volumes, folders of
+//! the host, read-only ones too (seen: docs/data-safety.md). So no archive call ever goes to a target that has
+//! mounts. In its place stands a container that is never started: of the target's image, or, where the target
+//! has written into its own layer, of a copy of that.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use patchyard_contract::ProviderError;
+use patchyard_types::Digest;
+use serde_json::{Map, Value, json};
+
+use crate::DockerProvider;
+use crate::ask::{make, remove};
+use crate::client::ApiError;
+use crate::layer::image;
+use crate::names::{LABEL_CONTROLLER, LABEL_ROLE, PREFIX, ROLE_SHOW, controller8};
+use crate::read::json::{list, text};
+use crate::unsaved::{self, is_under};
+
+/// The largest writable layer that is copied in order to read a target, in bytes.
+const COPY_LIMIT: u64 = 1024 * 1024 * 1024;
+
+/// What is too large then.
+const WRITTEN: &str = "what it has written outside of its volumes";
+
+/// Where package managers keep their state and configuration: what is mounted there is mounted, read-only, in what
+/// stands for the target too.
+const PLACES: [&str; 12] = [
+    "/etc/apt",
+    "/etc/machine-id",
+    "/etc/os-release",
+    "/etc/ssl/certs",
+    "/var/lib/dpkg",
+    "/var/lib/apt/extended_states",
+    "/usr/share/keyrings",
+    "/usr/share/rpm",
+    "/var/lib/rpm",
+    "/usr/lib/sysimage/rpm",
+    "/lib/apk",
+    "/usr/lib/apk",
+];
+
+/// What may be asked for a container's files; what was made for it goes when this is dropped.
+pub(crate) struct View<'a> {
+    docker: &'a DockerProvider,
+    name: String,
+    is_made: bool,
+}
+
+impl<'a> View<'a> {
+    /// A view of a target; `container` is its inspect document.
+    ///
+    /// # Errors
+    /// [`ApiError::TooLarge`] when it has written more than anybody would copy for this.
+    pub async fn open(docker: &'a DockerProvider, container: &Value) -> Result<View<'a>, ApiError> {
+        Self::within(docker, container, COPY_LIMIT).await
+    }
+
+    /// The same, however much the container has written.
+    pub async fn whole(docker: &'a DockerProvider, container: &Value) -> Result<View<'a>, ApiError> {
+        Self::within(docker, container, u64::MAX).await
+    }
+
+    async fn within(docker: &'a DockerProvider, container: &Value, limit: u64) -> Result<View<'a>, ApiError> {
+        let id = text(&container["Id"]);
+        if !has_mounts(container) {
+            return Ok(Self { docker, name: id.to_owned(), is_made: false });
+        }
+        let name = unique_name(&docker.options.controller, id);
+        docker.helpers.add(&name);
+        // From here on the guard is responsible.
+        let view = Self { docker, name, is_made: true };
+        let image = match unsaved::is_touched(&docker.client, container).await? {
+            false => docker.client.image(text(&container["Image"])).await?.ok_or_else(image_gone)?,
+            true => {
+                is_small(docker, id, limit).await?;
+                image::commit(&docker.client, id, &view.name).await?
+            }
+        };
+        let request = request(&docker.options.controller, &image, needed(container));
+        make(docker, &view.name, request).await?;
+        Ok(view)
+    }
+
+    /// The container that may be asked, by its name or id.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Removes what was made and waits until it is gone. Dropping does the same without waiting.
+    pub async fn finish(self) {
+        if self.is_made {
+            clear(self.docker, &self.name).await;
+        }
+    }
+}
+
+impl Drop for View<'_> {
+    fn drop(&mut self) {
+        let runtime = tokio::runtime::Handle::try_current();
+        if let (true, Ok(runtime)) = (self.is_made && self.docker.helpers.has(&self.name), runtime) {
+            let (docker, name) = (self.docker.clone(), self.name.clone());
+            runtime.spawn(async move { clear(&docker, &name).await });
+        }
+    }
+}
+
+async fn clear(docker: &DockerProvider, name: &str) {
+    remove(&docker.client, name, &docker.helpers).await;
+    image::remove_intermediates(&docker.client, name).await;
+}
+
+/// Two processes may look at the same target at the same time: no two views share a name.
+fn unique_name(controller: &str, object: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let subject = Digest::of_bytes(object.as_bytes()).short(8);
+    format!("{PREFIX}{}-{subject}-show-{}-{count}", controller8(controller), std::process::id())
+}
+
+/// Not "no such container", for which a 404 is taken.
+fn image_gone() -> ApiError {
+    ApiError::Status {
+        code: 410,
+        message: "its image is no longer on the engine: pull or build it again".to_owned(),
+    }
+}
+
+async fn is_small(docker: &DockerProvider, id: &str, limit: u64) -> Result<(), ApiError> {
+    if limit == u64::MAX {
+        return Ok(());
+    }
+    let sized = docker.client.get(&["containers", id, "json"]).query("size", "1").json().await?;
+    match sized["SizeRw"].as_u64() {
+        Some(size) if size > limit => Err(ApiError::TooLarge { what: WRITTEN.to_owned(), limit }),
+        _ => Ok(()),
+    }
+}
+
+/// What is to be said to people when a target could not be read because it has written too much.
+pub(crate) fn too_much_written(error: &ApiError) -> Option<ProviderError> {
+    match error {
+        ApiError::TooLarge { what, limit } if what == WRITTEN => Some(ProviderError::NoAnswer {
+            reason: format!("{what} takes more than {} MiB", limit / (1024 * 1024)),
+            hint: "keep its data in a volume".to_owned(),
+        }),
+        _ => None,
+    }
+}
+
+/// Whether anything of the host or of others is mounted in a container. Its own temporary file systems die with it.
+fn has_mounts(container: &Value) -> bool {
+    list(&container["Mounts"]).any(|mount| text(&mount["Type"]) != "tmpfs")
+}
+
+/// The mounts of a target at the places of package managers. A volume that is empty stays so.
+fn needed(container: &Value) -> Vec<Value> {
+    let is_needed = |at: &str| PLACES.iter().any(|place| is_under(place, at) || is_under(at, place));
+    list(&container["Mounts"])
+        .filter(|mount| is_needed(text(&mount["Destination"])))
+        .filter_map(|mount| {
+            let (kind, at) = (text(&mount["Type"]), text(&mount["Destination"]));
+            match kind {
+                "volume" => {
+                    Some(json!({"Type": kind, "Source": mount["Name"], "Target": at, "ReadOnly": true,
+                    "VolumeOptions": {"NoCopy": true}}))
+                }
+                "bind" => {
+                    Some(json!({"Type": kind, "Source": mount["Source"], "Target": at, "ReadOnly": true}))
+                }
+                _ => None,
+            }
+        })
+        .collect()
+}
+
+/// The create request of a container that shows an image's files. Pure: everything it is made of comes in.
+pub(crate) fn request(controller: &str, image: &Value, mut mounts: Vec<Value>) -> Value {
+    let config = &image["Config"];
+    let names = |value: &Value| -> Vec<String> {
+        value.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    };
+    // Labels cannot be taken from an image, only overwritten: Compose would take it for one of its own.
+    let mut labels: Map<String, Value> =
+        names(&config["Labels"]).into_iter().map(|name| (name, json!(""))).collect();
+    labels.insert(LABEL_CONTROLLER.to_owned(), json!(controller));
+    labels.insert(LABEL_ROLE.to_owned(), json!(ROLE_SHOW));
+    // The engine would make volumes for these and copy the image's files there.
+    for place in names(&config["Volumes"]) {
+        if mounts.iter().all(|mount| mount["Target"] != place.as_str()) {
+            mounts.push(json!({"Type": "tmpfs", "Target": place}));
+        }
+    }
+    json!({
+        "Image": text(&image["Id"]),
+        "Entrypoint": ["never-started"],
+        "Cmd": [],
+        "Labels": labels,
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": {
+            "NetworkMode": "none",
+            "RestartPolicy": {"Name": "no"},
+            "LogConfig": {"Type": "none", "Config": {}},
+            "Mounts": mounts,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_shows_an_image_takes_nothing_of_it_but_its_files() {
+        let config = json!({"Labels": {"traefik.enable": "true"}, "Volumes": {"/data": {}}});
+        let request = request("1a2b", &json!({"Id": "sha256:b", "Config": config}), Vec::new());
+        assert_eq!(request["Labels"]["traefik.enable"], "");
+        assert_eq!(request["HostConfig"]["Mounts"], json!([{"Type": "tmpfs", "Target": "/data"}]));
+    }
+
+    #[test]
+    fn only_what_package_managers_lean_on_is_mounted_again_and_never_to_be_written() {
+        let mount =
+            |kind: &str, at: &str| json!({"Type": kind, "Name": "v", "Source": "/s", "Destination": at});
+        let container = json!({"Mounts": [mount("volume", "/data"), mount("bind", "/etc/apt/sources.list"),
+            mount("volume", "/var/lib"), mount("bind", "/etc/nginx"), mount("tmpfs", "/etc/apt")]});
+        let needed = needed(&container);
+        let places: Vec<&str> = needed.iter().map(|mount| text(&mount["Target"])).collect();
+        assert_eq!(places, ["/etc/apt/sources.list", "/var/lib"]);
+        assert!(needed.iter().all(|mount| mount["ReadOnly"] == true));
+        assert_eq!(needed[1]["VolumeOptions"]["NoCopy"], true);
+    }
+
+    #[test]
+    fn a_container_with_nothing_but_its_own_file_systems_is_asked_itself() {
+        let container = |kind: &str| json!({"Mounts": [{"Type": kind, "Destination": "/x"}]});
+        assert!(has_mounts(&container("volume")) && has_mounts(&container("bind")));
+        assert!(!has_mounts(&container("tmpfs")) && !has_mounts(&json!({"Mounts": []})));
+        let name = unique_name("1A2B3C4D-x", "c1");
+        assert!(crate::read::own::is_own_name(&name) && name != unique_name("1A2B3C4D-x", "c1"), "{name}");
+    }
+}
