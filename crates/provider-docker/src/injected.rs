@@ -8,7 +8,7 @@ use patchyard_types::{FailureKind, printable};
 use serde_json::Value;
 
 use crate::client::{ApiError, PathStat, TarWriter};
-use crate::swap::{Trouble, failed};
+use crate::swap::{Run, Trouble, failed};
 use crate::view::View;
 use crate::{DockerProvider, read, room, unsaved};
 
@@ -31,7 +31,7 @@ pub(crate) async fn without(
     mut lost: Vec<String>,
 ) -> Result<Vec<String>, ApiError> {
     if !lost.is_empty() && !places(docker, container).is_empty() {
-        let view = View::whole(docker, container).await?;
+        let view = View::open(docker, container).await?;
         let carried = files(docker, container, view.name()).await;
         view.finish().await;
         let carried = carried?;
@@ -65,11 +65,12 @@ async fn files(docker: &DockerProvider, container: &Value, view: &str) -> Result
 
 /// Copies what Compose has put into `old` into `new`, with owners, modes and times; what is there
 /// already is left alone.
-pub(crate) async fn carry(docker: &DockerProvider, old: &Value, new: &str) -> Result<(), Trouble> {
+pub(crate) async fn carry(run: &Run<'_>, old: &Value, new: &str) -> Result<(), Trouble> {
+    let docker = run.docker;
     if places(docker, old).is_empty() {
         return Ok(());
     }
-    let view = View::whole(docker, old).await?;
+    let view = View::of_run(run, old).await?;
     let carried = carry_from(docker, old, view.name(), new).await;
     view.finish().await;
     carried
@@ -92,11 +93,12 @@ async fn carry_from(docker: &DockerProvider, old: &Value, view: &str, new: &str)
 }
 
 /// Whether everything that Compose has put into `old` is in `new`.
-pub(crate) async fn is_carried(docker: &DockerProvider, old: &Value, new: &str) -> Result<bool, ApiError> {
+pub(crate) async fn is_carried(run: &Run<'_>, old: &Value, new: &str) -> Result<bool, ApiError> {
+    let docker = run.docker;
     if places(docker, old).is_empty() {
         return Ok(true);
     }
-    let view = View::whole(docker, old).await?;
+    let view = View::of_run(run, old).await?;
     let missing = missing(docker, old, view.name(), new).await;
     view.finish().await;
     Ok(missing?.is_empty())

@@ -29,6 +29,7 @@ use serde_json::Value;
 
 use crate::DockerProvider;
 use crate::client::{ApiError, Client};
+use crate::swap::Run;
 use crate::view::View;
 
 /// How many paths are looked at at the same time.
@@ -202,6 +203,23 @@ async fn answer(client: &Client, container: &Value) -> Result<Vec<u8>, ApiError>
 /// # Errors
 /// When the engine cannot be asked.
 pub(crate) async fn unsaved(docker: &DockerProvider, container: &Value) -> Result<Unsaved, ApiError> {
+    unsaved_in(docker, container, View::open(docker, container)).await
+}
+
+/// The same within a run.
+///
+/// # Errors
+/// As [`unsaved`].
+pub(crate) async fn unsaved_of_run(run: &Run<'_>, container: &Value) -> Result<Unsaved, ApiError> {
+    unsaved_in(run.docker, container, View::of_run(run, container)).await
+}
+
+/// `view` is opened when something has to be looked at.
+async fn unsaved_in<'a>(
+    docker: &DockerProvider,
+    container: &Value,
+    view: impl Future<Output = Result<View<'a>, ApiError>>,
+) -> Result<Unsaved, ApiError> {
     let changes = match changes(&docker.client, container).await {
         Err(ApiError::TooLarge { .. }) => {
             let paths = vec![TOO_MANY.to_owned()];
@@ -214,7 +232,7 @@ pub(crate) async fn unsaved(docker: &DockerProvider, container: &Value) -> Resul
     if candidates.is_empty() {
         return Ok(Unsaved { paths: Vec::new(), cannot_carry });
     }
-    let view = match View::open(docker, container).await {
+    let view = match view.await {
         // Too large to be looked at: some of it is data.
         Err(ApiError::TooLarge { .. }) => {
             let paths = candidates.iter().take(PATHS).map(|(path, _)| printable(path, 300)).collect();

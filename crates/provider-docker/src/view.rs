@@ -17,8 +17,9 @@ use crate::DockerProvider;
 use crate::ask::{make, remove};
 use crate::client::ApiError;
 use crate::layer::image;
-use crate::names::{LABEL_CONTROLLER, LABEL_ROLE, PREFIX, ROLE_SHOW, controller8};
+use crate::names::{LABEL_CONTROLLER, LABEL_ROLE, PREFIX, ROLE_SHOW, controller8, of_run};
 use crate::read::json::{list, text};
+use crate::swap::Run;
 use crate::unsaved::{self, is_under};
 
 /// The largest writable layer that is copied in order to read a target, in bytes.
@@ -57,20 +58,27 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`ApiError::TooLarge`] when it has written more than anybody would copy for this.
     pub async fn open(docker: &'a DockerProvider, container: &Value) -> Result<View<'a>, ApiError> {
-        Self::within(docker, container, COPY_LIMIT).await
+        let name = unique_name(&docker.options.controller, text(&container["Id"]));
+        Self::named(docker, container, name, COPY_LIMIT).await
     }
 
-    /// The same, however much the container has written.
-    pub async fn whole(docker: &'a DockerProvider, container: &Value) -> Result<View<'a>, ApiError> {
-        Self::within(docker, container, u64::MAX).await
+    /// A view for a run, however much the container has written. Its name is the run's, so that what a crash has left
+    /// is found by whoever goes on: a run has one view at a time.
+    pub async fn of_run(run: &'a Run<'a>, container: &Value) -> Result<View<'a>, ApiError> {
+        clear_run(run).await;
+        Self::named(run.docker, container, name_of_run(run), u64::MAX).await
     }
 
-    async fn within(docker: &'a DockerProvider, container: &Value, limit: u64) -> Result<View<'a>, ApiError> {
+    async fn named(
+        docker: &'a DockerProvider,
+        container: &Value,
+        name: String,
+        limit: u64,
+    ) -> Result<View<'a>, ApiError> {
         let id = text(&container["Id"]);
         if !has_mounts(container) {
             return Ok(Self { docker, name: id.to_owned(), is_made: false });
         }
-        let name = unique_name(&docker.options.controller, id);
         docker.helpers.add(&name);
         // From here on the guard is responsible.
         let view = Self { docker, name, is_made: true };
@@ -112,6 +120,15 @@ impl Drop for View<'_> {
 async fn clear(docker: &DockerProvider, name: &str) {
     remove(&docker.client, name, &docker.helpers).await;
     image::remove_intermediates(&docker.client, name).await;
+}
+
+/// Removes the view of a run that a crash has left.
+pub(crate) async fn clear_run(run: &Run<'_>) {
+    clear(run.docker, &name_of_run(run)).await;
+}
+
+fn name_of_run(run: &Run<'_>) -> String {
+    of_run(&run.docker.options.controller, run.call.run, "show").to_string()
 }
 
 /// Two processes may look at the same target at the same time: no two views share a name.

@@ -32,7 +32,7 @@ pub(crate) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
         let message = "its old container runs again: what it writes now would be lost";
         return Err(failed(FailureKind::Host, message));
     }
-    let view = View::whole(run.docker, &old.0).await?;
+    let view = View::of_run(run, &old.0).await?;
     let carried = async {
         let chosen = choose::choose(run, &old, view.name()).await?;
         if !chosen.is_empty() {
@@ -53,7 +53,7 @@ pub(crate) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
 /// # Errors
 /// With the reason when it could not.
 pub(crate) async fn check(run: &Run<'_>, old: &Container) -> Result<(), Trouble> {
-    let view = View::whole(run.docker, &old.0).await?;
+    let view = View::of_run(run, &old.0).await?;
     let chosen = choose::choose(run, old, view.name()).await;
     view.finish().await;
     chosen.map(|_| ())
@@ -70,7 +70,7 @@ pub(crate) async fn probe(run: &Run<'_>) -> Result<Probe, ApiError> {
         return Ok(done_if(true));
     }
     let changes = unsaved::changes(run.client(), &old.0).await?;
-    let view = View::whole(run.docker, &old.0).await?;
+    let view = View::of_run(run, &old.0).await?;
     let all = async {
         for (path, kind) in &changes.paths {
             if *kind != Kind::Deleted && !is_carried(run.client(), view.name(), new.id(), path).await? {

@@ -37,7 +37,7 @@ pub(crate) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
         base.ok_or_else(|| failed(FailureKind::Host, "the image of the old container is not on the host"))?;
     let (controller, id) = (&run.docker.options.controller, run.call.run);
     let tag = names::snapshot_tag(controller, id);
-    let lost_paths = unsaved::unsaved(run.docker, &old.0).await?.paths;
+    let lost_paths = unsaved::unsaved_of_run(run, &old.0).await?.paths;
     let kept_image = if lost_paths.is_empty() {
         image::tag(run.client(), old.image(), &tag).await?;
         old.image().to_owned()

@@ -10,7 +10,7 @@ use super::run::restart_policy;
 use super::{Container, Run, Trouble, done_if, failed, last_words, preflight};
 use crate::client::{ApiError, Client};
 use crate::spec::{self, CreateRequest, Inputs};
-use crate::{carry, gc, injected, names, snapshot};
+use crate::{carry, gc, injected, names, snapshot, view};
 
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     let old = run.old_or_gone().await?;
@@ -39,7 +39,7 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
         ));
     }
     if run.action.method != Method::Restore {
-        injected::carry(run.docker, &old.0, &id).await?;
+        injected::carry(run, &old.0, &id).await?;
     }
     gc::remember_volumes(run, &anonymous_volumes(&old.0))?;
     if run.action.writable_layer == WritableLayer::Carry {
@@ -53,6 +53,7 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
     if run.action.writable_layer == WritableLayer::Carry {
         carry::clear(run).await;
     }
+    view::clear_run(run).await;
     let Some(new) = run.new_container().await? else { return Ok(Record::Nothing) };
     if !run.is_ours(&new) || new.name() != run.new_name() {
         return Err(failed(
@@ -159,8 +160,7 @@ async fn is_whole(
 ) -> Result<bool, ApiError> {
     // A snapshot's image has in it what Compose had put there.
     Ok(is_as_meant(made, meant).is_empty()
-        && (run.action.method == Method::Restore
-            || injected::is_carried(run.docker, &old.0, made.id()).await?))
+        && (run.action.method == Method::Restore || injected::is_carried(run, &old.0, made.id()).await?))
 }
 
 fn is_as_meant(made: &Container, meant: &Intent) -> Vec<spec::Difference> {
