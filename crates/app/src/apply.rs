@@ -1,9 +1,9 @@
 //! Applying: which plan is meant, may it begin, begin it.
 
 use patchyard_plan::lint;
-use patchyard_types::{Plan, RolloutId, TargetId, printable};
+use patchyard_types::{Plan, RolloutId, printable};
 
-use crate::rollouts::{self, Rollout};
+use crate::rollouts;
 use crate::select::answers_to;
 use crate::{Context, Error, Fleet, fleet};
 
@@ -103,16 +103,9 @@ pub async fn begin(context: &Context, fleet: &Fleet, plan: &Plan) -> Result<Roll
 
 /// A target that an open rollout has begun with is that rollout's until it is over.
 async fn refuse_what_is_in_hand(context: &Context, plan: &Plan) -> Result<(), Error> {
-    let wanted: Vec<&TargetId> = plan.decisions.actions.iter().map(|action| &action.target).collect();
-    for line in rollouts::open(&*context.store, context.clock.now()).await? {
-        let rollout = Rollout::read(&*context.store, line.id).await?;
-        for (run, action) in rollout.runs() {
-            if wanted.contains(&&action.target) && rollout.is_in_hand(run.action) {
-                let hint = rollouts::what_next(line.id, line.phase);
-                let message = format!("{} is not finished with {}", line.id, printable(&action.name, 80));
-                return Err(Error::refused(message, hint));
-            }
-        }
+    let held = rollouts::in_hand(&*context.store, context.clock.now()).await?;
+    match plan.decisions.actions.iter().find_map(|action| held.get(&action.target)) {
+        Some(held) => Err(held.refusal()),
+        None => Ok(()),
     }
-    Ok(())
 }

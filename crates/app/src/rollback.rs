@@ -104,6 +104,7 @@ async fn of_rollout(context: &Context, id: RolloutId, all: &[Snapshot]) -> Resul
 /// For each target with one of these names, the snapshot that its last patch left behind; for the
 /// name of a run, the snapshot which that run took.
 async fn of_targets(context: &Context, names: &[String], all: Vec<Snapshot>) -> Result<Chosen, Error> {
+    let held = rollouts::in_hand(&*context.store, context.clock.now()).await?;
     let last = rollouts::last_successes(&*context.store).await?;
     let mut chosen = Chosen::default();
     for name in names {
@@ -112,8 +113,15 @@ async fn of_targets(context: &Context, names: &[String], all: Vec<Snapshot>) -> 
             let Some(snapshot) = snapshot else {
                 return Err(Error::input(format!("there is no snapshot {run}"), "patchyard snapshots"));
             };
+            if let Some(held) = held.get(&snapshot.target) {
+                return Err(held.refusal());
+            }
             chosen.snapshots.push(snapshot.clone());
             continue;
+        }
+        // What its last patch is, is not decided yet.
+        if let Some(held) = held.values().find(|held| glob::matches(name, &held.name)) {
+            return Err(held.refusal());
         }
         let mut named: BTreeMap<&TargetId, &Snapshot> = BTreeMap::new();
         for snapshot in all.iter().filter(|snapshot| glob::matches(name, &snapshot.name)) {

@@ -9,6 +9,7 @@ use patchyard_decide::run::RunState;
 use patchyard_types::{
     Action, Change, Event, EventBody, LedgerEvent, Method, PackageChange, Plan, Record, RolloutEnd,
     RolloutEvent, RolloutId, RunEnd, RunId, Snapshot, SnapshotId, Step, Stream, SwapStep, TargetId,
+    printable,
 };
 
 use crate::Error;
@@ -150,6 +151,42 @@ pub async fn open(store: &dyn Store, now: Timestamp) -> Result<Vec<Line>, Error>
         store.remember(FIRST_OPEN, now, &first.to_string()).await?;
     }
     Ok(lines)
+}
+
+/// A target that a rollout has begun with and is not over with: it is that rollout's until then.
+#[derive(Debug, Clone)]
+pub struct InHand {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// What that is doing.
+    pub phase: Phase,
+    /// The target's name in its plan.
+    pub name: String,
+}
+
+impl InHand {
+    /// Why nobody else may do anything with the target.
+    #[must_use]
+    pub fn refusal(&self) -> Error {
+        let message = format!("{} is not finished with {}", self.rollout, printable(&self.name, 80));
+        Error::refused(message, what_next(self.rollout, self.phase))
+    }
+}
+
+/// The targets that open rollouts have in hand.
+///
+/// # Errors
+/// When the store fails.
+pub async fn in_hand(store: &dyn Store, now: Timestamp) -> Result<BTreeMap<TargetId, InHand>, Error> {
+    let mut held = BTreeMap::new();
+    for Line { id, phase } in open(store, now).await? {
+        let rollout = Rollout::read(store, id).await?;
+        for (_, action) in rollout.runs().filter(|(run, _)| rollout.is_in_hand(run.action)) {
+            let name = action.name.clone();
+            held.insert(action.target.clone(), InHand { rollout: id, phase, name });
+        }
+    }
+    Ok(held)
 }
 
 /// What a rollout is doing, unless it is over.

@@ -42,12 +42,19 @@ impl SetIds {
     }
 }
 
+/// Codes of refusals of targets that a run has in hand: one of this controller, one of another.
+const UNFINISHED: [&str; 2] = ["in_hand", "foreign_run"];
+
 /// Judges one candidate. The first reason found is the one that is told, the most fundamental first.
 pub fn judge(candidate: &Candidate, request: &PlanRequest, ids: &mut SetIds) -> Judgement {
     use Judgement::{LeftOut, UpToDate};
     let target = &candidate.target;
     if candidate.excluded {
         return LeftOut(LeftOutReason::Excluded, "excluded by its label or by --exclude".to_owned());
+    }
+    // Its patch is on it, perhaps, but may still be taken back: whatever is pending, it is nobody else's.
+    if let Some(refusal) = target.refusals.iter().find(|refusal| UNFINISHED.contains(&&*refusal.code)) {
+        return LeftOut(LeftOutReason::Refused, printable(&refusal.message, 400));
     }
     let image = candidate.settings.method == Method::Image;
     let up_to_date = if image {

@@ -55,7 +55,10 @@ pub(super) fn refusals(inspect: &Value, around: &Surroundings<'_>) -> Vec<Refusa
     if let Some((controller, run)) = around.foreign_run {
         refuse(
             "foreign_run",
-            format!("run {run} of controller {controller} is not finished on it: resume or resolve it there"),
+            format!(
+                "run {} of controller {controller} is not finished on it: resume or resolve it there",
+                run.to_uppercase()
+            ),
         );
     }
     if !around.has_image {

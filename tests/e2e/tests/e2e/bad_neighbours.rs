@@ -86,11 +86,20 @@ fn a_service_that_was_unhealthy_before_is_left_out_and_not_judged() {
 fn of_two_applies_at_once_one_is_refused_with_the_name_of_the_other() {
     let engine = Engine::machine();
     let service = Service::start(&engine, "web-good");
-    let controller = Controller::new(&engine).with_defaults("verify_for: 5s");
+    let controller = Controller::new(&engine).with_defaults("verify_for: 20s");
     let plan = controller.plan(&[&service]);
     let mut first = controller.start(["apply", "--yes", "--json", "--plan", &plan]);
     first.wait_until("at prepare", || controller.events().has_begun(&service, SwapStep::Prepare));
     controller.run(["apply", "--yes", "--json", "--plan", &plan]).expect(4).says(&["R1", service.name()]);
+    // The patch is on it by now, and may still be taken back: nobody is told that it is up to date, or was never patched.
+    first.wait_until("at verify", || controller.events().has_begun(&service, SwapStep::Verify));
+    for verb in ["apply", "rollback"] {
+        controller
+            .run([verb, "--yes", service.name()])
+            .expect(4)
+            .says(&["R1 is not finished with", "patchyard status R1"]);
+    }
+    controller.run(["why", service.name()]).says(&["R1 is not finished with it"]);
     let first = first.finish().expect(0);
     assert_eq!(first.run_of(&service)["state"], "succeeded", "{first}");
     assert_eq!(controller.events().rollouts().len(), 1);
@@ -124,6 +133,9 @@ fn an_unfinished_run_of_another_controller_is_refused_with_its_name() {
     assert!(matches!(apply.code(), Some(4 | 5)), "{apply}");
     let again = ours.run(["plan", "--json", service.name()]).json("patchyard.plan/v1");
     assert!(again["actions"].as_array().is_some_and(Vec::is_empty), "{again:#}");
+    ours.run(["apply", "--yes", service.name()])
+        .expect(4)
+        .says(&["run R1.1 of controller", "is not finished on it"]);
     let first = first.finish().expect(0);
     assert_eq!(first.run_of(&service)["state"], "succeeded", "{first}");
 }
