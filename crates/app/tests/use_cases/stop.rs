@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use patchyard_app::rollouts::{self, Phase};
+use patchyard_app::rollouts::{self, Phase, Rollout};
 use patchyard_app::select::Selection;
 use patchyard_app::{Asked, DriveEnd, Kind, PlanRequest, ask, begin, reach, resume};
 use patchyard_contract::Clock;
-use patchyard_types::{Request, RolloutEnd, RolloutId, RunEnd};
+use patchyard_types::{LeftOutReason, Request, RolloutEnd, RolloutId, RunEnd};
 
 use crate::yard::{Recorder, Yard};
 
@@ -85,9 +85,15 @@ async fn an_abort_while_it_is_driven_ends_it() {
 async fn what_a_paused_rollout_has_in_hand_is_refused_to_others_and_nothing_else_is() {
     let (yard, rollout) = paused().await;
     yard.add("db", 1);
-    let everything = yard.plan_all().await.plan;
+    let left_out = yard.plan_all().await.plan.about.left_out;
+    let [left_out] = &left_out[..] else { panic!("{left_out:?}") };
+    assert_eq!((left_out.name.as_str(), left_out.reason), ("shop-2", LeftOutReason::Refused));
+    assert_eq!(left_out.detail, format!("{rollout} is not finished with it: patchyard resume {rollout}"));
+
+    // A plan that was made before is refused as a whole.
+    let earlier = Rollout::read(&*yard.context.store, rollout).await.unwrap().plan;
     let fleet = reach(&yard.context).await.unwrap();
-    let refused = begin(&yard.context, &fleet, &everything).await.err().unwrap();
+    let refused = begin(&yard.context, &fleet, &earlier).await.err().unwrap();
     assert_eq!(refused.kind(), Kind::Refused);
     assert_eq!(refused.to_string(), format!("{rollout} is not finished with shop-2"));
     assert_eq!(refused.hint(), Some(format!("patchyard resume {rollout}")));
