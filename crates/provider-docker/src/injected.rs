@@ -128,10 +128,8 @@ async fn is_written(docker: &DockerProvider, container: &Value, path: &str) -> R
     Ok(changes.as_array().into_iter().flatten().any(|change| change["Path"] == path))
 }
 
-/// Times in archives have seconds alone.
 fn is_same(a: &PathStat, b: &PathStat) -> bool {
-    let seconds = |stat: &PathStat| stat.mtime.get(..19).map(str::to_owned);
-    (a.size, a.mode, seconds(a)) == (b.size, b.mode, seconds(b))
+    (a.size, a.mode, a.second()) == (b.size, b.mode, b.second())
 }
 
 async fn copy(docker: &DockerProvider, old: &str, new: &str, file: &File) -> Result<(), ApiError> {

@@ -1,6 +1,7 @@
 //! The names of what Patchyard makes on an engine: objects, labels and tags are found again by them.
 
 use patchyard_types::{Digest, ObjectName, RunId};
+use serde_json::{Map, Value, json};
 
 /// Which controller made an object; its first eight characters are in every object's name.
 pub const LABEL_CONTROLLER: &str = "io.patchyard.controller";
@@ -32,6 +33,16 @@ pub const ROLE_ASK: &str = "ask";
 
 /// The role of a container that shows what is in an image.
 pub const ROLE_SHOW: &str = "show";
+
+/// The labels of a throw-away container of an image. Labels cannot be taken from an image, only overwritten: a discovery
+/// proxy or Compose would take the container for one of its own.
+pub(crate) fn labels_over(image: &Value, controller: &str, role: &str) -> Map<String, Value> {
+    let inherited = image["Config"]["Labels"].as_object().into_iter().flatten();
+    let mut labels: Map<String, Value> = inherited.map(|(name, _)| (name.clone(), json!(""))).collect();
+    labels.insert(LABEL_CONTROLLER.to_owned(), json!(controller));
+    labels.insert(LABEL_ROLE.to_owned(), json!(role));
+    labels
+}
 
 /// Labels that Patchyard writes on the containers and images it makes. The operator's own labels
 /// (`io.patchyard.exclude`, `io.patchyard.check.…`) are not among them.

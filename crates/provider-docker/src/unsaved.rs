@@ -149,6 +149,7 @@ pub(crate) fn is_mounted(container: &Value, path: &str) -> bool {
     places(container).into_iter().any(|place| is_under(path, place))
 }
 
+/// Whether a path is a folder or is in it.
 pub(crate) fn is_under(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder.trim_end_matches('/'))
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -180,9 +181,8 @@ pub(crate) async fn is_touched(client: &Client, container: &Value) -> Result<boo
 /// Folders are listed for what is in them.
 fn touches(mut paths: Vec<String>, places: &[&str]) -> bool {
     paths.sort_unstable();
-    let is_above = |path: &str, next: &str| next.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
     paths.iter().enumerate().any(|(index, path)| {
-        let is_folder = paths.get(index + 1).is_some_and(|next| is_above(path, next));
+        let is_folder = paths.get(index + 1).is_some_and(|next| is_under(next, path));
         let is_others = places.iter().any(|place| is_under(path, place) || is_under(place, path));
         let is_volatile = VOLATILE.iter().any(|folder| is_under(path, folder));
         !(is_folder || is_others || is_volatile || ENGINES_OWN.contains(&path.as_str()))
@@ -276,11 +276,8 @@ async fn look(client: &Client, id: &str, found: Vec<(String, bool)>) -> Result<V
 fn candidates(changes: Changes) -> Vec<(String, bool)> {
     let sorted: Vec<(String, bool)> =
         changes.paths.into_iter().map(|(path, kind)| (path, kind == Kind::Deleted)).collect();
-    let has_content = |index: usize, path: &str| {
-        sorted
-            .get(index + 1)
-            .is_some_and(|(next, _)| next.starts_with(path) && next[path.len()..].starts_with('/'))
-    };
+    let has_content =
+        |index: usize, path: &str| sorted.get(index + 1).is_some_and(|(next, _)| is_under(next, path));
     sorted
         .iter()
         .enumerate()

@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use patchyard_contract::ProviderError;
 use patchyard_types::Digest;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::DockerProvider;
 use crate::ask::{make, remove};
 use crate::client::ApiError;
 use crate::layer::image;
-use crate::names::{LABEL_CONTROLLER, LABEL_ROLE, PREFIX, ROLE_SHOW, controller8, of_run};
+use crate::names::{PREFIX, ROLE_SHOW, controller8, labels_over, of_run};
 use crate::read::json::{list, text};
 use crate::swap::Run;
 use crate::unsaved::{self, is_under};
@@ -65,7 +65,9 @@ impl<'a> View<'a> {
     /// A view for a run, however much the container has written. Its name is the run's, so that what a crash has left
     /// is found by whoever goes on: a run has one view at a time.
     pub async fn of_run(run: &'a Run<'a>, container: &Value) -> Result<View<'a>, ApiError> {
-        clear_run(run).await;
+        if has_mounts(container) {
+            clear_run(run).await;
+        }
         Self::named(run.docker, container, name_of_run(run), u64::MAX).await
     }
 
@@ -197,17 +199,8 @@ fn needed(container: &Value) -> Vec<Value> {
 
 /// The create request of a container that shows an image's files. Pure: everything it is made of comes in.
 pub(crate) fn request(controller: &str, image: &Value, mut mounts: Vec<Value>) -> Value {
-    let config = &image["Config"];
-    let names = |value: &Value| -> Vec<String> {
-        value.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
-    };
-    // Labels cannot be taken from an image, only overwritten: Compose would take it for one of its own.
-    let mut labels: Map<String, Value> =
-        names(&config["Labels"]).into_iter().map(|name| (name, json!(""))).collect();
-    labels.insert(LABEL_CONTROLLER.to_owned(), json!(controller));
-    labels.insert(LABEL_ROLE.to_owned(), json!(ROLE_SHOW));
     // The engine would make volumes for these and copy the image's files there.
-    for place in names(&config["Volumes"]) {
+    for (place, _) in image["Config"]["Volumes"].as_object().into_iter().flatten() {
         if mounts.iter().all(|mount| mount["Target"] != place.as_str()) {
             mounts.push(json!({"Type": "tmpfs", "Target": place}));
         }
@@ -216,7 +209,7 @@ pub(crate) fn request(controller: &str, image: &Value, mut mounts: Vec<Value>) -
         "Image": text(&image["Id"]),
         "Entrypoint": ["never-started"],
         "Cmd": [],
-        "Labels": labels,
+        "Labels": labels_over(image, controller, ROLE_SHOW),
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {
             "NetworkMode": "none",

@@ -8,10 +8,11 @@ use patchyard_contract::ProviderError;
 use patchyard_types::Target;
 
 use super::helper::Helper;
-use super::sources::{Named, is_within};
+use super::sources::Named;
 use crate::DockerProvider;
 use crate::client::{ApiError, BodyReader, Client, EntryKind, TarReader, TarWriter, reader_body};
 use crate::read::{MACHINE_ID, machine_id};
+use crate::unsaved::is_under;
 use crate::view::{self, View};
 
 /// The most that `/etc/apt` may take, in bytes.
@@ -125,7 +126,7 @@ async fn fill(
     helper: &Helper,
     config: AptConfig,
 ) -> Result<(), ApiError> {
-    let mounted = |path: &str| target.mounts.iter().any(|mount| is_within(path, &mount.destination));
+    let mounted = |path: &str| target.mounts.iter().any(|mount| is_under(path, &mount.destination));
     if let Some(archive) = config.archive {
         // What the target has deleted must be gone here too.
         helper.run(&["rm", "-rf", "/etc/apt"], Duration::from_secs(30), 1024).await?;

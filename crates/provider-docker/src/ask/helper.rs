@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use patchyard_assess::deb::apt::ask::ENVIRONMENT;
 use patchyard_types::{Digest, Target};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::sources::{Named, is_within};
+use super::sources::Named;
 use crate::DockerProvider;
 use crate::client::{ApiError, Client, Exec, ExecOutput, TarWriter};
-use crate::names::{LABEL_CONTROLLER, LABEL_ROLE, PREFIX, ROLE_ASK, controller8};
+use crate::names::{PREFIX, ROLE_ASK, controller8, labels_over};
 use crate::read::json::{list, text};
+use crate::unsaved::is_under;
 
 /// How long it lives at most, in seconds; everything it is asked has to end before.
 pub(crate) const LIFETIME: i64 = 3600;
@@ -186,16 +187,7 @@ fn request(
         .map(text)
         .filter(|one| one.split_once('=').is_some_and(|(name, _)| PROXIES.contains(&name)))
         .collect();
-    // Labels cannot be taken from an image, only overwritten: a discovery proxy or Compose would take
-    // the helper for one of its own.
-    let mut labels: Map<String, Value> = image["Config"]["Labels"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| (name.clone(), json!("")))
-        .collect();
-    labels.insert(LABEL_CONTROLLER.to_owned(), json!(controller));
-    labels.insert(LABEL_ROLE.to_owned(), json!(ROLE_ASK));
+    let mut labels = labels_over(image, controller, ROLE_ASK);
     labels.insert("com.centurylinklabs.watchtower.enable".to_owned(), json!("false"));
     let host = &inspect["HostConfig"];
     let mut host_config = json!({
@@ -238,7 +230,7 @@ fn mounts(target: &Target, named: &Named) -> Vec<Value> {
                 .files
                 .iter()
                 .chain(&named.repositories)
-                .any(|path| is_within(path, place) || is_within(place, path))
+                .any(|path| is_under(path, place) || is_under(place, path))
     };
     let of_target = target.mounts.iter().filter(|mount| needed(&mount.destination));
     of_target

@@ -62,12 +62,6 @@ fn plain(path: &str) -> Option<String> {
     (!parts.is_empty() && !path.starts_with("/etc/apt/")).then_some(path)
 }
 
-/// Whether `path` is `folder` or under it.
-pub(super) fn is_within(path: &str, folder: &str) -> bool {
-    let folder = folder.trim_end_matches('/');
-    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

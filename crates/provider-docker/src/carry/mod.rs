@@ -13,7 +13,7 @@ mod images;
 
 use patchyard_types::{Failure, FailureKind, Probe, Record};
 
-use crate::client::{ApiError, Client, PathStat};
+use crate::client::{ApiError, Client};
 use crate::swap::{Container, REPLACEMENT_GONE, Run, Trouble, done_if, failed, gone};
 use crate::unsaved::{self, Kind};
 use crate::view::View;
@@ -90,10 +90,9 @@ async fn is_carried(client: &Client, old: &str, new: &str, path: &str) -> Result
         return Ok(true);
     }
     let Some(here) = client.stat(new, path).await? else { return Ok(false) };
-    // What is written in part has the time of its writing.
-    let second = |stat: &PathStat| stat.mtime.get(..19).map(str::to_owned);
     Ok(there.mode == here.mode
         && there.link == here.link
-        && second(&there) == second(&here)
+        // What is written in part has the time of its writing.
+        && there.second() == here.second()
         && (there.is_dir() || there.size == here.size))
 }

@@ -48,6 +48,12 @@ impl PathStat {
         self.mode & (1 << 24) != 0
     }
 
+    /// When it was changed, to the second: times in archives have no more.
+    #[must_use]
+    pub fn second(&self) -> Option<&str> {
+        self.mtime.get(..19)
+    }
+
     /// Whether it is a symbolic link.
     #[must_use]
     pub const fn is_symlink(&self) -> bool {

@@ -7,14 +7,14 @@
 use std::time::Duration;
 
 use patchyard_types::FailureKind;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::image;
 use super::words::{Output, Tail};
 use crate::DockerProvider;
 use crate::ask::{make, remove};
 use crate::client::{ApiError, Client};
-use crate::names::{LABEL_CONTROLLER, LABEL_ROLE, ROLE_BUILD};
+use crate::names::{ROLE_BUILD, labels_over};
 use crate::read::json::text;
 use crate::swap::{Trouble, failed};
 
@@ -152,12 +152,7 @@ fn silent(error: ApiError, quiet: Duration) -> Trouble {
 
 /// The create request. Pure: everything it is made of comes in.
 fn request(controller: &str, base: &Value, job: &Job<'_>) -> Value {
-    // Labels cannot be taken from an image, only overwritten: a discovery proxy or Compose would take the
-    // builder for one of its own.
-    let inherited = base["Config"]["Labels"].as_object().into_iter().flatten();
-    let mut labels: Map<String, Value> = inherited.map(|(name, _)| (name.clone(), json!(""))).collect();
-    labels.insert(LABEL_CONTROLLER.to_owned(), json!(controller));
-    labels.insert(LABEL_ROLE.to_owned(), json!(ROLE_BUILD));
+    let mut labels = labels_over(base, controller, ROLE_BUILD);
     labels.insert("com.centurylinklabs.watchtower.enable".to_owned(), json!("false"));
     json!({
         "Image": text(&base["Id"]),
