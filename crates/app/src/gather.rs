@@ -13,11 +13,11 @@ use jiff::Timestamp;
 use patchyard_contract::{Ask, Note, Progress, Provider, ProviderError, Wish};
 use patchyard_types::{
     Assessment, Digest, HostId, ImageUpdate, Inventory, Millis, NotAssessed, PendingPatch, PendingStatus,
-    StartingState, Target, printable,
+    Refusal, StartingState, Target, printable,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Context, Error, Fleet, PatchFilter};
+use crate::{Context, Error, Fleet, PatchFilter, rollouts};
 
 /// How many package managers are asked at the same time: each is a process that downloads indices.
 const ASK_AT_ONCE: usize = 4;
@@ -81,7 +81,21 @@ pub async fn gather(
         let image_update = images.get(&image_group_of(target)).cloned().unwrap_or(Ok(None));
         known.push(Known { target: target.clone(), inventory, assessment, narrowed: false, image_update });
     }
+    tell_what_is_in_hand(context, &mut known).await?;
     Ok(known)
+}
+
+/// A target that a rollout of this controller is not over with is refused, as one of another controller's is.
+async fn tell_what_is_in_hand(context: &Context, known: &mut [Known]) -> Result<(), Error> {
+    let held = rollouts::in_hand(&*context.store, context.clock.now()).await?;
+    for target in known.iter_mut().map(|known| &mut known.target) {
+        if let Some(held) = held.get(&target.id) {
+            let next = rollouts::what_next(held.rollout, held.phase);
+            let message = format!("{} is not finished with it: {next}", held.rollout);
+            target.refusals.push(Refusal { code: "in_hand".to_owned(), message });
+        }
+    }
+    Ok(())
 }
 
 /// Asks the solvers again where a filter wants some of what is pending: what else that takes, and whether it can be

@@ -7,11 +7,11 @@ use patchyard_contract::{Append, Note, Progress};
 use patchyard_plan::{Candidate, PatchFilter, PlanRequest as Request, Planned, TagPolicy, plan as decide};
 use patchyard_types::{
     Assessment, Change, EventBody, HostId, LedgerEvent, Method, Millis, NotAssessed, PackageChange,
-    PatchSetId, PendingStatus, Plan, Refusal, Stream, Target, TargetId, Unsaved, printable,
+    PatchSetId, PendingStatus, Plan, Stream, Target, TargetId, Unsaved, printable,
 };
 
 use crate::gather::{Known, Wanted, gather, narrow};
-use crate::rollouts::{self, LastRun, last_successes};
+use crate::rollouts::{LastRun, last_successes};
 use crate::scan::reverted;
 use crate::select::Selection;
 use crate::settings::{Overrides, settle};
@@ -67,7 +67,6 @@ pub async fn plan(
     let images = wants_images(context, request, &fleet);
     let wanted = Wanted { max_age: request.max_age, allow_remove: allow_remove(context, request), images };
     let mut known = gather(context, &fleet, wanted, progress).await?;
-    tell_what_is_in_hand(context, &mut known).await?;
     let last = last_successes(&*context.store).await?;
     let reverted: Vec<String> = known
         .iter()
@@ -110,19 +109,6 @@ fn patched_again(plan: &Plan, last: &BTreeMap<TargetId, LastRun>) -> Option<Stri
     let taken_back: Vec<_> = taken_back.collect();
     (!taken_back.is_empty())
         .then(|| format!("rolled back by hand, and patched again by this plan: {}", taken_back.join(", ")))
-}
-
-/// A target that a rollout of this controller is not over with is refused, as one of another controller's is.
-pub(crate) async fn tell_what_is_in_hand(context: &Context, known: &mut [Known]) -> Result<(), Error> {
-    let held = rollouts::in_hand(&*context.store, context.clock.now()).await?;
-    for target in known.iter_mut().map(|known| &mut known.target) {
-        if let Some(held) = held.get(&target.id) {
-            let next = rollouts::what_next(held.rollout, held.phase);
-            let message = format!("{} is not finished with it: {next}", held.rollout);
-            target.refusals.push(Refusal { code: "in_hand".to_owned(), message });
-        }
-    }
-    Ok(())
 }
 
 /// Stores a plan and writes down who planned it.

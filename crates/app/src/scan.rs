@@ -12,7 +12,6 @@ use patchyard_types::{
 
 use crate::PatchFilter;
 use crate::gather::{Known, Wanted, gather};
-use crate::plan::tell_what_is_in_hand;
 use crate::rollouts::{LastRun, last_successes};
 use crate::select::Selection;
 use crate::settings::{Overrides, Settled, settle};
@@ -123,8 +122,7 @@ pub async fn scan(
     let mut fleet = fleet::discover(context).await?;
     fleet.select(&request.selection)?;
     let wanted = Wanted { max_age: request.max_age, allow_remove: false, images: true };
-    let mut known = gather(context, &fleet, wanted, progress).await?;
-    tell_what_is_in_hand(context, &mut known).await?;
+    let known = gather(context, &fleet, wanted, progress).await?;
     let last = last_successes(&*context.store).await?;
     let quarantine = patchyard_engine::quarantine(&*context.store).await?;
     let mut targets: Vec<Scanned> = known

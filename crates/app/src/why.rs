@@ -5,7 +5,6 @@ use patchyard_types::{Method, Millis, Quarantine, QuarantineId, Settings, Unsave
 
 use crate::PatchFilter;
 use crate::gather::{Known, Wanted, gather};
-use crate::plan::tell_what_is_in_hand;
 use crate::rollouts::{LastRun, last_successes};
 use crate::scan::reverted;
 use crate::select::Selection;
@@ -66,7 +65,6 @@ pub async fn why(
     };
     patches.apply(&mut known.assessment);
     known.target.refusals.extend(settled.refusals);
-    tell_what_is_in_hand(context, std::slice::from_mut(&mut known)).await?;
     let last = last_successes(&*context.store).await?;
     let reverted = reverted(&known, &last).is_some();
     let quarantine = patchyard_engine::quarantine(&*context.store).await?;
