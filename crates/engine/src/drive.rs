@@ -9,8 +9,8 @@ use futures_util::stream::FuturesUnordered;
 use patchyard_contract::Append;
 use patchyard_decide::rollout::{RolloutCommand, RolloutState, RunSlot, Wish, decide};
 use patchyard_types::{
-    Actor, EventBody, Millis, Plan, Quarantine, Record, Request, RolloutEnd, RolloutEvent, RolloutId, RunEnd,
-    RunEvent, RunId, Step, Stream, SwapStep,
+    Actor, EventBody, Millis, Plan, Record, Request, RolloutEnd, RolloutEvent, RolloutId, RunEnd, RunEvent,
+    RunId, Step, Stream, SwapStep,
 };
 use tokio::sync::watch;
 
@@ -42,7 +42,7 @@ struct Driver<'a> {
     rollout: RolloutId,
     plan: Arc<Plan>,
     state: RolloutState,
-    quarantine: Vec<Quarantine>,
+    ledger: read::Ledger,
     watcher: Arc<dyn Watcher>,
     wish: watch::Sender<Wish>,
     built: Built,
@@ -77,7 +77,7 @@ impl Engine {
             wish: watch::Sender::new(state.wish),
             plan: Arc::new(plan),
             state,
-            quarantine: Vec::new(),
+            ledger: read::Ledger::default(),
             watcher,
             built: Arc::new(Mutex::new(BTreeMap::new())),
             running: FuturesUnordered::new(),
@@ -137,7 +137,7 @@ impl Driver<'_> {
                 self.take_up_runs();
             }
             let resting = self.running.is_empty() && self.suspended.is_empty();
-            let commands = decide(&self.state, &self.plan, &self.quarantine, resting);
+            let commands = decide(&self.state, &self.plan, &self.ledger.entries, resting);
             if commands.is_empty() {
                 return Ok(());
             }
@@ -290,18 +290,12 @@ impl Driver<'_> {
         self.state.paused.then_some(Ok(DriveEnd::Paused))
     }
 
-    /// Reads what is new in the rollout's stream and in the ledger.
+    /// Reads what is new in the rollout's stream and in the ledger, which other rollouts write too.
     async fn refresh(&mut self) -> Result<(), EngineError> {
-        let events = self.engine.store.read(Stream::Rollout(self.rollout), self.state.seq).await?;
-        let ended = |state: &RolloutState| state.runs.iter().filter(|slot| slot.end().is_some()).count();
-        let before = ended(&self.state);
-        for event in &events {
-            self.state.apply(event);
+        for event in self.engine.store.read(Stream::Rollout(self.rollout), self.state.seq).await? {
+            self.state.apply(&event);
         }
-        if before != ended(&self.state) || before == 0 {
-            let entries = read::quarantine(&*self.engine.store).await?;
-            self.quarantine = entries.into_iter().map(|(_, entry)| entry).collect();
-        }
+        self.ledger.refresh(&*self.engine.store).await?;
         let wish = self.state.wish;
         self.wish.send_if_modified(|current| std::mem::replace(current, wish) != wish);
         Ok(())

@@ -29,15 +29,34 @@ pub(crate) async fn rollout(
 /// # Errors
 /// When the store cannot be read.
 pub async fn quarantine(store: &dyn Store) -> Result<Vec<(QuarantineId, Quarantine)>, EngineError> {
-    let mut entries = Vec::new();
-    for event in store.read(Stream::Ledger, 0).await? {
-        match event.body {
-            EventBody::Ledger(LedgerEvent::Quarantined { quarantine }) => {
-                entries.push((QuarantineId(event.seq), quarantine));
+    let mut ledger = Ledger::default();
+    ledger.refresh(store).await?;
+    Ok(ledger.entries)
+}
+
+/// The quarantine as far as it has been read.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub(crate) entries: Vec<(QuarantineId, Quarantine)>,
+    /// Sequence number of the last event folded.
+    seq: u64,
+}
+
+impl Ledger {
+    /// Takes in what was written since the last time, by whatever process.
+    pub(crate) async fn refresh(&mut self, store: &dyn Store) -> Result<(), EngineError> {
+        for event in store.read(Stream::Ledger, self.seq).await? {
+            self.seq = event.seq;
+            match event.body {
+                EventBody::Ledger(LedgerEvent::Quarantined { quarantine }) => {
+                    self.entries.push((QuarantineId(event.seq), quarantine));
+                }
+                EventBody::Ledger(LedgerEvent::Released { id, .. }) => {
+                    self.entries.retain(|(entry, _)| *entry != id);
+                }
+                _ => {}
             }
-            EventBody::Ledger(LedgerEvent::Released { id, .. }) => entries.retain(|(entry, _)| *entry != id),
-            _ => {}
         }
+        Ok(())
     }
-    Ok(entries)
 }

@@ -1,6 +1,6 @@
 //! Gates: why a run that waits is not started any more.
 
-use patchyard_types::{Action, Plan, Quarantine, RunEnd};
+use patchyard_types::{Action, Plan, Quarantine, QuarantineId, RunEnd};
 
 use super::{RolloutState, RunSlot};
 
@@ -8,7 +8,7 @@ use super::{RolloutState, RunSlot};
 pub(super) fn closed(
     state: &RolloutState,
     plan: &Plan,
-    quarantine: &[Quarantine],
+    quarantine: &[(QuarantineId, Quarantine)],
     action: usize,
 ) -> Option<String> {
     let me = plan.decisions.actions.get(action)?;
@@ -27,12 +27,12 @@ pub(super) fn closed(
 }
 
 /// Something in quarantine since the plan was made.
-fn quarantined(plan: &Plan, quarantine: &[Quarantine], me: &Action) -> Option<String> {
+fn quarantined(plan: &Plan, quarantine: &[(QuarantineId, Quarantine)], me: &Action) -> Option<String> {
     if me.method == patchyard_types::Method::Restore {
         return None;
     }
     let set = plan.patch_set(me)?;
-    let hit = quarantine.iter().find(|entry| entry.keeps_out(&me.service, set))?;
+    let (_, hit) = quarantine.iter().find(|(_, entry)| entry.keeps_out(&me.service, set))?;
     Some(format!("its patch set is in quarantine since run {}", hit.run))
 }
 

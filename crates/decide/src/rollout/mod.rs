@@ -7,7 +7,7 @@
 mod gate;
 mod state;
 
-use patchyard_types::{Plan, Quarantine, RolloutEnd, RunEnd};
+use patchyard_types::{Plan, Quarantine, QuarantineId, RolloutEnd, RunEnd};
 
 pub use state::{RolloutState, RunSlot, TagState};
 
@@ -70,7 +70,7 @@ pub enum Wish {
 pub fn decide(
     state: &RolloutState,
     plan: &Plan,
-    quarantine: &[Quarantine],
+    quarantine: &[(QuarantineId, Quarantine)],
     resting: bool,
 ) -> Vec<RolloutCommand> {
     let mut commands = Vec::new();
@@ -110,7 +110,7 @@ fn waiting(state: &RolloutState) -> impl Iterator<Item = usize> {
 fn next_of_wave<'a>(
     state: &'a RolloutState,
     plan: &'a Plan,
-    quarantine: &'a [Quarantine],
+    quarantine: &'a [(QuarantineId, Quarantine)],
 ) -> impl Iterator<Item = RolloutCommand> + 'a {
     let current =
         plan.decisions.waves.iter().find(|wave| wave.0.iter().any(|action| !state.ended_run(*action)));

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use patchyard_types::{
     About, Actor, Arch, Budget, Change, Decisions, Digest, Estimate, Event, EventBody, PackageChange,
-    PatchSet, Plan, Quarantine, Request, RolloutEnd, RolloutEvent, RolloutId, RunEnd, StartingState, Stream,
-    TagMove, Wave,
+    PatchSet, Plan, Quarantine, QuarantineId, Request, RolloutEnd, RolloutEvent, RolloutId, RunEnd,
+    StartingState, Stream, TagMove, Wave,
 };
 
 use super::{RolloutCommand, RolloutState, decide};
@@ -153,7 +153,10 @@ fn what_went_into_quarantine_since_the_plan_is_not_started() {
         at: Timestamp::UNIX_EPOCH,
         reason: "bad".into(),
     };
-    let starts = |q| decide(&story.state, &story.plan, &[q], true) == [RolloutCommand::Start { action: 0 }];
+    let starts = |q| {
+        decide(&story.state, &story.plan, &[(QuarantineId(1), q)], true)
+            == [RolloutCommand::Start { action: 0 }]
+    };
     assert!(!starts(entry("shop", &["web=2", "lib=7"])), "on its own service every version is a suspect");
     assert!(starts(entry("mail", &["web=2", "lib=7"])), "elsewhere only the whole set is");
     assert!(!starts(entry("mail", &["web=2"])));
