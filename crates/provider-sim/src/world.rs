@@ -119,6 +119,25 @@ pub(crate) enum Effect {
     Interfere { target: TargetId, how: Interference },
 }
 
+impl Effect {
+    /// The container that it changes.
+    fn object(&self) -> Option<&str> {
+        match self {
+            Self::Stop { object }
+            | Self::Hold { object, .. }
+            | Self::Carry { to: object, .. }
+            | Self::Rename { object, .. }
+            | Self::Start { object }
+            | Self::Remove { object } => Some(object),
+            Self::Build { .. }
+            | Self::Create { .. }
+            | Self::Keep { .. }
+            | Self::Forget { .. }
+            | Self::Interfere { .. } => None,
+        }
+    }
+}
+
 /// The simulated world.
 pub struct World {
     /// Everything random.
@@ -143,6 +162,8 @@ pub struct World {
     pub violations: Vec<String>,
     /// How many of a service's targets may be down at the same time.
     pub budget: BTreeMap<String, usize>,
+    /// The most of one service's targets that have been down at the same time.
+    pub most_down: usize,
     /// The host does not answer before this time.
     pub silent_until: Option<Timestamp>,
     pub(crate) applied: BTreeSet<(RunId, Step)>,
@@ -166,6 +187,7 @@ impl World {
             tags: BTreeMap::new(),
             violations: Vec::new(),
             budget: BTreeMap::new(),
+            most_down: 0,
             silent_until: None,
             applied: BTreeSet::new(),
             due: Vec::new(),
@@ -231,7 +253,19 @@ impl World {
         self.due.push((at, effect));
     }
 
+    /// Makes a change. One that changes nothing was made a second time: asked for without a look.
     fn apply(&mut self, effect: Effect) {
+        let touched = effect.object().map(|handle| (handle.to_owned(), self.objects.get(handle).cloned()));
+        let words = format!("{effect:?}");
+        self.make(effect);
+        let Some((handle, Some(before))) = touched else { return };
+        let hands_off = !self.targets.values().any(|t| t.interfered && self.is_of(&before, &t.name));
+        if hands_off && self.objects.get(&handle) == Some(&before) {
+            self.violations.push(format!("done a second time: {words}"));
+        }
+    }
+
+    fn make(&mut self, effect: Effect) {
         match effect {
             Effect::Build { patch_set, layer } => {
                 self.images.insert(patch_set);
@@ -323,6 +357,7 @@ impl World {
             let serves = self.objects.values().any(|o| o.started.is_some() && self.is_of(o, &target.name));
             *down.entry(&target.service).or_default() += usize::from(!serves);
         }
+        self.most_down = self.most_down.max(down.values().copied().max().unwrap_or(0));
         let over = down.into_iter().find(|(service, n)| *n > self.budget.get(*service).copied().unwrap_or(1));
         if let Some((service, n)) = over {
             let message = format!("{n} targets of {service} were down at the same time");
@@ -330,9 +365,11 @@ impl World {
         }
     }
 
-    /// Nobody may be left down while nobody works on it; who is, is noted as a violation.
-    pub fn note_who_is_down(&mut self) {
-        let down = self.targets.values().filter(|target| {
+    /// Nobody may be left down while nobody works on it; who is, is noted as a violation. `attention`
+    /// names those for which a person has been called.
+    pub fn note_who_is_down(&mut self, attention: &BTreeSet<TargetId>) {
+        let down = self.targets.iter().filter(|(id, _)| !attention.contains(id)).map(|(_, target)| target);
+        let down = down.filter(|target| {
             !target.interfered
                 && !self.objects.values().any(|o| o.started.is_some() && self.is_of(o, &target.name))
         });

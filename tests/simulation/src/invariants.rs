@@ -1,20 +1,19 @@
 //! What must hold at the end of every rollout, whatever went wrong.
 
-use patchyard_provider_sim::{Behaviour, World};
-use patchyard_types::{Action, RunEnd, SnapshotId};
+use patchyard_provider_sim::{Behaviour, SimObject, World};
+use patchyard_types::{Action, RunEnd, RunId, SnapshotId};
 
+use crate::history;
 use crate::scenario::{Outcome, Scenario};
 
 /// Everything that does not hold, in words; empty when all is well.
 #[must_use]
 pub fn broken(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
+    let mut broken = history::broken(scenario, outcome);
     let world = scenario.world();
-    let mut broken = world.violations.clone();
+    broken.extend(world.violations.iter().cloned());
     if outcome.rollout.ended.is_none() {
         broken.push("the rollout has not ended".into());
-    }
-    if outcome.rollout.acknowledged != outcome.rollout.requests && outcome.rollout.ended.is_none() {
-        broken.push("a request was not acknowledged".into());
     }
     for (action, planned) in scenario.plan.decisions.actions.iter().enumerate() {
         let Some(target) = world.targets.get(&planned.target) else { continue };
@@ -38,11 +37,14 @@ pub fn broken(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
 
 /// Complaints about one target's containers and snapshots.
 fn state_of(world: &World, outcome: &Outcome, action: usize, planned: &Action, end: RunEnd) -> Vec<String> {
-    let (name, original) = (planned.name.as_str(), planned.expected.object.as_str());
+    let name = planned.name.as_str();
     let mut complaints = Vec::new();
     let mine: Vec<_> = world.objects.iter().filter(|(_, object)| world.is_of(object, name)).collect();
     let [(handle, object)] = mine[..] else {
         return vec![format!("{} containers instead of one", mine.len())];
+    };
+    let Some((first, before)) = outcome.before.iter().find(|(_, object)| object.name == name) else {
+        return vec!["it was not there before".into()];
     };
     if object.name != name {
         complaints.push(format!("its container is named {}", object.name));
@@ -53,35 +55,39 @@ fn state_of(world: &World, outcome: &Outcome, action: usize, planned: &Action, e
     if object.held {
         complaints.push("its restart policy was not restored".into());
     }
-    let run = outcome.snapshot_of(action);
-    let kept = world.snapshots.contains_key(&run);
-    match end {
-        RunEnd::Succeeded => {
-            if handle == original {
-                complaints.push("it was not patched".into());
-            }
-            if !kept {
-                complaints.push("it has no snapshot".into());
-            }
-            // Once: what it wrote when it was stopped.
-            if object.carried != Some(1) {
-                complaints.push(format!("it was given {:?} of what was written", object.carried));
-            }
+    let run = RunId { rollout: outcome.id, action };
+    let kept = world.snapshots.contains_key(&SnapshotId(run.to_string()));
+    if end == RunEnd::Succeeded {
+        if handle == first {
+            complaints.push("it was not patched".into());
         }
-        RunEnd::RolledBack | RunEnd::Failed | RunEnd::Skipped | RunEnd::NeedsAttention => {
-            if handle != original || object.image != planned.expected.image {
-                complaints.push("it is not what it was before".into());
-            }
-            if kept {
-                complaints.push("a snapshot of an undone run was left".into());
-            }
+        if !kept {
+            complaints.push("it has no snapshot".into());
+        }
+        if object.starts != 1 {
+            complaints.push(format!("its replacement was started {} times", object.starts));
+        }
+        // Once: what it wrote when it was stopped.
+        if object.carried != Some(before.written + 1) {
+            complaints.push(format!("it was given {:?} of what was written", object.carried));
+        }
+    } else {
+        // How often it was stopped and started is all that may differ.
+        let lived = SimObject {
+            started: object.started,
+            starts: object.starts,
+            written: object.written,
+            ..before.clone()
+        };
+        if handle != first || *object != lived {
+            complaints.push(format!("it is not what it was before: {object:?}, before {before:?}"));
+        }
+        if object.starts > before.starts + 1 {
+            complaints.push(format!("it was started {} times", object.starts - before.starts));
+        }
+        if kept {
+            complaints.push("a snapshot of an undone run was left".into());
         }
     }
     complaints
-}
-
-impl Outcome {
-    fn snapshot_of(&self, action: usize) -> SnapshotId {
-        SnapshotId(format!("R1.{}", action + 1))
-    }
 }

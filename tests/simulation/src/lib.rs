@@ -2,6 +2,7 @@
 //! controller that dies at a chosen event and comes back.
 
 pub mod crash;
+mod history;
 pub mod invariants;
 pub mod plan;
 pub mod scenario;

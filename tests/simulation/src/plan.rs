@@ -4,7 +4,24 @@ use std::collections::BTreeMap;
 
 use patchyard_contract::{Ask, Clock, Provider, ProviderError};
 use patchyard_plan::{Candidate, PatchFilter, PlanRequest, TagPolicy};
-use patchyard_types::{Assessment, Budget, Plan, Settings, WritableLayer};
+use patchyard_types::{Assessment, Budget, Plan, Quarantine, QuarantineId, Settings, WritableLayer};
+
+/// How much may be down, and how much may fail.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Of one service, at the same time.
+    pub max_unavailable: Budget,
+    /// Of the whole rollout.
+    pub max_failures: Budget,
+}
+
+impl Default for Limits {
+    /// What happens without any configuration.
+    fn default() -> Self {
+        let Settings { max_unavailable, max_failures, .. } = Settings::default();
+        Self { max_unavailable, max_failures }
+    }
+}
 
 /// Plans for every target the provider finds.
 ///
@@ -13,9 +30,15 @@ use patchyard_types::{Assessment, Budget, Plan, Settings, WritableLayer};
 pub async fn plan(
     provider: &dyn Provider,
     clock: &dyn Clock,
-    max_failures: Budget,
+    limits: Limits,
+    quarantine: Vec<(QuarantineId, Quarantine)>,
 ) -> Result<Plan, ProviderError> {
-    let settings = Settings { max_failures, writable_layer: WritableLayer::Carry, ..Settings::default() };
+    let settings = Settings {
+        max_unavailable: limits.max_unavailable,
+        max_failures: limits.max_failures,
+        writable_layer: WritableLayer::Carry,
+        ..Settings::default()
+    };
     let mut candidates = Vec::new();
     for target in provider.discover().await? {
         let inventory = provider.inventory(&target).await?;
@@ -36,7 +59,7 @@ pub async fn plan(
         candidates,
         others: Vec::new(),
         filter: PatchFilter::default(),
-        quarantine: Vec::new(),
+        quarantine,
         tags: TagPolicy::Move,
         timings: BTreeMap::new(),
         author: "simulation".into(),

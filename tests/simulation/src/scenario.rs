@@ -1,5 +1,6 @@
 //! A scenario: a world, a plan, what goes wrong, and the controllers that come and go.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,16 +9,16 @@ use patchyard_contract::{Clock, Note, Provider, Store};
 use patchyard_decide::rollout::RolloutState;
 use patchyard_decide::run::RunState;
 use patchyard_engine::{DriveEnd, Engine, Stop, Watcher};
-use patchyard_provider_sim::{Behaviour, Interference, SimClock, SimProvider, World};
+use patchyard_provider_sim::{Behaviour, Interference, SimClock, SimObject, SimProvider, World};
 use patchyard_store_memory::MemoryStore;
 use patchyard_types::{
-    Actor, Budget, Event, HostId, PersonVerdict, Plan, Request, RolloutEnd, RolloutId, RunEnd, RunId,
-    TargetId,
+    Actor, Budget, Event, EventBody, HostId, PatchSetId, PersonVerdict, Plan, Request, RolloutEnd,
+    RolloutEvent, RolloutId, RunEnd, RunId, Stream, TargetId,
 };
 use tokio::sync::Notify;
 
 use crate::crash::{CrashAt, CrashingStore};
-use crate::plan::plan;
+use crate::plan::{Limits, plan};
 
 /// Looks on and says nothing.
 pub struct Quiet;
@@ -39,6 +40,10 @@ pub struct Scenario {
     pub plan: Plan,
     /// What everything began as.
     pub targets: Vec<TargetId>,
+    /// What it plans with.
+    pub limits: Limits,
+    /// What earlier rollouts of this world put in quarantine: services, and the patch sets that failed there.
+    pub quarantined: BTreeSet<(String, PatchSetId)>,
 }
 
 /// What is asked of the rollout from outside, and when.
@@ -52,14 +57,18 @@ pub struct Ask {
 
 /// What is known at the end.
 pub struct Outcome {
+    /// Which rollout it was.
+    pub id: RolloutId,
+    /// The world's containers before it began.
+    pub before: BTreeMap<String, SimObject>,
+    /// What it wrote about itself, in order.
+    pub log: Vec<Event>,
     /// The rollout's state.
     pub rollout: RolloutState,
     /// Every run's state.
     pub runs: Vec<RunState>,
     /// Number of controllers that were needed.
     pub controllers: usize,
-    /// Number of events written.
-    pub events: usize,
 }
 
 impl Scenario {
@@ -68,20 +77,32 @@ impl Scenario {
     ///
     /// # Panics
     /// When the simulated host does not answer: nothing has gone wrong yet.
-    pub async fn new(seed: u64, targets: &[(String, String, Behaviour)], max_failures: Budget) -> Self {
+    pub async fn new(seed: u64, targets: &[(String, String, Behaviour)], limits: Limits) -> Self {
         let clock = Arc::new(SimClock::new());
         let mut world = World::new(seed, HostId::new("sim-host"));
         let ids: Vec<TargetId> = targets
             .iter()
             .map(|(service, name, behaviour)| world.add(service, name, *behaviour, clock.now()))
             .collect();
+        for (service, _, _) in targets {
+            let replicas = targets.iter().filter(|(other, ..)| other == service).count();
+            // At least one, or nothing would ever be patched.
+            let budget = match limits.max_unavailable {
+                Budget::Count(n) => n as usize,
+                Budget::Percent(percent) => replicas * usize::from(percent) / 100,
+            };
+            world.budget.insert(service.clone(), budget.max(1));
+        }
         let world = Arc::new(Mutex::new(world));
-        let provider = SimProvider::new(Arc::clone(&world), clock.clone());
-        let plan = match plan(&provider, &*clock, max_failures).await {
-            Ok(plan) => plan,
-            Err(error) => panic!("cannot plan: {error}"),
-        };
-        Self { clock, world, store: MemoryStore::new(), plan, targets: ids }
+        let store = MemoryStore::new();
+        let plan = planned(&world, &clock, &store, limits).await;
+        Self { clock, world, store, plan, targets: ids, limits, quarantined: BTreeSet::new() }
+    }
+
+    /// Plans once more for the world as it is now, and for what is in quarantine by now.
+    pub async fn plan_again(&mut self) {
+        self.world().silent_until = None;
+        self.plan = planned(&self.world, &self.clock, &self.store, self.limits).await;
     }
 
     /// A random world, drawn from a seed, with random faults.
@@ -100,7 +121,13 @@ impl Scenario {
                 targets.push((format!("s{service}"), format!("s{service}-{number}"), behaviour));
             }
         }
-        let scenario = Self::new(rng.u64(..), &targets, Budget::Count(rng.u32(0..4))).await;
+        let max_unavailable = match rng.u32(0..4) {
+            0 => Budget::Count(2),
+            1 => Budget::Percent(rng.u8(0..=100)),
+            _ => Budget::Count(1),
+        };
+        let limits = Limits { max_unavailable, max_failures: Budget::Count(rng.u32(0..4)) };
+        let scenario = Self::new(rng.u64(..), &targets, limits).await;
         {
             let mut world = scenario.world();
             if rng.u32(0..10) >= 4 {
@@ -149,6 +176,7 @@ impl Scenario {
     /// When the rollout does not come to an end: a bug.
     pub async fn run(&self, crashes: &[CrashAt], asks: &[Ask], person: Option<PersonVerdict>) -> Outcome {
         let me = Actor("test".into());
+        let before = self.world().objects.clone();
         let immortal = self.engine(None, Arc::default());
         let rollout = match immortal.begin(&self.plan, me.clone()).await {
             Ok(rollout) => rollout,
@@ -187,7 +215,8 @@ impl Scenario {
                     }
                     Some(Ok(DriveEnd::Ended(_))) => return controllers,
                     Some(Ok(DriveEnd::Paused)) => {
-                        self.world().note_who_is_down();
+                        let attention = self.attention(&immortal, rollout).await;
+                        self.world().note_who_is_down(&attention);
                         self.clock.sleep(Duration::from_secs(60)).await;
                         let _ = immortal.request(rollout, Request::Resume, me.clone(), "a test").await;
                     }
@@ -204,7 +233,7 @@ impl Scenario {
         };
         self.clock.sleep(Duration::from_secs(30)).await;
         self.world().tick(self.clock.now());
-        self.outcome(&immortal, rollout, controllers).await
+        self.outcome(&immortal, rollout, before, controllers).await
     }
 
     async fn decide(&self, engine: &Engine, rollout: RolloutId, verdict: PersonVerdict) {
@@ -215,21 +244,45 @@ impl Scenario {
         }
     }
 
-    async fn outcome(&self, engine: &Engine, rollout: RolloutId, controllers: usize) -> Outcome {
-        let state = match engine.rollout(rollout).await {
-            Ok((_, state)) => state,
-            Err(error) => panic!("the rollout cannot be read: {error}"),
-        };
+    /// The targets that wait for a person.
+    async fn attention(&self, engine: &Engine, rollout: RolloutId) -> BTreeSet<TargetId> {
+        let (_, state) = engine.rollout(rollout).await.unwrap_or_else(|error| panic!("{error}"));
+        let runs = self.plan.decisions.actions.iter().zip(&state.runs);
+        let called = runs.filter(|(_, run)| run.end() == Some(RunEnd::NeedsAttention));
+        called.map(|(action, _)| action.target.clone()).collect()
+    }
+
+    async fn outcome(
+        &self,
+        engine: &Engine,
+        id: RolloutId,
+        before: BTreeMap<String, SimObject>,
+        controllers: usize,
+    ) -> Outcome {
+        let (_, rollout) = engine.rollout(id).await.unwrap_or_else(|error| panic!("cannot be read: {error}"));
+        let log = self.store.read(Stream::Rollout(id), 0).await;
+        let log = log.unwrap_or_else(|error| panic!("its log cannot be read: {error}"));
         let mut runs = Vec::new();
         for action in 0..self.plan.decisions.actions.len() {
-            match engine.run(RunId { rollout, action }).await {
-                Ok(run) => runs.push(run),
-                Err(error) => panic!("a run cannot be read: {error}"),
-            }
+            let run = engine.run(RunId { rollout: id, action }).await;
+            runs.push(run.unwrap_or_else(|error| panic!("a run cannot be read: {error}")));
         }
-        let events = state.seq + runs.iter().map(|run| run.seq).sum::<u64>();
-        Outcome { rollout: state, runs, controllers, events: usize::try_from(events).unwrap_or(usize::MAX) }
+        Outcome { id, before, log, rollout, runs, controllers }
     }
+}
+
+/// The real planner's plan for every target that answers.
+async fn planned(
+    world: &Arc<Mutex<World>>,
+    clock: &Arc<SimClock>,
+    store: &MemoryStore,
+    limits: Limits,
+) -> Plan {
+    let provider = SimProvider::new(Arc::clone(world), clock.clone());
+    let quarantine = patchyard_engine::quarantine(store).await;
+    let quarantine = quarantine.unwrap_or_else(|error| panic!("no ledger: {error}"));
+    let plan = plan(&provider, &**clock, limits, quarantine).await;
+    plan.unwrap_or_else(|error| panic!("cannot plan: {error}"))
 }
 
 impl Outcome {
@@ -243,5 +296,15 @@ impl Outcome {
             Some(end) => end,
             None => panic!("run {action} has no end: {:?}", self.rollout.runs.get(action)),
         }
+    }
+    /// The services whose patch set it put in quarantine, with the set.
+    #[must_use]
+    pub fn quarantined(&self, plan: &Plan) -> BTreeSet<(String, PatchSetId)> {
+        let failed = self.log.iter().filter_map(|event| match &event.body {
+            EventBody::Rollout(RolloutEvent::RunEnded { action, quarantined: true, .. }) => Some(*action),
+            _ => None,
+        });
+        let actions = failed.filter_map(|action| plan.decisions.actions.get(action));
+        actions.map(|action| (action.service.clone(), action.patch_set)).collect()
     }
 }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use patchyard_contract::suite::provider::{self, Yard};
 use patchyard_contract::{Clock, Provider};
 use patchyard_provider_sim::{Behaviour, Interference, SimClock, SimProvider, World};
-use patchyard_simulation_tests::plan::plan;
-use patchyard_types::{Budget, HostId, Plan, TargetId};
+use patchyard_simulation_tests::plan::{Limits, plan};
+use patchyard_types::{HostId, Plan, TargetId};
 
 /// A simulated host with one target.
 struct SimYard {
@@ -26,7 +26,7 @@ impl SimYard {
         let target = world.add("shop", "shop-1", Behaviour::Good, clock.now());
         let world = Arc::new(Mutex::new(world));
         let provider = SimProvider::new(Arc::clone(&world), clock.clone());
-        let plan = Arc::new(plan(&provider, &*clock, Budget::Count(0)).await.unwrap());
+        let plan = Arc::new(plan(&provider, &*clock, Limits::default(), Vec::new()).await.unwrap());
         Self { clock, world, plan, target }
     }
 

@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use patchyard_provider_sim::{Behaviour, Fault, FaultAt};
 use patchyard_simulation_tests::crash::CrashAt;
 use patchyard_simulation_tests::invariants::broken;
+use patchyard_simulation_tests::plan::Limits;
 use patchyard_simulation_tests::scenario::{Ask, Outcome, Scenario};
 use patchyard_types::{
-    Budget, Direction, FailureKind, PersonVerdict, Request, RolloutEnd, RunEnd, Step, SwapStep,
+    Action, Direction, FailureKind, PersonVerdict, Request, RolloutEnd, RunEnd, Step, SwapStep,
 };
 
 /// Runs a future on simulated time.
@@ -28,43 +31,94 @@ fn check(scenario: &Scenario, outcome: &Outcome, story: &str) {
     assert!(broken.is_empty(), "{story}:\n  {}\n{:#?}", broken.join("\n  "), outcome.rollout.runs);
 }
 
-/// One random rollout; everything in it follows from the seed.
-fn random_rollout(seed: u64) {
+/// What the random rollouts met: without it they would prove little.
+#[derive(Debug, Default)]
+struct Met {
+    /// Rollouts with several targets of one service down at the same time.
+    several_down: AtomicU32,
+    /// Later rollouts with a plan that knew of a quarantine.
+    planned_around: AtomicU32,
+    /// Later rollouts with a plan from before the quarantine.
+    stale_plans: AtomicU32,
+    /// Rollouts that needed another controller.
+    taken_over: AtomicU32,
+    /// Requests.
+    requests: AtomicU32,
+}
+
+/// One random rollout, now and then with another one after it; everything in it follows from the seed.
+fn random_rollout(seed: u64, met: &Met) {
     simulate(async {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let scenario = Scenario::random(&mut rng).await;
-        let crashes: Vec<CrashAt> =
-            (0..rng.usize(0..4)).map(|_| CrashAt { append: rng.i64(0..60), written: rng.bool() }).collect();
-        let asks: Vec<Ask> = (0..rng.usize(0..3))
-            .map(|_| Ask {
-                after: Duration::from_millis(rng.u64(0..200_000)),
-                request: *rng.choice(&[Request::Pause, Request::Resume, Request::Abort]).unwrap(),
-            })
-            .collect();
-        let mut asks = asks;
-        asks.sort_by_key(|ask| ask.after);
-        let verdicts = [PersonVerdict::Undo, PersonVerdict::Done, PersonVerdict::Close];
-        let person = verdicts.get(rng.usize(0..=verdicts.len())).copied();
-        let outcome = scenario.run(&crashes, &asks, person).await;
+        let mut scenario = Scenario::random(&mut rng).await;
+        let outcome = run_randomly(&scenario, &mut rng, met).await;
         check(&scenario, &outcome, &format!("seed {seed}"));
+        met.several_down.fetch_add(u32::from(scenario.world().most_down > 1), Relaxed);
+
+        // What waits for a person, or was changed by somebody else, is not planned again unseen.
+        let failed = outcome.quarantined(&scenario.plan);
+        let undecided = outcome.rollout.runs.iter().any(|run| run.end() == Some(RunEnd::NeedsAttention))
+            || outcome.runs.iter().any(|run| run.resolved_by_hand)
+            || scenario.world().targets.values().any(|target| target.interfered);
+        if failed.is_empty() || undecided {
+            return;
+        }
+        scenario.quarantined.extend(failed);
+        if rng.bool() {
+            scenario.plan_again().await;
+            let kept_out =
+                |action: &Action| scenario.quarantined.contains(&(action.service.clone(), action.patch_set));
+            assert!(
+                !scenario.plan.decisions.actions.iter().any(kept_out),
+                "seed {seed}: planned all the same"
+            );
+            met.planned_around.fetch_add(1, Relaxed);
+        } else {
+            met.stale_plans.fetch_add(1, Relaxed);
+        }
+        let outcome = run_randomly(&scenario, &mut rng, met).await;
+        check(&scenario, &outcome, &format!("seed {seed}, second rollout"));
     });
+}
+
+async fn run_randomly(scenario: &Scenario, rng: &mut fastrand::Rng, met: &Met) -> Outcome {
+    let crashes: Vec<CrashAt> =
+        (0..rng.usize(0..4)).map(|_| CrashAt { append: rng.i64(0..60), written: rng.bool() }).collect();
+    let mut asks: Vec<Ask> = (0..rng.usize(0..3))
+        .map(|_| Ask {
+            after: Duration::from_millis(rng.u64(0..200_000)),
+            request: *rng.choice(&[Request::Pause, Request::Resume, Request::Abort]).unwrap(),
+        })
+        .collect();
+    asks.sort_by_key(|ask| ask.after);
+    let verdicts = [PersonVerdict::Undo, PersonVerdict::Done, PersonVerdict::Close];
+    let person = verdicts.get(rng.usize(0..=verdicts.len())).copied();
+    let outcome = scenario.run(&crashes, &asks, person).await;
+    met.taken_over.fetch_add(u32::from(outcome.controllers > 1), Relaxed);
+    met.requests.fetch_add(u32::try_from(outcome.rollout.requests).unwrap(), Relaxed);
+    outcome
 }
 
 #[test]
 fn ten_thousand_random_rollouts_hold_every_invariant() {
+    let met = Met::default();
     // Two threads for two cores; a failure names its seed.
     let halves = [0..5_000_u64, 5_000..10_000];
     std::thread::scope(|scope| {
         for half in halves {
-            scope.spawn(|| half.for_each(random_rollout));
+            scope.spawn(|| half.for_each(|seed| random_rollout(seed, &met)));
         }
     });
+    let Met { several_down, planned_around, stale_plans, taken_over, requests } = &met;
+    for count in [several_down, planned_around, stale_plans, taken_over, requests] {
+        assert!(count.load(Relaxed) > 100, "hardly met: {met:?}");
+    }
 }
 
 #[test]
 fn without_faults_everything_is_patched() {
     simulate(async {
-        let scenario = Scenario::new(1, &shop(3, Behaviour::Good), Budget::Count(3)).await;
+        let scenario = Scenario::new(1, &shop(3, Behaviour::Good), Limits::default()).await;
         let outcome = scenario.run(&[], &[], None).await;
         check(&scenario, &outcome, "no faults");
         assert_eq!(outcome.rollout.ended, Some(RolloutEnd::Succeeded));
@@ -82,7 +136,7 @@ fn every_bad_version_is_taken_back_and_stops_its_service() {
         Behaviour::HealthHangs,
     ] {
         simulate(async {
-            let scenario = Scenario::new(2, &shop(2, behaviour), Budget::Count(3)).await;
+            let scenario = Scenario::new(2, &shop(2, behaviour), Limits::default()).await;
             let outcome = scenario.run(&[], &[], None).await;
             check(&scenario, &outcome, &format!("{behaviour:?}"));
             assert_eq!(
@@ -102,7 +156,7 @@ fn crash_everywhere(behaviour: Behaviour, expected: RunEnd) {
         let mut survived = false;
         for written in [false, true] {
             simulate(async {
-                let scenario = Scenario::new(3, &shop(2, behaviour), Budget::Count(3)).await;
+                let scenario = Scenario::new(3, &shop(2, behaviour), Limits::default()).await;
                 let outcome = scenario.run(&[CrashAt { append: points, written }], &[], None).await;
                 let story = format!("crash at append {points}, written: {written}");
                 check(&scenario, &outcome, &story);
@@ -142,7 +196,7 @@ fn every_fault_at_every_step_ends_in_a_defined_state() {
     for step in SwapStep::ALL.into_iter().filter(|step| *step != SwapStep::Verify) {
         for fault in faults {
             simulate(async {
-                let scenario = Scenario::new(4, &shop(2, Behaviour::Good), Budget::Count(3)).await;
+                let scenario = Scenario::new(4, &shop(2, Behaviour::Good), Limits::default()).await;
                 let at = FaultAt { action: 0, step: Step::Swap(step), direction: Direction::Do, fault };
                 scenario.world().faults.placed.push(at);
                 let outcome = scenario.run(&[], &[], None).await;
@@ -156,7 +210,7 @@ fn every_fault_at_every_step_ends_in_a_defined_state() {
 #[test]
 fn a_full_disk_quarantines_nothing() {
     simulate(async {
-        let scenario = Scenario::new(5, &shop(1, Behaviour::Good), Budget::Count(3)).await;
+        let scenario = Scenario::new(5, &shop(1, Behaviour::Good), Limits::default()).await;
         let fault = Fault::Fails(FailureKind::NoSpace);
         let at = FaultAt { action: 0, step: Step::Swap(SwapStep::Create), direction: Direction::Do, fault };
         scenario.world().faults.placed.push(at);
@@ -169,7 +223,7 @@ fn a_full_disk_quarantines_nothing() {
 #[test]
 fn what_failed_is_quarantined_and_not_started_again_by_the_next_rollout() {
     simulate(async {
-        let scenario = Scenario::new(6, &shop(2, Behaviour::Http500), Budget::Count(3)).await;
+        let scenario = Scenario::new(6, &shop(2, Behaviour::Http500), Limits::default()).await;
         let _ = scenario.run(&[], &[], None).await;
         assert_eq!(patchyard_engine::quarantine(&scenario.store).await.unwrap().len(), 1);
         let again = scenario.run(&[], &[], None).await;
@@ -180,7 +234,7 @@ fn what_failed_is_quarantined_and_not_started_again_by_the_next_rollout() {
 #[test]
 fn an_abort_finishes_what_disturbs_and_starts_nothing() {
     simulate(async {
-        let scenario = Scenario::new(7, &shop(3, Behaviour::Good), Budget::Count(3)).await;
+        let scenario = Scenario::new(7, &shop(3, Behaviour::Good), Limits::default()).await;
         let ask = Ask { after: Duration::from_secs(20), request: Request::Abort };
         let outcome = scenario.run(&[], &[ask], None).await;
         check(&scenario, &outcome, "abort");
@@ -193,7 +247,7 @@ fn an_abort_finishes_what_disturbs_and_starts_nothing() {
 #[test]
 fn a_pause_is_resumed_where_it_stopped() {
     simulate(async {
-        let scenario = Scenario::new(8, &shop(2, Behaviour::Good), Budget::Count(3)).await;
+        let scenario = Scenario::new(8, &shop(2, Behaviour::Good), Limits::default()).await;
         let ask = Ask { after: Duration::from_millis(600), request: Request::Pause };
         let outcome = scenario.run(&[], &[ask], None).await;
         check(&scenario, &outcome, "pause");
@@ -205,7 +259,7 @@ fn a_pause_is_resumed_where_it_stopped() {
 #[test]
 fn a_full_disk_under_the_state_pauses_and_loses_nothing() {
     simulate(async {
-        let scenario = Scenario::new(9, &shop(2, Behaviour::Good), Budget::Count(3)).await;
+        let scenario = Scenario::new(9, &shop(2, Behaviour::Good), Limits::default()).await;
         scenario.store.set_low(true);
         let room = scenario.store.clone();
         let freed = async {
