@@ -114,6 +114,8 @@ impl Search<'_> {
 
     fn images(&self, containers: &Value, images: &Value) -> Vec<Leftover> {
         let used: BTreeSet<&str> = list(containers).filter_map(|entry| entry["ImageID"].as_str()).collect();
+        // The names that containers were created from.
+        let named: BTreeSet<&str> = list(containers).filter_map(|entry| entry["Image"].as_str()).collect();
         let kept: BTreeSet<&str> =
             self.kept.iter().flat_map(|snapshot| [snapshot.image.as_str(), &snapshot.base_image]).collect();
         let mut found = Vec::new();
@@ -133,8 +135,8 @@ impl Search<'_> {
                         base_tags.insert(tag, id);
                     }
                 } else if let Some(name) = tag.strip_prefix("patchyard/snapshot:") {
-                    let single = tags.len() == 1 && used.contains(id);
-                    if self.is_left_snapshot(tag, name) && !single {
+                    let stays = named.contains(tag) || tags.len() == 1 && used.contains(id);
+                    if self.is_left_snapshot(tag, name) && !stays {
                         found.push(self.tag(tag, image));
                     }
                 } else if is_patched_tag(tag) && !needed {

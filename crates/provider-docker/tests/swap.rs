@@ -268,6 +268,31 @@ async fn what_was_written_into_the_container_comes_back_with_its_snapshot() {
 }
 
 #[tokio::test]
+async fn a_container_keeps_the_name_of_its_image_when_its_snapshot_goes() {
+    let mut yard = RealYard::ordinary().await;
+    yard.exec(&yard.name, &["sh", "-c", "echo mine > /etc/shop.conf"]).await;
+    let snapshot = Hand::new(&yard).swapped().await;
+    yard.plan_restore(&snapshot.id).await;
+    Hand::of(&yard, 2).swapped().await;
+    let name = snapshot.tags[0].clone();
+    // With another name of its image nothing is in the engine's way.
+    let (client, other) = (yard.client(), yard.of_run("other"));
+    client.post(&["images", &snapshot.image, "tag"]).query("repo", &other).done().await.unwrap();
+
+    yard.docker.remove_snapshot(&snapshot).await.unwrap();
+    let is_left = || async { yard.docker.leftovers(&[], &[]).await.unwrap().iter().any(|l| l.name == name) };
+    assert_eq!(yard.inspect(&yard.name).await["Config"]["Image"], json!(name));
+    assert!(yard.client().get(&["images", &name, "json"]).json().await.is_ok(), "{name} is gone");
+    assert!(!is_left().await, "it is in use");
+
+    yard.remove().await;
+    assert!(is_left().await, "nobody uses it any more");
+    for tag in [&name, &other] {
+        client.delete(&["images", tag]).done().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_container_that_wrote_nothing_needs_no_layer_of_its_own() {
     let mut yard = RealYard::ordinary().await;
     let before = yard.target().await;

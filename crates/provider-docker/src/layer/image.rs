@@ -119,8 +119,12 @@ pub(crate) async fn tag(client: &Client, image: &str, tag: &str) -> Result<(), A
 }
 
 /// Takes a tag away; with the last one the image goes, unless a container uses it. False when it has
-/// to stay.
+/// to stay: by its id alone, `docker ps` would show nobody what the container runs.
 pub(crate) async fn untag(client: &Client, tag: &str) -> Result<bool, ApiError> {
+    let containers = client.get(&["containers", "json"]).query("all", "1").json().await?;
+    if containers.as_array().into_iter().flatten().any(|container| container["Image"].as_str() == Some(tag)) {
+        return Ok(false);
+    }
     match client.delete(&["images", tag]).query("noprune", "1").done().await {
         Err(error) if error.is_not_found() => Ok(true),
         // A container uses it: the tag stays until that is gone.
