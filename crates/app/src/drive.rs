@@ -8,7 +8,7 @@ use patchyard_engine::{DriveEnd, Engine, EngineError, Stop, Watcher};
 use patchyard_types::{PersonVerdict, Request, RolloutId, RunId};
 
 use crate::rollouts::{LOOK, Phase, Rollout};
-use crate::{Context, Error, Fleet, snapshots};
+use crate::{Context, Error, Fleet, gc, snapshots};
 
 /// How long a driver has to acknowledge a request. It looks four times a second.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often this process looks whether it has.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Drives a rollout until it is over, paused or interrupted; then removes the snapshots that
-/// retention no longer keeps.
+/// Drives a rollout until it is over, paused or interrupted; at its end removes the snapshots that
+/// retention no longer keeps, and images that nothing needs any more.
 ///
 /// # Errors
 /// When another driver holds it, the store fails, or a host of the plan is out of reach.
@@ -33,6 +33,7 @@ pub async fn drive(
     if matches!(end, DriveEnd::Ended(_)) {
         // Housekeeping: what cannot be removed now is removed next time, and `gc` tells.
         let _ = snapshots::apply_retention(context, fleet, false).await;
+        let _ = gc::tidy(context, fleet, rollout).await;
     }
     Ok(end)
 }

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use patchyard_cache::Usage;
 use patchyard_contract::{Append, Leftover};
 use patchyard_types::{
-    Change, Digest, EventBody, HostId, LedgerEvent, PlanDigest, RolloutEvent, RunId, Stream, printable,
+    Change, Digest, EventBody, HostId, LedgerEvent, PlanDigest, RolloutEvent, RolloutId, RunId, Stream,
+    printable,
 };
 
 use crate::rollouts::{self, Rollout};
@@ -99,6 +100,26 @@ pub async fn collect(context: &Context, fleet: &Fleet, extent: Extent) -> Result
         found.plans = context.store.forget(before, &carried_out).await?;
     }
     Ok(found)
+}
+
+/// Removes the images that a rollout made and nothing needs any more, at its end: of a patch that was
+/// taken back nothing stays. While a rollout is open nothing is removed.
+pub(crate) async fn tidy(context: &Context, fleet: &Fleet, rollout: RolloutId) -> Result<(), Error> {
+    let plan = Rollout::read(&*context.store, rollout).await?.plan;
+    let hosts: BTreeSet<&HostId> = plan.decisions.actions.iter().map(|action| &action.host).collect();
+    for host in fleet.hosts.iter().filter(|host| hosts.contains(host.provider.host())) {
+        let unfinished = unfinished(context).await?;
+        let kept = rollouts::snapshots(&*context.store).await?;
+        let Ok(leftovers) = host.provider.leftovers(&unfinished, &kept).await else { continue };
+        for leftover in leftovers.iter().filter(|leftover| leftover.is_of_an_image()) {
+            // One that began meanwhile may need it.
+            if !rollouts::open(&*context.store, context.clock.now()).await?.is_empty() {
+                return Ok(());
+            }
+            collect_one(context, host, leftover).await?;
+        }
+    }
+    Ok(())
 }
 
 /// How many plans the store would forget.

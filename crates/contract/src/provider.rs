@@ -163,6 +163,12 @@ impl Leftover {
     pub fn holds_data(&self) -> bool {
         self.kind == "volume"
     }
+
+    /// Whether it is only an image, or a name or a file of one: what can be made again.
+    #[must_use]
+    pub fn is_of_an_image(&self) -> bool {
+        matches!(self.kind.as_str(), "image" | "tag" | "file")
+    }
 }
 
 /// One host and how its targets are handled.

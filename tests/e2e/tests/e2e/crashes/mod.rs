@@ -72,7 +72,7 @@ impl Scenario {
         yard.controller = yard.controller.with(LIST, list.path());
         yard.controller.run(["apply", "--yes", "--json", "--plan", &yard.plan]).expect(self.exit());
         let points = std::fs::read_to_string(list.path()).unwrap().lines().map(str::to_owned).collect();
-        ended_well(&yard);
+        ended_well(&yard, false);
         points
     }
 
@@ -84,10 +84,11 @@ impl Scenario {
         assert_eq!(apply.code(), None, "it did not die at '{point}': {apply}");
         yard.controller = yard.controller.with(AT, "nowhere");
         let rollouts = yard.controller.run(["status", "--json"]).expect(0).json("patchyard.status/v1");
-        if rollouts["rollouts"].as_array().is_some_and(|open| !open.is_empty()) {
+        let is_open = rollouts["rollouts"].as_array().is_some_and(|open| !open.is_empty());
+        if is_open {
             yard.controller.run(["resume", "--yes", "--json"]).expect(self.exit());
         }
-        ended_well(&yard);
+        ended_well(&yard, !is_open);
     }
 
     /// A new step that nobody dies in is a step that nobody has tried to resume.
