@@ -304,8 +304,11 @@ impl Drop for Yard {
         for image in docker(&["images", "-q", "--filter", &label]).lines() {
             docker(&["rmi", "-f", image]);
         }
-        let base = self.base["Id"].as_str().unwrap_or_default().to_owned();
-        docker(&["rmi", &names::base_tag(&self.controller, &base)]);
+        // Of the image below, which may be another yard's.
+        let bases = format!("reference={}", names::base_tag(&self.controller, "*"));
+        for tag in docker(&["images", "--filter", &bases, "--format", "{{.Repository}}:{{.Tag}}"]).lines() {
+            docker(&["rmi", tag]);
+        }
         docker(&["rmi", &self.tag]);
         let _ = std::fs::remove_dir_all(&self.folder);
     }
