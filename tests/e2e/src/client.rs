@@ -58,6 +58,20 @@ pub struct PollLog {
     pub failed: Vec<Failed>,
 }
 
+impl PollLog {
+    /// Makes sure that the service answered, and that it did not only between two moments.
+    ///
+    /// # Panics
+    /// When an answer was missing at another time.
+    pub fn failed_only_between(&self, from: Timestamp, to: Timestamp) {
+        assert!(self.requests > self.failed.len(), "it never answered: {self:?}");
+        for failed in &self.failed {
+            // One that was under way when the service stopped was sent before.
+            assert!(failed.until >= from && failed.at <= to, "not between {from} and {to}: {failed:?}");
+        }
+    }
+}
+
 /// A client that asks 50 times a second until it is stopped, each time on a connection of its own.
 pub struct Poller {
     stop: Arc<AtomicBool>,

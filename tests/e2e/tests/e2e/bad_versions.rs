@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 use patchyard_e2e_tests::{
-    Controller, Ends, Engine, Registry, Row, Service, ServiceOptions, bad_versions, in_parallel,
+    Controller, Ends, Engine, Poller, Registry, Row, Service, ServiceOptions, bad_versions, in_parallel,
+    intent,
 };
+use patchyard_types::{RunEvent, SwapStep};
 use serde_json::Value;
 
 /// Cases at a time: they wait more than they work.
@@ -44,7 +46,7 @@ fn as_layer(row: &Row) {
     let service = Service::start(&engine, &format!("web-{}", row.case));
     let controller = controller(&engine, &row.case);
     ends_as_the_row_says(row, row.layer, &controller, &service, "layer");
-    nothing_is_left(&controller, &service);
+    nothing_is_left(&service);
 }
 
 fn as_image(row: &Row, ends: Ends, registry: &Registry) {
@@ -138,10 +140,38 @@ fn left_out(controller: &Controller, service: &Service, method: &str) -> Value {
     left_out[0].clone()
 }
 
-/// What a failed patch leaves is collected without a trace.
-fn nothing_is_left(controller: &Controller, service: &Service) {
-    controller.run(["gc", "--yes"]).expect(0);
+/// A patch that was taken back leaves nothing, without anybody collecting it.
+fn nothing_is_left(service: &Service) {
     assert_eq!(service.objects(), [service.name().to_owned(), service.reference().to_owned()]);
+}
+
+/// A client at 50 requests a second, through a patch that is taken back and one that cannot be built.
+#[test]
+fn a_client_misses_answers_only_while_the_bad_version_is_in_place() {
+    let engine = Engine::machine();
+    in_parallel(
+        2,
+        &["http-500", "postinst-fails"],
+        |case| (*case).to_owned(),
+        |case| {
+            let service = Service::start(&engine, &format!("web-{case}"));
+            let controller = controller(&engine, case);
+            let client = Poller::start(service.port());
+            controller.run(["apply", "--yes", "--json", service.name()]).expect(5);
+            service.wait_until_it_answers();
+            let log = client.finish();
+
+            let events = controller.events();
+            let run = events.run_of(&service).expect("it has a run");
+            let stopped = events.find(run, |at, event| intent(SwapStep::Stop, at, event));
+            let ended = events.find(run, |at, event| matches!(event, RunEvent::Ended { .. }).then_some(at));
+            match stopped {
+                Some(stopped) => log.failed_only_between(stopped, ended.expect("it has ended")),
+                None => assert!(log.failed.is_empty() && log.requests > 50, "nothing was stopped: {log:?}"),
+            }
+            assert_eq!(stopped.is_some(), *case == "http-500");
+        },
+    );
 }
 
 #[test]

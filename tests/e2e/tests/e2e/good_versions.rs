@@ -53,12 +53,7 @@ fn requests_fail_only_during_the_swap(controller: &Controller, service: &Service
         _ => None,
     });
     let good = good.expect("it was verified");
-    assert!(log.requests > log.failed.len(), "{log:?}");
-    for failed in &log.failed {
-        eprintln!("  {} {}", failed.at, failed.why);
-        // One that was under way when the service stopped was sent before.
-        assert!(failed.until >= stopped && failed.at <= good, "not between {stopped} and {good}: {failed:?}");
-    }
+    log.failed_only_between(stopped, good);
 }
 
 /// Patches one service whose patch is good, and makes sure that nothing else about it changed.
@@ -212,8 +207,11 @@ fn planning_again_gives_the_same_plan_and_patching_again_has_nothing_to_do() {
 fn a_patched_service_is_rolled_back_by_hand_to_what_it_was() {
     let (service, controller, _) = is_patched("web-good", &[]);
     let patched = service.fingerprint();
+    let client = Poller::start(service.port());
     let back = controller.run(["rollback", "--yes", "--json", "R1"]).expect(0);
+    let log = client.finish();
     assert_eq!(back.rollout()["state"], "succeeded", "{back}");
+    requests_fail_only_during_the_swap(&controller, &service, &log);
     assert_eq!(service.answer().unwrap(), "lab-web 1.0\n");
     assert_eq!(service.fingerprint(), patched.but_for_the_version());
     let image = service.engine().inspect("image", service.reference());

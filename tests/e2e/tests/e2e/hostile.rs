@@ -3,19 +3,24 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-use patchyard_e2e_tests::{Controller, Engine, Outcome, Service, in_parallel};
+use patchyard_e2e_tests::{Controller, Engine, Outcome, Service, ServiceOptions, in_parallel};
 
 /// The most memory the controller may have.
 const MEMORY: u64 = 256 << 20;
 
-const HOSTILE: [&str; 7] = [
-    "hostile-names",
-    "hostile-huge",
-    "hostile-loud",
-    "hostile-hangs",
-    "web-hostile",
-    "web-postinst-loud",
-    "web-postinst-hangs",
+/// The lab's cases, and what they are run with.
+const HOSTILE: [(&str, &[&str]); 9] = [
+    ("hostile-names", &[]),
+    ("hostile-huge", &[]),
+    ("hostile-loud", &[]),
+    ("hostile-hangs", &[]),
+    ("web-hostile", &[]),
+    ("web-postinst-loud", &[]),
+    ("web-postinst-hangs", &[]),
+    // The patched one's healthcheck never ends.
+    ("web-health-hangs", &[]),
+    // It prints without end, before the patch and after.
+    ("web-good", &["--health-cmd", "yes", "--health-interval", "1s", "--health-timeout", "24h"]),
 ];
 
 #[test]
@@ -24,9 +29,10 @@ fn hostile_containers_harm_nothing() {
     in_parallel(
         3,
         &HOSTILE,
-        |case| (*case).to_owned(),
-        |case| {
-            let service = Service::start(&engine, case);
+        |(case, _)| (*case).to_owned(),
+        |(case, run)| {
+            let options = ServiceOptions { run, ..Default::default() };
+            let service = Service::start_with(&engine, case, &options);
             let id = service.id();
             let controller = Controller::new(&engine)
                 .with_defaults("verify_for: 2s, timeouts: { ask: 10s, step: 20s, healthy: 10s, check: 3s }");
