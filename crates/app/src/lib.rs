@@ -49,7 +49,7 @@ pub use fleet::{Fleet, Host, Unreachable, reach};
 pub use gather::Known;
 pub use history::{Past, history};
 pub use live::{Live, Update};
-pub use log::{Log, open_log};
+pub use log::{Log, Outlook, open_log};
 pub use patchyard_contract::{AuditHead, AuditReport, Leftover, Note, Progress, ProviderError};
 pub use patchyard_engine::{DriveEnd, Stop, Stopper, Watcher};
 pub use patchyard_plan::{PatchFilter, would_lose};

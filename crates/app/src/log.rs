@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use patchyard_decide::rollout::Wish;
 use patchyard_types::{Event, EventBody, RolloutEvent, RolloutId, RunId, Stream, printable};
 
-use crate::rollouts::Rollout;
+use crate::rollouts::{Phase, Rollout};
 use crate::{Context, Error};
 use patchyard_plan::glob;
 
@@ -107,15 +108,35 @@ impl Log {
         self.runs.keys().filter_map(words).collect()
     }
 
-    /// Whether more can come.
+    /// What can still come.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn is_over(&self, context: &Context) -> Result<bool, Error> {
-        let rollout = Rollout::read(&*context.store, self.rollout).await?;
-        let runs_over = self.runs.keys().all(|run| rollout.state.ended_run(run.action));
-        Ok(rollout.phase.is_over() || (self.streams.len() == 1 && runs_over))
+    pub async fn outlook(&self, context: &Context) -> Result<Outlook, Error> {
+        let Rollout { phase, state, .. } = Rollout::read(&*context.store, self.rollout).await?;
+        let runs_over = self.runs.keys().all(|run| state.ended_run(run.action));
+        Ok(match phase {
+            _ if self.streams.len() == 1 && runs_over => Outlook::Over,
+            Phase::Ended(_) => Outlook::Over,
+            Phase::Running => Outlook::More,
+            Phase::Paused if state.wish == Wish::Pause => Outlook::Waits(phase),
+            Phase::NeedsAttention => Outlook::Waits(phase),
+            Phase::Paused | Phase::Interrupted => Outlook::Undriven(phase),
+        })
     }
+}
+
+/// What can still come to a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook {
+    /// A driver is at work.
+    More,
+    /// Nobody drives the rollout. It may have died; it may also be about to begin, or to go on.
+    Undriven(Phase),
+    /// Nothing, until somebody resumes the rollout or decides.
+    Waits(Phase),
+    /// Nothing.
+    Over,
 }
 
 /// The place among events that were written together: a rollout begins before its runs do, and ends

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use patchyard_app::rollouts::{self, Phase};
 use patchyard_app::{Context, Environment, Error, Options};
+use patchyard_types::RolloutId;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::Global;
@@ -40,16 +41,21 @@ impl Session {
     /// Every verb first tells of rollouts that wait for somebody.
     async fn remind(&self) -> Result<(), Error> {
         for line in rollouts::open(&*self.context.store, self.context.clock.now()).await? {
-            let state = match line.phase {
-                Phase::Interrupted => "was interrupted",
-                Phase::Paused => "is paused",
-                Phase::NeedsAttention => "needs attention",
-                Phase::Running | Phase::Ended(_) => continue,
-            };
-            let next = rollouts::what_next(line.id, line.phase);
-            self.ui.say(&format!("{} {state}: {next}", paint(YELLOW, &line.id.to_string())));
+            self.tell_who_waits(line.id, line.phase);
         }
         Ok(())
+    }
+
+    /// Tells that a rollout waits for somebody, if it does, and what to do about it.
+    pub fn tell_who_waits(&self, id: RolloutId, phase: Phase) {
+        let state = match phase {
+            Phase::Interrupted => "was interrupted",
+            Phase::Paused => "is paused",
+            Phase::NeedsAttention => "needs attention",
+            Phase::Running | Phase::Ended(_) => return,
+        };
+        let next = rollouts::what_next(id, phase);
+        self.ui.say(&format!("{} {state}: {next}", paint(YELLOW, &id.to_string())));
     }
 
     /// Does read-only work until it is done or a signal comes; helpers are gone afterwards.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use patchyard_app::{Error, Log, open_log};
+use patchyard_app::rollouts::Phase;
+use patchyard_app::{Error, Log, Outlook, open_log};
 use patchyard_types::{
     Direction, Event, EventBody, LedgerEvent, PersonVerdict, Probe, Record, Request, RolloutEvent, RunEnd,
     RunEvent, Step, Stream,
@@ -18,14 +19,18 @@ use crate::ui::{BOLD, DIM, RED, paint};
 /// How often a followed log is read again.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// After so many readings in a row nobody is about to drive the rollout.
+const UNDRIVEN: u32 = 10;
+
 pub async fn run(session: &Session, args: &LogArgs) -> Result<Exit, Error> {
     let (context, ui) = (&session.context, &session.ui);
     let mut log = open_log(context, &args.subject).await?;
     let mut names = Names::of_runs(&log.runs);
     let mut events = Vec::new();
-    loop {
+    let mut undriven = 0;
+    let waits = loop {
         // Asked before reading: what is written in between is read once more.
-        let over = log.is_over(context).await?;
+        let outlook = log.outlook(context).await?;
         for event in log.next(context).await? {
             if !ui.json {
                 ui.result(&line(&log, &event));
@@ -36,18 +41,31 @@ pub async fn run(session: &Session, args: &LogArgs) -> Result<Exit, Error> {
                 events.push(event);
             }
         }
-        if !args.follow || over {
-            break;
+        undriven = if matches!(outlook, Outlook::Undriven(_)) { undriven + 1 } else { 0 };
+        match outlook {
+            _ if !args.follow => break None,
+            Outlook::Over => break None,
+            Outlook::Waits(phase) => break Some(phase),
+            Outlook::Undriven(phase) if undriven > UNDRIVEN => break Some(phase),
+            Outlook::Undriven(_) | Outlook::More => context.clock.sleep(AGAIN).await,
         }
-        context.clock.sleep(AGAIN).await;
-    }
+    };
     if ui.json {
         // One that is followed has told everything already.
         if !args.follow {
             ui.document(&LogDocument::new(&log, &events));
         }
-        return Ok(Exit::Done);
+    } else {
+        say_the_rest(session, &log);
     }
+    let Some(phase) = waits else { return Ok(Exit::Done) };
+    session.tell_who_waits(log.rollout, phase);
+    Ok(if phase == Phase::NeedsAttention { Exit::Attention } else { Exit::Paused })
+}
+
+/// What no event says.
+fn say_the_rest(session: &Session, log: &Log) {
+    let (context, ui) = (&session.context, &session.ui);
     for (run, words) in log.last_words(context) {
         let who = log.runs.get(&run).map(|target| name(target)).unwrap_or_default();
         ui.result(&format!(
@@ -60,7 +78,6 @@ pub async fn run(session: &Session, args: &LogArgs) -> Result<Exit, Error> {
         let earlier: Vec<_> = log.earlier.iter().take(5).map(ToString::to_string).collect();
         ui.result(&format!("{}\n", paint(DIM, &format!("Earlier runs: {}", earlier.join(", ")))));
     }
-    Ok(Exit::Done)
 }
 
 fn target(log: &Log, event: &Event) -> Option<String> {

@@ -15,4 +15,5 @@ mod harness;
 mod hostile;
 mod ubuntu;
 mod who_left;
+mod words;
 mod writable_layer;

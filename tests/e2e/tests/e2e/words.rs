@@ -1,0 +1,44 @@
+//! What the command says at the moments at which people do not know what to do next. On a simulated
+//! fleet.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+use patchyard_e2e_tests::{Controller, Outcome, Running};
+use rustix::process::Signal;
+
+/// A controller at work on a rollout, its first, of the whole shop.
+fn at_work() -> (Controller, Running) {
+    let controller = Controller::simulated("ordinary");
+    let mut driver = controller.start(["apply", "--yes", "shop-*"]);
+    driver.wait_until("begun", || controller.events().rollouts().len() == 1);
+    (controller, driver)
+}
+
+/// The last thing that was said beside results.
+fn last_message(outcome: &Outcome) -> &str {
+    outcome.stderr.lines().last().unwrap_or_default()
+}
+
+#[test]
+fn a_log_that_is_followed_ends_when_its_rollout_is_paused() {
+    let (controller, driver) = at_work();
+    let follower = controller.start(["log", "-f", "R1"]);
+    controller.run(["pause"]).expect(0);
+    driver.finish().expect(7);
+    for outcome in [follower.finish(), controller.run(["log", "-f", "R1"])] {
+        let outcome = outcome.expect(7);
+        assert_eq!(last_message(&outcome), "R1 is paused: patchyard resume R1", "{outcome}");
+        assert!(outcome.stdout.contains("R1  paused"), "{outcome}");
+    }
+    controller.run(["log", "R1"]).expect(0);
+}
+
+#[test]
+fn a_log_that_is_followed_ends_when_nobody_drives_its_rollout_any_more() {
+    let (controller, driver) = at_work();
+    let follower = controller.start(["log", "-f", "R1"]);
+    driver.signal(Signal::KILL);
+    driver.finish();
+    let outcome = follower.finish().expect(7);
+    assert_eq!(last_message(&outcome), "R1 was interrupted: patchyard resume R1", "{outcome}");
+}
