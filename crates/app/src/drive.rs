@@ -7,7 +7,7 @@ use patchyard_contract::StoreError;
 use patchyard_engine::{DriveEnd, Engine, EngineError, Stop, Watcher};
 use patchyard_types::{PersonVerdict, Request, RolloutId, RunId};
 
-use crate::rollouts::{LOOK, Phase, Rollout};
+use crate::rollouts::{LOOK, Phase, Rollout, nothing_to};
 use crate::{Context, Error, Fleet, gc, snapshots};
 
 /// How long a driver has to acknowledge a request. It looks four times a second.
@@ -110,13 +110,7 @@ pub async fn ask(context: &Context, rollout: RolloutId, request: Request, why: &
 pub async fn resume(context: &Context, rollout: RolloutId) -> Result<(), Error> {
     let found = Rollout::read(&*context.store, rollout).await?;
     if !found.phase.waits() {
-        let state = match found.phase {
-            Phase::Running => "is under way",
-            Phase::NeedsAttention => "waits for a decision",
-            _ => "is over",
-        };
-        let hint = crate::rollouts::what_next(rollout, found.phase);
-        return Err(Error::refused(format!("{rollout} {state}: there is nothing to resume"), hint));
+        return Err(nothing_to("resume", rollout, found.phase));
     }
     let engine = context.engine(Vec::new());
     engine.request(rollout, Request::Resume, context.actor.clone(), "resumed").await?;

@@ -222,6 +222,19 @@ pub fn what_next(id: RolloutId, phase: Phase) -> String {
     }
 }
 
+/// Why this cannot be done with a rollout that there is.
+#[must_use]
+pub fn nothing_to(what: &str, id: RolloutId, phase: Phase) -> Error {
+    let state = match phase {
+        Phase::Running => "is under way in another process",
+        Phase::Paused => "is paused",
+        Phase::Interrupted => "was interrupted",
+        Phase::NeedsAttention => "waits for a decision",
+        Phase::Ended(_) => "is over",
+    };
+    Error::refused(format!("{id} {state}: there is nothing to {what}"), what_next(id, phase))
+}
+
 /// The rollout that is meant when none is named: the only one that fits.
 ///
 /// # Errors
@@ -232,10 +245,14 @@ pub async fn only(
     what: &str,
     fits: impl Fn(Phase) -> bool,
 ) -> Result<RolloutId, Error> {
-    let fitting: Vec<_> = open(store, now).await?.into_iter().filter(|line| fits(line.phase)).collect();
+    let (fitting, others): (Vec<_>, Vec<_>) =
+        open(store, now).await?.into_iter().partition(|line| fits(line.phase));
     match &fitting[..] {
         [one] => Ok(one.id),
-        [] => Err(Error::input(format!("there is no rollout to {what}"), "patchyard history")),
+        [] => Err(match others.first() {
+            Some(other) => nothing_to(what, other.id, other.phase),
+            None => Error::input(format!("there is no rollout to {what}"), "patchyard history"),
+        }),
         several => {
             let names: Vec<_> = several.iter().map(|line| line.id.to_string()).collect();
             Err(Error::input(format!("several rollouts are open: {}; name one", names.join(", ")), ""))

@@ -1,8 +1,8 @@
 //! `pause` and `abort`: asked of a rollout, whichever process drives it.
 
-use patchyard_app::rollouts::only;
+use patchyard_app::rollouts::{Phase, Rollout, only, what_next};
 use patchyard_app::{Asked, Error, ask, reach};
-use patchyard_types::Request;
+use patchyard_types::{Request, RolloutId};
 
 use super::apply::carry_on;
 use crate::args::Stop;
@@ -36,10 +36,19 @@ pub async fn run(session: &Session, args: &Stop, request: Request) -> Result<Exi
             Asked::Acknowledged => {
                 format!("{rollout} {gerund}: what has begun is finished or taken back first")
             }
-            Asked::Resting => format!("{rollout} rests already"),
+            Asked::Resting => at_rest(rollout, Rollout::read(&*context.store, rollout).await?.phase),
             Asked::Silent => format!("{rollout}: its driver has not answered yet"),
         };
         ui.result(&format!("{text}\n"));
     }
     Ok(if asked == Asked::Silent { Exit::Unreachable } else { Exit::Done })
+}
+
+/// What is said where nobody has to be asked to pause.
+fn at_rest(rollout: RolloutId, phase: Phase) -> String {
+    let state = match phase {
+        Phase::Interrupted => "was interrupted: nobody drives it. To go on",
+        _ => "is paused already. To go on",
+    };
+    format!("{rollout} {state}: {}", what_next(rollout, phase))
 }

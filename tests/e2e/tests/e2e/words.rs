@@ -23,7 +23,7 @@ fn last_message(outcome: &Outcome) -> &str {
 fn a_log_that_is_followed_ends_when_its_rollout_is_paused() {
     let (controller, driver) = at_work();
     let follower = controller.start(["log", "-f", "R1"]);
-    controller.run(["pause"]).expect(0);
+    driver.signal(Signal::INT);
     driver.finish().expect(7);
     for outcome in [follower.finish(), controller.run(["log", "-f", "R1"])] {
         let outcome = outcome.expect(7);
@@ -41,4 +41,25 @@ fn a_log_that_is_followed_ends_when_nobody_drives_its_rollout_any_more() {
     driver.finish();
     let outcome = follower.finish().expect(7);
     assert_eq!(last_message(&outcome), "R1 was interrupted: patchyard resume R1", "{outcome}");
+}
+
+#[test]
+fn what_is_under_way_is_told_to_who_would_resume_it() {
+    let (controller, driver) = at_work();
+    for args in [&["resume"][..], &["resume", "R1"]] {
+        let outcome = controller.run(args).expect(4);
+        outcome.says(&["R1 is under way in another process: there is nothing to resume", "patchyard status R1"]);
+    }
+    driver.signal(Signal::KILL);
+    driver.finish();
+    let outcome = controller.run(["pause"]).expect(0);
+    outcome.says(&["R1 was interrupted: nobody drives it. To go on: patchyard resume R1"]);
+}
+
+#[test]
+fn a_second_pause_tells_how_to_go_on() {
+    let (controller, driver) = at_work();
+    driver.signal(Signal::INT);
+    driver.finish().expect(7);
+    controller.run(["pause"]).expect(0).says(&["R1 is paused already. To go on: patchyard resume R1"]);
 }
