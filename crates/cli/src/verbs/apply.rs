@@ -1,7 +1,7 @@
 //! `apply`: a plan that exists, or one that is made, shown and agreed to first.
 
 use patchyard_app::{
-    Error, Fleet, Meant, PlanReport, PlanRequest, begin, could_be_a_plan, plan as make_plan, plan_named,
+    Error, Fleet, Meant, PlanReport, PlanRequest, begin, could_be_a_plan, discover, plan as make_plan, plan_named,
     reach, what_is_meant,
 };
 use patchyard_types::{LeftOut, LeftOutReason, Plan, RolloutId};
@@ -95,27 +95,37 @@ fn nothing_to_begin(report: &PlanReport) -> Exit {
     }
 }
 
+/// A name that no target answers to may have been meant as a plan's.
+fn neither(args: &Apply, error: Error) -> Error {
+    match (&args.names[..], &error) {
+        ([name], Error::NoSuchTarget(missing)) if missing.name == *name && could_be_a_plan(name) => {
+            Error::input(format!("'{name}' is neither a plan nor a target"), "patchyard plan makes a plan")
+        }
+        _ => error,
+    }
+}
+
 /// Plans for targets, shows the plan, and asks. `None` when the answer was no.
 async fn plan_first(session: &Session, args: &Apply) -> Result<Result<Option<Plan>, Exit>, Error> {
     let ui = &session.ui;
+    let selection = args.filter.selection(args.names.clone());
     if !ui.yes && !ui.interactive {
-        let message = match &args.names[..] {
-            [name] if could_be_a_plan(name) => {
-                format!("there is no plan {name}, and no terminal to ask on about a target of that name")
-            }
-            _ => "there is no terminal to ask on".to_owned(),
-        };
-        return Err(Error::input(message, "name a plan (patchyard plan makes one), or say --yes"));
+        // Whoever says --yes next should not learn only then that there is no such target.
+        if let Err(error @ Error::NoSuchTarget(_)) = discover(&session.context, &selection).await {
+            return Err(neither(args, error));
+        }
+        let hint = "name a plan (patchyard plan makes one), or say --yes";
+        return Err(Error::input("there is no terminal to ask on", hint));
     }
     let request = PlanRequest {
-        selection: args.filter.selection(args.names.clone()),
+        selection,
         patches: filter(&args.patches),
         overrides: overrides(args.patches.method.map(Into::into), &args.shape),
         max_age: args.freshness.max_age(),
     };
     let line = Line::new(ui);
     let planning = Box::pin(make_plan(&session.context, &request, &line));
-    let report = match session.until_signal(planning).await? {
+    let report = match session.until_signal(planning).await.map_err(|error| neither(args, error))? {
         Ok(report) => report,
         Err(exit) => return Ok(Err(exit)),
     };

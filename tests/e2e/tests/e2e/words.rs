@@ -10,7 +10,11 @@ use rustix::process::Signal;
 fn at_work() -> (Controller, Running) {
     let controller = Controller::simulated("ordinary");
     let mut driver = controller.start(["apply", "--yes", "shop-*"]);
-    driver.wait_until("begun", || controller.events().rollouts().len() == 1);
+    let has_begun = || {
+        let events = controller.events();
+        events.rollouts().iter().any(|id| events.runs(*id).iter().any(|(_, events)| !events.is_empty()))
+    };
+    driver.wait_until("begun", has_begun);
     (controller, driver)
 }
 
@@ -62,4 +66,20 @@ fn a_second_pause_tells_how_to_go_on() {
     driver.signal(Signal::INT);
     driver.finish().expect(7);
     controller.run(["pause"]).expect(0).says(&["R1 is paused already. To go on: patchyard resume R1"]);
+}
+
+#[test]
+fn a_slip_in_a_name_is_told_before_anything_else() {
+    let controller = Controller::simulated("ordinary");
+    for (args, told) in [
+        (&["apply", "shpo-1"][..], "no target is called 'shpo-1'; did you mean 'shop-1'?"),
+        (&["apply", "shop-1", "nobody-*"], "no target is called 'nobody-*'"),
+        (&["apply", "--exclude", "shpo-1"], "no target is called 'shpo-1'"),
+        (&["apply", "7f3a9c"], "'7f3a9c' is neither a plan nor a target"),
+        (&["apply", "--yes", "7f3a9c"], "'7f3a9c' is neither a plan nor a target"),
+        (&["apply", "shop-*"], "there is no terminal to ask on"),
+    ] {
+        controller.run(args).expect(2).says(&[told]);
+    }
+    assert!(controller.events().rollouts().is_empty());
 }
