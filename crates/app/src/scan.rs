@@ -1,10 +1,10 @@
 //! Scanning: what is unpatched, without changing anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use patchyard_contract::Progress;
-use patchyard_plan::{keeps_out, not_well};
+use patchyard_plan::{keeps_image_out, keeps_out, not_well};
 use patchyard_types::{
     Assessment, Method, Millis, PendingPatch, PendingStatus, Quarantine, QuarantineId, Refusal, RolloutId,
     Target, TargetId,
@@ -40,6 +40,9 @@ pub struct ScanReport {
     pub unreachable: Vec<Unreachable>,
     /// The selected targets. Those that went back to their unpatched base come first.
     pub targets: Vec<Scanned>,
+    /// How many patches are pending that the filter does not want; one that several targets need counts
+    /// once.
+    pub unwanted: usize,
 }
 
 impl ScanReport {
@@ -47,6 +50,12 @@ impl ScanReport {
     #[must_use]
     pub fn any_pending(&self) -> bool {
         self.targets.iter().any(Scanned::is_pending)
+    }
+
+    /// Whether a plan could take any of it: what is in quarantine, none does.
+    #[must_use]
+    pub fn any_to_plan(&self) -> bool {
+        self.targets.iter().any(|scanned| scanned.is_pending() && scanned.quarantined.is_none())
     }
 
     /// Whether names have to be told apart by their hosts.
@@ -125,6 +134,7 @@ pub async fn scan(
     let known = gather(context, &fleet, wanted, progress).await?;
     let last = last_successes(&*context.store).await?;
     let quarantine = patchyard_engine::quarantine(&*context.store).await?;
+    let unwanted = unwanted(&known, &request.patches);
     let mut targets: Vec<Scanned> = known
         .into_iter()
         .map(|mut known| {
@@ -135,7 +145,7 @@ pub async fn scan(
             let method = settled.settings.method;
             let last = last.get(&known.target.id).filter(|last| last.took_back);
             let taken_back = last.map(|last| last.run.rollout);
-            let quarantined = quarantined(&known, &quarantine);
+            let quarantined = quarantined(&known, method, &quarantine);
             let mut scanned = Scanned { method, reverted, taken_back, quarantined, known };
             if scanned.is_pending() {
                 let target = &mut scanned.known.target;
@@ -146,7 +156,17 @@ pub async fn scan(
         .collect();
     targets.sort_by_key(|scanned| scanned.reverted.is_none());
     let at = context.clock.now();
-    Ok(ScanReport { at, hosts: fleet.hosts, unreachable: fleet.unreachable, targets })
+    Ok(ScanReport { at, hosts: fleet.hosts, unreachable: fleet.unreachable, targets, unwanted })
+}
+
+fn unwanted(known: &[Known], filter: &PatchFilter) -> usize {
+    let pending = known.iter().filter_map(|known| match &known.assessment {
+        Assessment::Assessed { pending, .. } => Some(pending),
+        Assessment::NotAssessed(_) => None,
+    });
+    let others =
+        pending.flatten().filter(|p| p.status == PendingStatus::Available && !filter.wants(p));
+    others.map(|p| (&p.package, &p.arch, &p.candidate)).collect::<BTreeSet<_>>().len()
 }
 
 /// What else keeps a target out of a plan, as far as that is known without asking its engine again.
@@ -159,12 +179,18 @@ fn also_refused(settled: Settled, target: &Target) -> Vec<Refusal> {
 
 fn quarantined(
     known: &Known,
+    method: Method,
     quarantine: &[(QuarantineId, Quarantine)],
 ) -> Option<(QuarantineId, Quarantine)> {
-    let (Ok(inventory), Assessment::Assessed { pending, .. }) = (&known.inventory, &known.assessment) else {
-        return None;
+    let (service, starting) = (&known.target.service, &known.inventory.as_ref().ok()?.starting);
+    let entry = match (method, &known.image_update, &known.assessment) {
+        (Method::Image, Ok(Some(update)), _) => keeps_image_out(quarantine, service, starting, update),
+        (Method::Layer | Method::Restore, _, Assessment::Assessed { pending, .. }) => {
+            keeps_out(quarantine, service, starting, pending)
+        }
+        _ => None,
     };
-    keeps_out(quarantine, &known.target.service, &inventory.starting, pending).cloned()
+    entry.cloned()
 }
 
 /// Whether a target that was patched with a layer runs an unpatched image again.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use patchyard_types::{
-    Action, Assessment, Change, Expected, Health, LeftOutReason, Method, NotAssessed, PackageChange,
+    Action, Assessment, Change, Expected, Health, ImageUpdate, LeftOutReason, Method, NotAssessed, PackageChange,
     PatchSet, PatchSetId, PendingPatch, PendingStatus, Settings, StartingState, Target, TargetState, Unsaved,
     WritableLayer, printable,
 };
@@ -102,17 +102,21 @@ fn image_change(candidate: &Candidate) -> Result<Wanted, Judgement> {
         Ok(None) => return Err(Judgement::UpToDate),
         Err(not_assessed) => return Err(unknown(not_assessed)),
     };
-    let starting = starting(candidate)?;
-    Ok(Wanted {
+    let PatchSet { from, change } = image_set(&starting(candidate)?, update);
+    Ok(Wanted { from, change, note: None })
+}
+
+/// The patch set that takes a newer image.
+pub fn image_set(starting: &StartingState, update: &ImageUpdate) -> PatchSet {
+    PatchSet {
         // What is installed plays no role for a new image: targets of one image share the set.
-        from: StartingState { packages: None, ..starting },
+        from: StartingState { packages: None, ..starting.clone() },
         change: Change::Image {
             reference: update.reference.clone(),
             from: update.from.clone(),
             to: update.to.clone(),
         },
-        note: None,
-    })
+    }
 }
 
 fn package_change(candidate: &Candidate, request: &PlanRequest) -> Result<Wanted, Judgement> {

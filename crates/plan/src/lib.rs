@@ -24,7 +24,7 @@ pub use filter::PatchFilter;
 pub use judge::{not_well, would_lose};
 pub use lint::lint;
 pub use planner::{Planned, plan};
-pub use quarantine::keeps_out;
+pub use quarantine::{keeps_image_out, keeps_out};
 pub use request::{Candidate, PlanRequest, Restoration, RestoreRequest, TagPolicy, Timing, Timings};
 pub use restore::restore;
 pub use waves::Wait;

@@ -1,7 +1,7 @@
 //! Quarantine: whether a patch set has failed before, here or elsewhere.
 
 use patchyard_types::{
-    Change, PatchSet, PendingPatch, PendingStatus, Quarantine, QuarantineId, StartingState, printable,
+    Change, ImageUpdate, PatchSet, PendingPatch, PendingStatus, Quarantine, QuarantineId, StartingState, printable,
 };
 
 use crate::judge;
@@ -27,6 +27,17 @@ pub fn keeps_out<'a>(
     let packages = pending.iter().filter(|patch| patch.status == PendingStatus::Available);
     let change = Change::Packages(packages.map(judge::change).collect());
     suspect(quarantine, service, &PatchSet { from: from.clone(), change })
+}
+
+/// The same for a newer image.
+#[must_use]
+pub fn keeps_image_out<'a>(
+    quarantine: &'a [(QuarantineId, Quarantine)],
+    service: &str,
+    from: &StartingState,
+    update: &ImageUpdate,
+) -> Option<&'a (QuarantineId, Quarantine)> {
+    suspect(quarantine, service, &judge::image_set(from, update))
 }
 
 /// The entry in words, with the command that releases it.

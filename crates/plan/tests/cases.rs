@@ -7,8 +7,8 @@ use common::{candidate, image_id, patch, request, target};
 use jiff::Timestamp;
 use patchyard_plan::lint::Severity;
 use patchyard_plan::{
-    Candidate, PatchFilter, PlanRequest, Planned, Restoration, RestoreRequest, TagPolicy, Timing, lint, plan,
-    restore,
+    Candidate, PatchFilter, PlanRequest, Planned, Restoration, RestoreRequest, TagPolicy, Timing,
+    keeps_image_out, lint, plan, restore,
 };
 use patchyard_types::{
     Arch, Assessment, Budget, Change, Digest, Health, HostId, ImageUpdate, LeftOutReason, Manager, Method,
@@ -285,6 +285,30 @@ fn quarantine_is_stricter_where_it_happened() {
     assert_eq!(left_out_of(&with("shop", vec![ssl(), postfix()])).0, LeftOutReason::Quarantined);
     // A later version is another version.
     assert_eq!(plan(&with("mail", vec![patch("postfix", "3.7.12")])).plan.decisions.actions.len(), 1);
+}
+
+#[test]
+fn a_newer_image_that_failed_is_known_again() {
+    let update = ImageUpdate { reference: "nginx:1".into(), from: None, to: image_id("newer") };
+    let entry = |id: u64, version: String| {
+        let entry = Quarantine {
+            patch_set: Digest::of_bytes(b"x"),
+            versions: vec![version],
+            files: std::collections::BTreeMap::new(),
+            service: "shop".into(),
+            run: RunId { rollout: RolloutId(4), action: 1 },
+            at: Timestamp::UNIX_EPOCH,
+            reason: "HTTP 500".into(),
+        };
+        (QuarantineId(id), entry)
+    };
+    let entries =
+        [entry(1, format!("nginx:1@{}", image_id("old"))), entry(2, format!("nginx:1@{}", image_id("newer")))];
+    let starting = shop(1).starting.unwrap();
+    let kept_out = |known: usize| {
+        keeps_image_out(&entries[..known], "shop", &starting, &update).map(|(id, _)| id.0)
+    };
+    assert_eq!((kept_out(1), kept_out(2)), (None, Some(2)));
 }
 
 #[test]

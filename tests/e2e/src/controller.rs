@@ -40,7 +40,7 @@ impl Controller {
         Self { dir, binary: binary::patchyard(), nobody: false, state, environment }
     }
 
-    /// One for a simulated fleet, `ordinary` or `hostile`; needs no engine.
+    /// One for a simulated fleet, `ordinary`, `hostile` or `small`; needs no engine.
     #[must_use]
     pub fn simulated(fleet: &str) -> Self {
         let dir = tempfile::tempdir().expect("room for a state directory");

@@ -1,5 +1,6 @@
 //! A fleet for the tests of the command's face: everything there is to show, without an engine.
 
+use std::iter;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use patchyard_contract::{Clock, Provider, ProviderError};
 use patchyard_provider_sim::{Behaviour, SimProvider, World};
 use patchyard_types::{Arch, Digest, HostId, PendingPatch, PendingStatus};
 
-/// Which fleet: `ordinary` or `hostile`.
+/// Which fleet: `ordinary`, `hostile`, or `small`, all of which answers.
 pub const FLEET: &str = "PATCHYARD_SIMULATED";
 
 /// What a terminal would obey: a window title, colours, a cleared screen, a line going back over what
@@ -21,10 +22,22 @@ pub const HOSTILE: &str = "\u{1b}]0;owned\u{7}\u{1b}[31m\u{1b}[2J\r\u{9b}1A\u{20
 #[must_use]
 pub fn simulated(context: Context) -> Context {
     let clock: Arc<dyn Clock> = Arc::new(Fast::new());
-    let hostile = std::env::var(FLEET).is_ok_and(|fleet| fleet == "hostile");
+    let fleet = std::env::var(FLEET).unwrap_or_default();
     let mut world = World::new(11, HostId::new("sim-1"));
-    fill(&mut world, hostile, clock.now());
-    let dead = if hostile { format!("sim-2{HOSTILE}") } else { "sim-2".to_owned() };
+    let dead = match fleet.as_str() {
+        "small" => {
+            fill_a_little(&mut world, clock.now());
+            None
+        }
+        "hostile" => {
+            fill(&mut world, true, clock.now());
+            Some(format!("sim-2{HOSTILE}"))
+        }
+        _ => {
+            fill(&mut world, false, clock.now());
+            Some("sim-2".to_owned())
+        }
+    };
     let provider: Arc<dyn Provider> =
         Arc::new(SimProvider::new(Arc::new(Mutex::new(world)), Arc::clone(&clock)));
     Context { clock, reach: Box::new(Hosts { provider, dead }), ..context }
@@ -32,18 +45,19 @@ pub fn simulated(context: Context) -> Context {
 
 struct Hosts {
     provider: Arc<dyn Provider>,
-    dead: String,
+    dead: Option<String>,
 }
 
 #[async_trait]
 impl Reach for Hosts {
     async fn reach(&self) -> Result<Vec<Reached>, Error> {
         let reason = "no route to it: look at its network and at the address in the configuration".into();
-        let silent = ProviderError::Unreachable { host: self.dead.clone(), reason };
-        Ok(vec![
-            Reached { name: "sim-1".into(), provider: Ok(Arc::clone(&self.provider)) },
-            Reached { name: self.dead.clone(), provider: Err(silent) },
-        ])
+        let alive = Reached { name: "sim-1".into(), provider: Ok(Arc::clone(&self.provider)) };
+        let silent = self.dead.clone().map(|host| Reached {
+            name: host.clone(),
+            provider: Err(ProviderError::Unreachable { host, reason }),
+        });
+        Ok(iter::once(alive).chain(silent).collect())
     }
 
     async fn settle(&self) {}
@@ -77,6 +91,17 @@ fn fill(world: &mut World, hostile: bool, now: Timestamp) {
         if let Some(target) = world.targets.get_mut(&package) {
             target.pending = vec![pending(&evil)];
             target.labels.insert("io.patchyard.verify-for".into(), evil);
+        }
+    }
+}
+
+/// One that fails, and two with a patch from a security suite and one from elsewhere.
+fn fill_a_little(world: &mut World, now: Timestamp) {
+    world.add("mail", "mail-1", Behaviour::CrashesAtStart, now);
+    for name in ["shop-1", "shop-2"] {
+        let id = world.add("shop", name, Behaviour::Good, now);
+        if let Some(target) = world.targets.get_mut(&id) {
+            target.pending.push(pending("tzdata"));
         }
     }
 }

@@ -110,7 +110,7 @@ struct TotalsJson {
 
 impl From<&ScanReport> for ScanDocument {
     fn from(report: &ScanReport) -> Self {
-        let ScanReport { at, hosts, unreachable, targets } = report;
+        let ScanReport { at, hosts, unreachable, targets, unwanted: _ } = report;
         Self {
             schema: "patchyard.scan/v1",
             at: at.to_string(),

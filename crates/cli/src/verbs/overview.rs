@@ -179,21 +179,30 @@ pub fn notes(targets: &[&Scanned]) -> String {
 }
 
 /// What to do next, after a look at everything or at a selection.
-pub fn next(report: &ScanReport, everything: bool, words: &[String]) -> String {
-    let next = if report.any_pending() {
+pub fn next(report: &ScanReport, request: &ScanRequest, words: &[String]) -> String {
+    if report.targets.is_empty() && report.unreachable.is_empty() {
+        return match request.selection.is_everything() {
+            true => "No containers.\n".to_owned(),
+            false => "No container is selected by that; patchyard discover shows what there is.\n".to_owned(),
+        };
+    }
+    if report.any_pending() && !report.any_to_plan() {
+        format!("All that is pending failed before. {} patchyard quarantine\n", paint(BOLD, "Next:"))
+    } else if report.any_pending() {
         let plan = ["patchyard plan"].into_iter().chain(words.iter().map(String::as_str));
         format!("{} {}\n", paint(BOLD, "Next:"), plan.collect::<Vec<_>>().join(" "))
     } else if report.any_unknown() {
         "Nothing is pending where it is known; what is not assessed is not known.\n".to_owned()
-    } else {
-        "Everything is up to date.\n".to_owned()
-    };
-    if report.targets.is_empty() && report.unreachable.is_empty() {
-        match everything {
-            true => "No containers.\n".to_owned(),
-            false => "No container is selected by that; patchyard discover shows what there is.\n".to_owned(),
+    } else if report.unwanted > 0 {
+        let wanted = match request.patches.packages.is_empty() {
+            true => "No security patch",
+            false => "No such patch",
+        };
+        match report.unwanted {
+            1 => format!("{wanted} is pending; 1 other is.\n"),
+            others => format!("{wanted} is pending; {others} others are.\n"),
         }
     } else {
-        next
+        "Everything is up to date.\n".to_owned()
     }
 }

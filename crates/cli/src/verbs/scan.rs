@@ -1,6 +1,5 @@
 //! `scan`: what is unpatched, target by target.
 
-use patchyard_app::select::Selection;
 use patchyard_app::{Error, PatchFilter, ScanReport, ScanRequest, scan};
 
 use super::overview::{head, next, notes, pending};
@@ -52,7 +51,7 @@ pub async fn scan_and_show(
     } else {
         let mut text = head(session, &report);
         text.push_str(&table(&report).render(ui.width));
-        text.push_str(&next(&report, request.selection == Selection::default(), &words));
+        text.push_str(&next(&report, request, &words));
         ui.result(&text);
     }
     Ok(Ok(report))

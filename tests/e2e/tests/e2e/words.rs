@@ -70,7 +70,7 @@ fn a_second_pause_tells_how_to_go_on() {
 
 #[test]
 fn a_slip_in_a_name_is_told_before_anything_else() {
-    let controller = Controller::simulated("ordinary");
+    let controller = Controller::simulated("small");
     for (args, told) in [
         (&["apply", "shpo-1"][..], "no target is called 'shpo-1'; did you mean 'shop-1'?"),
         (&["apply", "shop-1", "nobody-*"], "no target is called 'nobody-*'"),
@@ -82,4 +82,29 @@ fn a_slip_in_a_name_is_told_before_anything_else() {
         controller.run(args).expect(2).says(&[told]);
     }
     assert!(controller.events().rollouts().is_empty());
+}
+
+#[test]
+fn what_is_in_quarantine_is_nothing_to_plan() {
+    let controller = Controller::simulated("small");
+    controller.run(["apply", "--yes", "--verify-for", "1s", "mail-1"]).expect(5);
+    let alone = controller.run(["scan", "mail-1"]).expect(0);
+    alone.says(&["All that is pending failed before. Next: patchyard quarantine\n"]);
+    assert!(!alone.stdout.contains("patchyard plan"), "{alone}");
+    controller.run::<&str>([]).expect(0).says(&["Next: patchyard plan\n"]);
+}
+
+#[test]
+fn what_a_filter_keeps_back_is_not_up_to_date() {
+    let controller = Controller::simulated("small");
+    controller.run(["apply", "--yes", "--verify-for", "1s", "--security-only", "shop-*"]).expect(0);
+    for (args, told) in [
+        (&["scan", "--security-only", "shop-*"][..], "No security patch is pending; 1 other is.\n"),
+        (&["scan", "--package", "lib*", "shop-*"], "No such patch is pending; 1 other is.\n"),
+        (&["scan", "shop-*"], "Next: patchyard plan 'shop-*'\n"),
+    ] {
+        controller.run(args).expect(0).says(&[told]);
+    }
+    controller.run(["apply", "--yes", "--verify-for", "1s", "shop-*"]).expect(0);
+    controller.run(["scan", "--security-only", "shop-*"]).expect(0).says(&["Everything is up to date.\n"]);
 }

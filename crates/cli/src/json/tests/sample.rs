@@ -261,6 +261,7 @@ pub fn scan(known: Vec<Known>) -> ScanReport {
         hosts: vec![sim_host()],
         unreachable: Vec::new(),
         targets: known.into_iter().map(scanned).collect(),
+        unwanted: 0,
     }
 }
 
