@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
-use patchyard_contract::{Ask, Note, Progress, Provider, ProviderError, Wish};
+use patchyard_contract::{Ask, Note, Part, Progress, Provider, ProviderError, Wish};
 use patchyard_types::{
     Assessment, Digest, HostId, ImageUpdate, Inventory, Millis, NotAssessed, PendingPatch, PendingStatus,
     Refusal, StartingState, Target, printable,
@@ -194,7 +194,7 @@ impl<'a> Counter<'a> {
 
     fn tell(&self, done: u64) {
         if self.whole > 0 {
-            self.progress.note(Note { text: self.text.to_owned(), part: Some((done, self.whole)) });
+            self.progress.note(Note { text: self.text.to_owned(), part: Some(Part::Count(done, self.whole)) });
         }
     }
 }

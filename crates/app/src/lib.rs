@@ -50,7 +50,7 @@ pub use gather::Known;
 pub use history::{Past, history};
 pub use live::{Live, Update};
 pub use log::{Log, Outlook, open_log};
-pub use patchyard_contract::{AuditHead, AuditReport, Leftover, Note, Progress, ProviderError};
+pub use patchyard_contract::{AuditHead, AuditReport, Leftover, Note, Part, Progress, ProviderError};
 pub use patchyard_engine::{DriveEnd, Stop, Stopper, Watcher};
 pub use patchyard_plan::{PatchFilter, would_lose};
 pub use plan::{PlanReport, PlanRequest, plan};

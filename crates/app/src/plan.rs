@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt};
-use patchyard_contract::{Append, Note, Progress};
+use patchyard_contract::{Append, Note, Part, Progress};
 use patchyard_plan::{Candidate, PatchFilter, PlanRequest as Request, Planned, TagPolicy, plan as decide};
 use patchyard_types::{
     Assessment, Change, EventBody, HostId, LedgerEvent, Method, Millis, NotAssessed, PackageChange,
@@ -243,7 +243,7 @@ async fn fetch(
     let whole = groups.len() as u64;
     let mut failed = BTreeMap::new();
     for (done, ((host, set), targets)) in groups.into_iter().enumerate() {
-        progress.note(Note { text: "fetching packages".into(), part: Some((done as u64, whole)) });
+        progress.note(Note { text: "fetching packages".into(), part: Some(Part::Count(done as u64, whole)) });
         let Some(packages) = packages(plan, set) else { continue };
         let first = request.candidates.iter().map(|c| &c.target).find(|t| Some(&&t.id) == targets.first());
         let (Some(target), Some(provider)) = (first, fleet.provider(host)) else { continue };

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
-use patchyard_app::{Note, Progress};
+use patchyard_app::{Note, Part, Progress, size};
 
+use crate::text::remark;
 use crate::ui::Ui;
 
 /// A line on stderr for what is going on.
@@ -29,8 +30,17 @@ impl Drop for Line {
 
 impl Progress for Line {
     fn note(&self, note: Note) {
-        let part = note.part.map(|(done, whole)| format!(" {done}/{whole}")).unwrap_or_default();
-        self.0.set_message(format!("{}{part}", crate::text::remark(&note.text)));
+        self.0.set_message(remark(&words(&note)));
+    }
+}
+
+/// A remark with how far the work is.
+pub fn words(note: &Note) -> String {
+    let text = &note.text;
+    match note.part {
+        None => text.clone(),
+        Some(Part::Count(done, whole)) => format!("{text} {done}/{whole}"),
+        Some(Part::Bytes(done, whole)) => format!("{text} {} of {}", size::show(done), size::show(whole)),
     }
 }
 
@@ -93,4 +103,17 @@ impl TermLike for Stderr {
 pub fn spinner() -> ProgressStyle {
     // The template is a constant; a default that draws something is better than none.
     ProgressStyle::with_template("  {spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_told_in_units_and_things_are_counted() {
+        let said = |part| words(&Note { text: "uploading packages".into(), part });
+        assert_eq!(said(None), "uploading packages");
+        assert_eq!(said(Some(Part::Bytes(0, 20_672))), "uploading packages 0 B of 20.1 KiB");
+        assert_eq!(said(Some(Part::Count(3, 12))), "uploading packages 3/12");
+    }
 }

@@ -90,8 +90,17 @@ pub struct Wish {
 pub struct Note {
     /// What is going on, in a few words.
     pub text: String,
-    /// Done and whole, in the work's own unit (bytes mostly), where known.
-    pub part: Option<(u64, u64)>,
+    /// How much of it is done, where known.
+    pub part: Option<Part>,
+}
+
+/// How much of long work is done, of how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Of things that can be counted.
+    Count(u64, u64),
+    /// Of bytes.
+    Bytes(u64, u64),
 }
 
 /// Where remarks go.

@@ -14,7 +14,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::exit::Exit;
 use crate::json::{Lines, RolloutDocument};
-use crate::progress::{spinner, target};
+use crate::progress::{spinner, target, words};
 use crate::session::{Session, Signals};
 use crate::text::{name, remark, run_end, run_sign};
 use crate::ui::{BOLD, DIM, Ui, paint};
@@ -260,8 +260,7 @@ impl Screen {
                 self.set(*run, name, &text);
             }
             Update::Note { run, name, note } => {
-                let part = note.part.map(|(done, whole)| format!(" {done}/{whole}")).unwrap_or_default();
-                self.set(*run, name, &format!("{}{part}", note.text));
+                self.set(*run, name, &words(note));
             }
             Update::Ended(report) => {
                 let bar = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&report.run);

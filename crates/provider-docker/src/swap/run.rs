@@ -197,9 +197,10 @@ impl<'a> Run<'a> {
         self.action.timeouts.step.as_duration()
     }
 
-    /// A remark for the progress bar.
+    /// A remark for the progress bar, with the bytes that are done and the whole.
     pub fn note(&self, text: impl Into<String>, part: Option<(u64, u64)>) {
         if let Some(progress) = &self.call.progress {
+            let part = part.map(|(done, whole)| patchyard_contract::Part::Bytes(done, whole));
             progress.note(patchyard_contract::Note { text: text.into(), part });
         }
     }
