@@ -11,8 +11,10 @@ pub struct Global {
     /// $XDG_CONFIG_HOME/patchyard/patchyard.yaml, /etc/patchyard/patchyard.yaml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// State directory [default: /var/lib/patchyard as root, else $XDG_STATE_HOME/patchyard]
-    #[arg(long, global = true, value_name = "DIR", env = "PATCHYARD_STATE", hide_env_values = true)]
+    /// State directory [default: $PATCHYARD_STATE, else /var/lib/patchyard as root, else
+    /// $XDG_STATE_HOME/patchyard]
+    // The variable is read beside clap, which would show what it sets in the usage of every verb.
+    #[arg(long, global = true, value_name = "DIR")]
     pub state: Option<PathBuf>,
     /// Only these hosts of the configuration, a Docker context, or an engine's address; repeatable
     #[arg(long, global = true, value_name = "HOST")]

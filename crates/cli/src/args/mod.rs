@@ -133,7 +133,10 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Err
 fn read(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     let mut command = Cli::command().color(color_of(&arguments));
     let matches = command.try_get_matches_from_mut(arguments)?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    let set = || std::env::var_os("PATCHYARD_STATE").filter(|dir| !dir.is_empty());
+    cli.global.state = cli.global.state.or_else(|| set().map(Into::into));
+    Ok(cli)
 }
 
 /// Help and usage errors are coloured as it was asked for, although they come before it is known what

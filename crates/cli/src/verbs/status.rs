@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::json::{RolloutDocument, StatusDocument};
 use crate::session::Session;
 use crate::text::{ago, name, phase, phase_style};
-use crate::ui::{BOLD, DIM, paint};
+use crate::ui::{BOLD, paint};
 
 pub async fn run(session: &Session, args: &RolloutArg) -> Result<Exit, Error> {
     let (context, ui) = (&session.context, &session.ui);
@@ -62,23 +62,17 @@ fn describe(session: &Session, report: &RolloutReport) -> String {
         text.push_str(&run_lines(&session.ui, run, column));
     }
     text.push_str(&summary(report));
+    let mut next = |command: String| text.push_str(&format!("{} {command}\n", paint(BOLD, "Next:")));
     match report.phase {
-        Phase::Paused | Phase::Interrupted => {
-            let next = what_next(report.id, report.phase);
-            text.push_str(&format!("{} {next}\n", paint(BOLD, "Next:")));
-        }
+        Phase::Paused | Phase::Interrupted => next(what_next(report.id, report.phase)),
         Phase::NeedsAttention => {
             let waiting =
                 report.runs.iter().filter(|run| run.end == Some(patchyard_types::RunEnd::NeedsAttention));
             for run in waiting {
-                let next = format!("patchyard resolve {} --done|--undo|--close --reason …", run.run);
-                text.push_str(&format!("{} {next}\n", paint(BOLD, "Next:")));
+                next(format!("patchyard resolve {} --done|--undo|--close --reason …", run.run));
             }
         }
-        Phase::Running => {
-            let next = format!("patchyard log -f {}", report.id);
-            text.push_str(&format!("{}\n", paint(DIM, &next)));
-        }
+        Phase::Running => next(format!("patchyard log -f {}", report.id)),
         Phase::Ended(_) => {}
     }
     text

@@ -108,3 +108,25 @@ fn what_a_filter_keeps_back_is_not_up_to_date() {
     controller.run(["apply", "--yes", "--verify-for", "1s", "shop-*"]).expect(0);
     controller.run(["scan", "--security-only", "shop-*"]).expect(0).says(&["Everything is up to date.\n"]);
 }
+
+#[test]
+fn usage_shows_nothing_that_was_not_asked_for() {
+    let controller = Controller::simulated("small");
+    for (args, code) in [(&["--help"][..], 0), (&["scan", "--help"], 0), (&["scan", "--frobnicate"], 2)] {
+        let outcome = controller.run(args).expect(code);
+        let said = format!("{}{}", outcome.stdout, outcome.stderr);
+        let usage = said.lines().find(|line| line.starts_with("Usage:")).unwrap();
+        assert!(!usage.contains("--state"), "{outcome}");
+    }
+    controller.run(["status", "--json"]).expect(0);
+    assert!(controller.state().join("locks").exists(), "$PATCHYARD_STATE is where the state is");
+}
+
+#[test]
+fn every_status_that_waits_for_somebody_names_what_is_next() {
+    let (controller, driver) = at_work();
+    controller.run(["status"]).expect(0).says(&["\nNext: patchyard log -f R1\n"]);
+    driver.signal(Signal::INT);
+    driver.finish().expect(7);
+    controller.run(["status"]).expect(0).says(&["\nNext: patchyard resume R1\n"]);
+}
