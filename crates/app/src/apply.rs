@@ -1,6 +1,9 @@
 //! Applying: which plan is meant, may it begin, begin it.
 
-use patchyard_plan::lint;
+use std::collections::BTreeSet;
+
+use futures_util::future::try_join_all;
+use patchyard_plan::{lint, unfinished};
 use patchyard_types::{Plan, RolloutId, printable};
 
 use crate::rollouts;
@@ -78,8 +81,8 @@ async fn find(context: &Context, prefix: &str) -> Result<Option<Plan>, Error> {
 /// Begins a plan's rollout, without doing anything yet.
 ///
 /// # Errors
-/// When the plan is broken or empty, a host of it is out of reach, or a rollout that is not over has
-/// one of its targets in hand.
+/// When the plan is broken or empty, a host of it is out of reach, or a rollout that is not over, of this
+/// controller or another one, has one of its targets in hand.
 pub async fn begin(context: &Context, fleet: &Fleet, plan: &Plan) -> Result<RolloutId, Error> {
     let findings = lint(plan).into_iter().filter(|finding| finding.severity == lint::Severity::Error);
     if let Some(finding) = findings.into_iter().next() {
@@ -97,15 +100,26 @@ pub async fn begin(context: &Context, fleet: &Fleet, plan: &Plan) -> Result<Roll
             });
         }
     }
-    refuse_what_is_in_hand(context, plan).await?;
+    refuse_what_is_in_hand(context, fleet, plan).await?;
     Ok(context.engine(fleet.providers()).begin(plan, context.actor.clone()).await?)
 }
 
 /// A target that an open rollout has begun with is that rollout's until it is over.
-async fn refuse_what_is_in_hand(context: &Context, plan: &Plan) -> Result<(), Error> {
+async fn refuse_what_is_in_hand(context: &Context, fleet: &Fleet, plan: &Plan) -> Result<(), Error> {
+    let actions = &plan.decisions.actions;
     let held = rollouts::in_hand(&*context.store, context.clock.now()).await?;
-    match plan.decisions.actions.iter().find_map(|action| held.get(&action.target)) {
-        Some(held) => Err(held.refusal()),
-        None => Ok(()),
+    if let Some(held) = actions.iter().find_map(|action| held.get(&action.target)) {
+        return Err(held.refusal());
     }
+    // What another controller has in hand is written on its targets, and nowhere here.
+    let hosts: BTreeSet<_> = actions.iter().map(|action| &action.host).collect();
+    let found = hosts.into_iter().filter_map(|host| fleet.provider(host)).map(|host| host.discover());
+    let planned: BTreeSet<_> = actions.iter().map(|action| &action.target).collect();
+    for target in try_join_all(found).await?.iter().flatten().filter(|t| planned.contains(&t.id)) {
+        if let Some(refusal) = unfinished(target) {
+            let (name, why) = (printable(&target.name, 80), printable(&refusal.message, 400));
+            return Err(Error::refused(format!("{name} is in other hands: {why}"), ""));
+        }
+    }
+    Ok(())
 }

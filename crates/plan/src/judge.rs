@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use patchyard_types::{
     Action, Assessment, Change, Expected, Health, ImageUpdate, LeftOutReason, Method, NotAssessed, PackageChange,
-    PatchSet, PatchSetId, PendingPatch, PendingStatus, Settings, StartingState, Target, TargetState, Unsaved,
+    PatchSet, PatchSetId, PendingPatch, PendingStatus, Refusal, Settings, StartingState, Target, TargetState, Unsaved,
     WritableLayer, printable,
 };
 
@@ -45,6 +45,12 @@ impl SetIds {
 /// Codes of refusals of targets that a run has in hand: one of this controller, one of another.
 const UNFINISHED: [&str; 2] = ["in_hand", "foreign_run"];
 
+/// Why a target is a run's that is not finished with it, if it is.
+#[must_use]
+pub fn unfinished(target: &Target) -> Option<&Refusal> {
+    target.refusals.iter().find(|refusal| UNFINISHED.contains(&&*refusal.code))
+}
+
 /// Judges one candidate. The first reason found is the one that is told, the most fundamental first.
 pub fn judge(candidate: &Candidate, request: &PlanRequest, ids: &mut SetIds) -> Judgement {
     use Judgement::{LeftOut, UpToDate};
@@ -53,7 +59,7 @@ pub fn judge(candidate: &Candidate, request: &PlanRequest, ids: &mut SetIds) -> 
         return LeftOut(LeftOutReason::Excluded, "excluded by its label or by --exclude".to_owned());
     }
     // Its patch is on it, perhaps, but may still be taken back: whatever is pending, it is nobody else's.
-    if let Some(refusal) = target.refusals.iter().find(|refusal| UNFINISHED.contains(&&*refusal.code)) {
+    if let Some(refusal) = unfinished(target) {
         return LeftOut(LeftOutReason::Refused, printable(&refusal.message, 400));
     }
     let image = candidate.settings.method == Method::Image;

@@ -21,7 +21,7 @@ mod tags;
 mod waves;
 
 pub use filter::PatchFilter;
-pub use judge::{not_well, would_lose};
+pub use judge::{not_well, unfinished, would_lose};
 pub use lint::lint;
 pub use planner::{Planned, plan};
 pub use quarantine::{keeps_image_out, keeps_out};

@@ -304,7 +304,7 @@ impl Provider for SimProvider {
                 ports: vec![],
                 depends_on: vec![],
                 managers: vec![],
-                refusals: vec![],
+                refusals: target.refusals.clone(),
                 config: value.config,
             })
         });

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use patchyard_types::{
-    Arch, Digest, HostId, PatchSetId, PendingPatch, PendingStatus, RunId, Snapshot, SnapshotId, Step,
-    TargetId, Unsaved,
+    Arch, Digest, HostId, PatchSetId, PendingPatch, PendingStatus, Refusal, RunId, Snapshot, SnapshotId,
+    Step, TargetId, Unsaved,
 };
 
 use crate::fault::Faults;
@@ -84,6 +84,8 @@ pub struct SimTarget {
     pub mute: Option<String>,
     /// What its writable layer holds, by discovery.
     pub unsaved: Unsaved,
+    /// Why it cannot be patched, as its host sees it.
+    pub refusals: Vec<Refusal>,
     /// Somebody else has laid hands on it.
     pub interfered: bool,
 }
@@ -206,6 +208,7 @@ impl World {
             pending: vec![pending(service)],
             mute: None,
             unsaved: Unsaved::default(),
+            refusals: Vec::new(),
             interfered: false,
         };
         let object = SimObject {

@@ -7,7 +7,7 @@ use patchyard_app::rollouts::{self, Phase, Rollout};
 use patchyard_app::select::Selection;
 use patchyard_app::{Asked, DriveEnd, Kind, PlanRequest, ask, begin, reach, resume};
 use patchyard_contract::Clock;
-use patchyard_types::{LeftOutReason, Request, RolloutEnd, RolloutId, RunEnd};
+use patchyard_types::{LeftOutReason, Refusal, Request, RolloutEnd, RolloutId, RunEnd};
 
 use crate::yard::{Recorder, Yard};
 
@@ -104,4 +104,24 @@ async fn what_a_paused_rollout_has_in_hand_is_refused_to_others_and_nothing_else
     resume(&yard.context, rollout).await.unwrap();
     assert_eq!(yard.drive(rollout, &Arc::default()).await, DriveEnd::Ended(RolloutEnd::Succeeded));
     yard.assert_well();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_whose_target_another_controller_has_taken_since_does_not_begin() {
+    let yard = Yard::new();
+    let ids = yard.add("shop", 2);
+    let planned = yard.plan_all().await.plan;
+    let message = "run R4.1 of controller c0ffee00 is not finished on it: resume or resolve it there";
+    let foreign = Refusal { code: "foreign_run".into(), message: message.into() };
+    yard.world(0).targets.get_mut(&ids[1]).unwrap().refusals.push(foreign);
+    let fleet = reach(&yard.context).await.unwrap();
+    let refused = begin(&yard.context, &fleet, &planned).await.err().unwrap();
+    assert_eq!(
+        (refused.kind(), refused.to_string()),
+        (Kind::Refused, format!("shop-2 is in other hands: {message}"))
+    );
+    assert!(rollouts::open(&*yard.context.store, yard.clock.now()).await.unwrap().is_empty());
+
+    yard.world(0).targets.get_mut(&ids[1]).unwrap().refusals.clear();
+    assert_eq!(yard.apply(&planned).await.end, RolloutEnd::Succeeded);
 }
