@@ -157,7 +157,21 @@ impl Chosen {
         last: Option<&LastRun>,
         all: &[Snapshot],
     ) {
-        let (Some(last), name) = (last, &newest.name) else { return };
+        let name = &newest.name;
+        let Some(last) = last else {
+            // The run that took it ended otherwise after all: a person closed it, or took it back.
+            self.missing.push(LeftOut {
+                target: target.clone(),
+                name: name.clone(),
+                reason: LeftOutReason::Unsolvable,
+                detail: format!(
+                    "no run of it has succeeded, so there is no patch to take back; patchyard rollback {} goes \
+                     back to the snapshot that this run took all the same",
+                    newest.run
+                ),
+            });
+            return;
+        };
         let snapshot = last.in_effect.last().map(|run| (run, all.iter().find(|s| s.run == *run)));
         match snapshot {
             Some((_, Some(snapshot))) => {

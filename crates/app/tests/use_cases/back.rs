@@ -3,11 +3,13 @@
 use patchyard_app::config::Retention;
 use patchyard_app::gc::{Extent, Fate, collect};
 use patchyard_app::settings::Overrides;
-use patchyard_app::{Kind, ScanRequest, history, plan_rollback, snapshots};
+use patchyard_app::select::Selection;
+use patchyard_app::{Kind, PlanRequest, ScanRequest, history, plan_rollback, snapshots};
 use patchyard_contract::{Append, Clock};
 use patchyard_provider_sim::{Behaviour, Interference, SimObject, base_image};
 use patchyard_types::{
-    Digest, EventBody, LedgerEvent, Method, Millis, RolloutEnd, RunEnd, SnapshotId, Stream,
+    Digest, Direction, EventBody, LedgerEvent, Method, Millis, Record, RolloutEnd, RolloutEvent, RunEnd,
+    RunEvent, RunId, Snapshot, SnapshotId, Step, Stream, SwapStep,
 };
 
 use crate::yard::Yard;
@@ -154,6 +156,46 @@ async fn snapshots_stay_as_long_as_retention_says_and_go_when_they_are_named() {
     assert!(gone.iter().all(|pruned| pruned.failed.is_none()) && gone.len() == 1);
     assert!(snapshots::list(context, &[]).await.unwrap().is_empty());
     assert!(yard.world(0).snapshots.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_whose_only_run_was_closed_by_a_person_is_not_passed_over_in_silence() {
+    let yard = Yard::new();
+    let ids = yard.add("shop", 2);
+    let only = |name: &str| Selection { names: names(&[name]), ..Selection::default() };
+    let of = |name: &str| PlanRequest { selection: only(name), ..PlanRequest::default() };
+    yard.apply(&yard.plan(&of("shop-1")).await.unwrap().plan).await;
+    let rollout = yard.begin(&yard.plan(&of("shop-2")).await.unwrap().plan).await;
+    let run = RunId { rollout, action: 0 };
+    let taken = snapshots::list(&yard.context, &[]).await.unwrap().remove(0);
+    let (id, name) = (SnapshotId(run.to_string()), "shop-2".to_owned());
+    let snapshot = Snapshot { id, run, name, target: ids[1].clone(), ..taken };
+    let record = Record::Snapshotted { snapshot: Box::new(snapshot) };
+    let (step, direction) = (Step::Swap(SwapStep::Snapshot), Direction::Do);
+    let ended = |stream, bodies| Append { stream, expected: None, bodies };
+    let failed = RunEnd::Failed;
+    let batch = vec![
+        ended(Stream::Run(run), vec![EventBody::Run(RunEvent::Succeeded { step, direction, record })]),
+        ended(
+            Stream::Rollout(rollout),
+            [
+                RolloutEvent::RunStarted { action: 0 },
+                RolloutEvent::RunEnded { action: 0, end: failed, reason: None, quarantined: false },
+                RolloutEvent::Ended { end: RolloutEnd::Partly },
+            ]
+            .map(EventBody::Rollout)
+            .into(),
+        ),
+    ];
+    yard.context.store.append(yard.context.clock.now(), batch).await.unwrap();
+
+    let back = plan_rollback(&yard.context, &names(&["shop-*"]), &Overrides::default()).await.unwrap().plan;
+    assert_eq!(back.decisions.actions.iter().map(|a| a.name.as_str()).collect::<Vec<_>>(), ["shop-1"]);
+    let [left_out] = &back.about.left_out[..] else { panic!("{:?}", back.about) };
+    assert!(
+        left_out.name == "shop-2" && left_out.detail.contains(&format!("patchyard rollback {run} ")),
+        "{left_out:?}"
+    );
 }
 
 /// As after a crash: the intent to remove it is all there is.
