@@ -14,7 +14,7 @@ use crate::PatchFilter;
 use crate::gather::{Known, Wanted, gather};
 use crate::rollouts::{LastRun, last_successes};
 use crate::select::Selection;
-use crate::settings::{Overrides, Settled, settle};
+use crate::settings::{Overrides, settle};
 use crate::{Context, Error, Host, Unreachable, fleet};
 
 /// What is to be scanned.
@@ -147,10 +147,13 @@ pub async fn scan(
             let taken_back = last.map(|last| last.run.rollout);
             let quarantined = quarantined(&known, method, &quarantine);
             let mut scanned = Scanned { method, reverted, taken_back, quarantined, known };
-            if scanned.is_pending() {
-                let target = &mut scanned.known.target;
-                target.refusals.extend(also_refused(settled, target));
+            let pending = scanned.is_pending();
+            let target = &mut scanned.known.target;
+            if pending {
+                target.refusals.extend(also_refused(settled.excluded, target));
             }
+            // Better put right before something is pending.
+            target.refusals.extend(settled.refusals);
             scanned
         })
         .collect();
@@ -170,11 +173,11 @@ fn unwanted(known: &[Known], filter: &PatchFilter) -> usize {
 }
 
 /// What else keeps a target out of a plan, as far as that is known without asking its engine again.
-fn also_refused(settled: Settled, target: &Target) -> Vec<Refusal> {
+fn also_refused(excluded: bool, target: &Target) -> Vec<Refusal> {
     let refusal = |code: &str, message: String| Refusal { code: code.to_owned(), message };
-    let excluded = settled.excluded.then(|| refusal("excluded", "excluded by its label".to_owned()));
+    let excluded = excluded.then(|| refusal("excluded", "excluded by its label".to_owned()));
     let unwell = not_well(target).map(|reason| refusal("unhealthy", reason));
-    settled.refusals.into_iter().chain(excluded).chain(unwell).collect()
+    excluded.into_iter().chain(unwell).collect()
 }
 
 fn quarantined(
