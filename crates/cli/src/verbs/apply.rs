@@ -47,6 +47,9 @@ pub async fn start(session: &Session, plan: &Plan, detach: bool) -> Result<Exit,
     let signals = Signals::new()?;
     let fleet = reach(&session.context).await?;
     let rollout = begin(&session.context, &fleet, plan).await?;
+    if session.ui.json && !detach {
+        roll::tell_beginning(session, rollout).await?;
+    }
     carry_on(session, &fleet, rollout, signals, detach).await
 }
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar};
 use patchyard_app::rollouts::{Phase, Rollout};
 use patchyard_app::{
-    DriveEnd, Error, Fleet, Live, RolloutReport, RunReport, Stop, Update, Watcher, audit, drive, report,
+    DriveEnd, Error, Fleet, Live, RolloutReport, RunReport, Stop, Update, Watcher, audit, drive,
+    open_log, report,
 };
 use patchyard_types::{Direction, Method, RolloutEnd, RolloutId, RunEnd, RunId};
 use unicode_width::UnicodeWidthStr;
 
 use crate::exit::Exit;
-use crate::json::{Lines, RolloutDocument};
+use crate::json::{EventLine, Lines, Names, RolloutDocument};
 use crate::progress::{spinner, target, words};
 use crate::session::{Session, Signals};
 use crate::text::{name, remark, run_end, run_sign};
@@ -59,6 +60,16 @@ pub async fn roll(
         DriveEnd::Interrupted { .. } => Exit::Unreachable.and(exit_of_runs(&report)),
         DriveEnd::Paused | DriveEnd::Ended(_) => exit_of(&report),
     })
+}
+
+/// Writes the lines of what happened before anybody looked on: that the rollout began.
+pub async fn tell_beginning(session: &Session, rollout: RolloutId) -> Result<(), Error> {
+    let mut log = open_log(&session.context, &rollout.to_string()).await?;
+    let names = Names::of_runs(&log.runs);
+    for event in log.next(&session.context).await? {
+        session.ui.document(&EventLine::new(&names, &event));
+    }
+    Ok(())
 }
 
 /// Who looks on: a person, or a script that reads a line for each event.

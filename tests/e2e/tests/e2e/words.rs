@@ -5,6 +5,7 @@
 
 use patchyard_e2e_tests::{Controller, Outcome, Running};
 use rustix::process::Signal;
+use serde_json::Value;
 
 /// A controller at work on a rollout, its first, of the whole shop.
 fn at_work() -> (Controller, Running) {
@@ -129,4 +130,17 @@ fn every_status_that_waits_for_somebody_names_what_is_next() {
     driver.signal(Signal::INT);
     driver.finish().expect(7);
     controller.run(["status"]).expect(0).says(&["\nNext: patchyard resume R1\n"]);
+}
+
+#[test]
+fn a_script_reads_a_rollout_from_its_first_event_to_its_last() {
+    let controller = Controller::simulated("small");
+    let outcome = controller.run(["apply", "--yes", "--json", "--verify-for", "1s", "shop-1"]).expect(0);
+    let lines = outcome.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let of_rollout: Vec<Value> = lines.filter(|line| line["stream"] == "R1").collect();
+    let told: Vec<u64> = of_rollout.iter().map(|line| line["seq"].as_u64().unwrap()).collect();
+    assert_eq!(told, (1..=told.len() as u64).collect::<Vec<_>>(), "{outcome}");
+    let what = |line: Option<&Value>| line.unwrap()["what"].as_str().unwrap().to_owned();
+    assert_eq!(what(of_rollout.first()), "rollout.started");
+    assert_eq!(what(of_rollout.last()), "rollout.ended");
 }
