@@ -1,7 +1,8 @@
 //! Selecting: names, selectors, and which patches are wanted.
 
 use patchyard_app::select::Selection;
-use patchyard_app::{Error, Kind, PatchFilter, PlanRequest, ScanRequest, discover};
+use patchyard_app::{Error, Kind, Meant, PatchFilter, PlanRequest, ScanRequest, discover, what_is_meant};
+use patchyard_provider_sim::Behaviour;
 use patchyard_types::{Change, Digest, Method, PackageChange, PendingPatch, Plan, RolloutEnd};
 
 use crate::yard::Yard;
@@ -136,4 +137,20 @@ async fn a_scan_tells_what_a_plan_would_leave_out() {
     assert_eq!(told.map(|refusal| refusal.code.as_str()).collect::<Vec<_>>(), ["bad_label"]);
     let left_out = yard.plan_all().await.plan.about.left_out;
     assert_eq!(left_out.len(), 2, "{left_out:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_a_plan_and_a_target_is_an_error_that_names_both_ways_to_say_it() {
+    let yard = Yard::new();
+    yard.add("shop", 1);
+    let digest = yard.plan_all().await.plan.digest();
+    let name = digest.short(6);
+    let meant = || what_is_meant(&yard.context, std::slice::from_ref(&name));
+    assert!(matches!(meant().await.unwrap(), Meant::Plan(plan) if plan.digest() == digest));
+
+    yard.world(0).add("shop", &name, Behaviour::Good, yard.clock.now());
+    let Err(error) = meant().await else { panic!("it could be both") };
+    assert_eq!((error.kind(), error.to_string()), (Kind::Input, format!("'{name}' is a plan and a target")));
+    let hint = format!("write --plan {} for the plan, or host/{name} for the target", digest.short(12));
+    assert_eq!(error.hint(), Some(hint));
 }
