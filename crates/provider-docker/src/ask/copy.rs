@@ -56,7 +56,7 @@ pub(super) async fn helper_like(docker: &DockerProvider, target: &Target) -> Res
         let config = apt_config(client, view.name()).await.map_err(wrong)?;
         let helper = Helper::start(docker, target, &inspect, &config.named)
             .await
-            .map_err(|error| no_helper(docker, error))?;
+            .map_err(|error| no_helper(docker, target, error))?;
         match fill(client, target, view.name(), &helper, config).await {
             Ok(()) => Ok(helper),
             Err(error) => {
@@ -71,7 +71,7 @@ pub(super) async fn helper_like(docker: &DockerProvider, target: &Target) -> Res
 }
 
 /// The image may be gone, or hold nothing that can be run.
-fn no_helper(docker: &DockerProvider, error: ApiError) -> ProviderError {
+fn no_helper(docker: &DockerProvider, target: &Target, error: ApiError) -> ProviderError {
     match &error {
         ApiError::Status { code: 404, message } if message.to_lowercase().contains("image") => {
             ProviderError::NoAnswer {
@@ -85,7 +85,7 @@ fn no_helper(docker: &DockerProvider, error: ApiError) -> ProviderError {
         {
             ProviderError::NoAnswer {
                 reason: "its image has no `sleep`, so its package manager cannot be asked".to_owned(),
-                hint: "try --method image".to_owned(),
+                hint: super::other_method(target),
             }
         }
         _ => docker.error(error),

@@ -14,10 +14,11 @@ use patchyard_assess::deb::apt::{
     answer, ask as questions, explain, passes_over, pending as put_together, price, tell_phased,
 };
 use patchyard_contract::{Ask, ProviderError};
-use patchyard_types::{Inventory, PackageManager, PendingPatch, PendingStatus, Target, printable};
+use patchyard_types::{Image, Inventory, PackageManager, PendingPatch, PendingStatus, Target, printable};
 
 use crate::DockerProvider;
 use crate::client::{ApiError, ExecOutput};
+use crate::read::reference::Reference;
 
 pub(crate) use fetch::fetch;
 pub(crate) use helper::{LIFETIME, make, remove};
@@ -35,7 +36,7 @@ pub(crate) async fn pending(
     inventory: &Inventory,
     ask: &Ask,
 ) -> Result<Vec<PendingPatch>, ProviderError> {
-    can_ask(inventory.package_manager)?;
+    can_ask(inventory.package_manager, target)?;
     let _slot = docker.helper_slot().await;
     let helper = ready(docker, target).await?;
     let answer = questions(docker, &helper, inventory, ask).await;
@@ -44,7 +45,7 @@ pub(crate) async fn pending(
 }
 
 /// Only apt is asked so far.
-fn can_ask(manager: Option<PackageManager>) -> Result<(), ProviderError> {
+fn can_ask(manager: Option<PackageManager>, target: &Target) -> Result<(), ProviderError> {
     let other = match manager {
         Some(PackageManager::Apt) => return Ok(()),
         Some(PackageManager::Dnf) => "its packages are rpm's (dnf), which this release does not ask yet",
@@ -54,7 +55,15 @@ fn can_ask(manager: Option<PackageManager>) -> Result<(), ProviderError> {
         Some(PackageManager::Apk) => "its packages are apk's, which this release does not ask yet",
         None => "no package manager",
     };
-    Err(ProviderError::NoAnswer { reason: other.to_owned(), hint: "try --method image".to_owned() })
+    Err(ProviderError::NoAnswer { reason: other.to_owned(), hint: other_method(target) })
+}
+
+/// The other way to patch, for those that it can help: nothing newer can be known of an image that was
+/// not pulled by a tag.
+fn other_method(target: &Target) -> String {
+    let Image { reference, digest, .. } = &target.image;
+    let by_tag = Reference::parse(reference).is_some_and(|reference| reference.digest.is_none());
+    if by_tag && digest.is_some() { "try --method image".to_owned() } else { String::new() }
 }
 
 /// A helper with the target's state and fresh lists.

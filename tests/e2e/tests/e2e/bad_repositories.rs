@@ -101,7 +101,7 @@ fn a_version_that_the_archive_dropped_after_planning_is_deployed_from_the_cache(
 }
 
 #[test]
-fn an_image_without_a_package_manager_is_read_not_assessed_and_offered_its_image() {
+fn an_image_without_a_package_manager_is_read_and_not_assessed() {
     let engine = Engine::machine();
     let service = Service::start(&engine, "scratch-app");
     let controller = Controller::new(&engine);
@@ -110,7 +110,9 @@ fn an_image_without_a_package_manager_is_read_not_assessed_and_offered_its_image
     let assessment = target["assessment"].to_string();
     assert!(assessment.contains("package manager"), "{target:#}");
     for verb in ["scan", "plan"] {
-        controller.run([verb, service.name()]).says(&["not assessed", "--method image"]);
+        let outcome = controller.run([verb, service.name()]);
+        outcome.says(&["not assessed", "no package manager"]);
+        assert!(!outcome.stdout.contains("--method image"), "it was not pulled from anywhere: {outcome}");
     }
     let plan = controller.run(["plan", "--json", service.name()]).json("patchyard.plan/v1");
     assert_eq!(plan["left_out"][0]["reason"], "not_assessed", "{plan:#}");
@@ -135,6 +137,7 @@ fn an_image_without_anything_is_patched_by_its_newer_image() {
     push("2");
     engine.docker(["tag", "patchyard-lab/scratch-app:1", &reference]);
     let controller = Controller::new(&engine).with_defaults("verify_for: 2s");
+    controller.run(["scan", service.name()]).says(&["no package manager: try --method image"]);
     let apply = controller.run(["apply", "--yes", "--json", "--method", "image", service.name()]).expect(0);
     assert_eq!(apply.run_of(&service)["state"], "succeeded", "{apply}");
     assert_eq!(service.answer().unwrap(), "scratch-app 2\n");
