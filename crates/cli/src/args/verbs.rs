@@ -108,7 +108,7 @@ pub struct Log {
     /// A run such as R12.3, a rollout such as R12, or a target's name
     #[arg(value_name = "RUN|TARGET")]
     pub subject: String,
-    /// Wait for what comes next, until it ends
+    /// Wait for what comes next, until the rollout ends or waits for somebody
     #[arg(short, long)]
     pub follow: bool,
 }
