@@ -194,7 +194,8 @@ impl<'a> Counter<'a> {
 
     fn tell(&self, done: u64) {
         if self.whole > 0 {
-            self.progress.note(Note { text: self.text.to_owned(), part: Some(Part::Count(done, self.whole)) });
+            self.progress
+                .note(Note { text: self.text.to_owned(), part: Some(Part::Count(done, self.whole)) });
         }
     }
 }

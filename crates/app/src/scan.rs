@@ -167,8 +167,7 @@ fn unwanted(known: &[Known], filter: &PatchFilter) -> usize {
         Assessment::Assessed { pending, .. } => Some(pending),
         Assessment::NotAssessed(_) => None,
     });
-    let others =
-        pending.flatten().filter(|p| p.status == PendingStatus::Available && !filter.wants(p));
+    let others = pending.flatten().filter(|p| p.status == PendingStatus::Available && !filter.wants(p));
     others.map(|p| (&p.package, &p.arch, &p.candidate)).collect::<BTreeSet<_>>().len()
 }
 

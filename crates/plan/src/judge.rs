@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use patchyard_types::{
-    Action, Assessment, Change, Expected, Health, ImageUpdate, LeftOutReason, Method, NotAssessed, PackageChange,
-    PatchSet, PatchSetId, PendingPatch, PendingStatus, Refusal, Settings, StartingState, Target, TargetState, Unsaved,
-    WritableLayer, printable,
+    Action, Assessment, Change, Expected, Health, ImageUpdate, LeftOutReason, Method, NotAssessed,
+    PackageChange, PatchSet, PatchSetId, PendingPatch, PendingStatus, Refusal, Settings, StartingState,
+    Target, TargetState, Unsaved, WritableLayer, printable,
 };
 
 use crate::request::{Candidate, PlanRequest};

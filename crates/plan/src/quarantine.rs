@@ -1,7 +1,8 @@
 //! Quarantine: whether a patch set has failed before, here or elsewhere.
 
 use patchyard_types::{
-    Change, ImageUpdate, PatchSet, PendingPatch, PendingStatus, Quarantine, QuarantineId, StartingState, printable,
+    Change, ImageUpdate, PatchSet, PendingPatch, PendingStatus, Quarantine, QuarantineId, StartingState,
+    printable,
 };
 
 use crate::judge;

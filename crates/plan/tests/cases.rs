@@ -302,12 +302,13 @@ fn a_newer_image_that_failed_is_known_again() {
         };
         (QuarantineId(id), entry)
     };
-    let entries =
-        [entry(1, format!("nginx:1@{}", image_id("old"))), entry(2, format!("nginx:1@{}", image_id("newer")))];
+    let entries = [
+        entry(1, format!("nginx:1@{}", image_id("old"))),
+        entry(2, format!("nginx:1@{}", image_id("newer"))),
+    ];
     let starting = shop(1).starting.unwrap();
-    let kept_out = |known: usize| {
-        keeps_image_out(&entries[..known], "shop", &starting, &update).map(|(id, _)| id.0)
-    };
+    let kept_out =
+        |known: usize| keeps_image_out(&entries[..known], "shop", &starting, &update).map(|(id, _)| id.0);
     assert_eq!((kept_out(1), kept_out(2)), (None, Some(2)));
 }
 

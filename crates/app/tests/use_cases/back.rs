@@ -2,8 +2,8 @@
 
 use patchyard_app::config::Retention;
 use patchyard_app::gc::{Extent, Fate, collect};
-use patchyard_app::settings::Overrides;
 use patchyard_app::select::Selection;
+use patchyard_app::settings::Overrides;
 use patchyard_app::{Kind, PlanRequest, ScanRequest, history, plan_rollback, snapshots};
 use patchyard_contract::{Append, Clock};
 use patchyard_provider_sim::{Behaviour, Interference, SimObject, base_image};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use patchyard_app::rollouts::Phase;
 use patchyard_app::settings::Overrides;
-use patchyard_app::{PlanRequest, ScanRequest, audit, history, open_log, snapshots};
+use patchyard_app::{Outlook, PlanRequest, ScanRequest, audit, history, open_log, snapshots};
 use patchyard_provider_sim::base_image;
 use patchyard_types::{Budget, Plan, RolloutEnd, RunEnd};
 
@@ -128,7 +128,7 @@ async fn what_was_done_is_told_by_report_history_log_and_snapshots() {
     assert!(shop.iter().all(|snapshot| snapshot.image == base_image("shop")));
 
     let mut log = open_log(&yard.context, "shop-2").await.unwrap();
-    assert!(log.is_over(&yard.context).await.unwrap());
+    assert_eq!(log.outlook(&yard.context).await.unwrap(), Outlook::Over);
     assert_eq!(log.runs.values().collect::<Vec<_>>(), ["shop-2"]);
     assert!(!log.next(&yard.context).await.unwrap().is_empty());
     assert!(log.next(&yard.context).await.unwrap().is_empty(), "each event is told once");

@@ -2,6 +2,7 @@
 
 use patchyard_app::select::Selection;
 use patchyard_app::{Error, Kind, Meant, PatchFilter, PlanRequest, ScanRequest, discover, what_is_meant};
+use patchyard_contract::Clock;
 use patchyard_provider_sim::Behaviour;
 use patchyard_types::{Change, Digest, Method, PackageChange, PendingPatch, Plan, RolloutEnd};
 

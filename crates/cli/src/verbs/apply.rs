@@ -1,8 +1,8 @@
 //! `apply`: a plan that exists, or one that is made, shown and agreed to first.
 
 use patchyard_app::{
-    Error, Fleet, Meant, PlanReport, PlanRequest, begin, could_be_a_plan, discover, plan as make_plan, plan_named,
-    reach, what_is_meant,
+    Error, Fleet, Meant, PlanReport, PlanRequest, begin, could_be_a_plan, discover, plan as make_plan,
+    plan_named, reach, what_is_meant,
 };
 use patchyard_types::{LeftOut, LeftOutReason, Plan, RolloutId};
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar};
 use patchyard_app::rollouts::{Phase, Rollout};
 use patchyard_app::{
-    DriveEnd, Error, Fleet, Live, RolloutReport, RunReport, Stop, Update, Watcher, audit, drive,
-    open_log, report,
+    DriveEnd, Error, Fleet, Live, RolloutReport, RunReport, Stop, Update, Watcher, audit, drive, open_log,
+    report,
 };
 use patchyard_types::{Direction, Method, RolloutEnd, RolloutId, RunEnd, RunId};
 use unicode_width::UnicodeWidthStr;

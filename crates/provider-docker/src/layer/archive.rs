@@ -86,7 +86,10 @@ impl Sending {
                 Some(Part::File { from, size }) => {
                     if let Some(progress) = &self.progress {
                         let text = "uploading packages".to_owned();
-                        progress.note(Note { text, part: Some(patchyard_contract::Part::Bytes(self.sent, self.whole)) });
+                        progress.note(Note {
+                            text,
+                            part: Some(patchyard_contract::Part::Bytes(self.sent, self.whole)),
+                        });
                     }
                     self.open = Some((tokio::fs::File::open(from).await?, size));
                 }

@@ -53,7 +53,8 @@ fn what_is_under_way_is_told_to_who_would_resume_it() {
     let (controller, driver) = at_work();
     for args in [&["resume"][..], &["resume", "R1"]] {
         let outcome = controller.run(args).expect(4);
-        outcome.says(&["R1 is under way in another process: there is nothing to resume", "patchyard status R1"]);
+        outcome
+            .says(&["R1 is under way in another process: there is nothing to resume", "patchyard status R1"]);
     }
     driver.signal(Signal::KILL);
     driver.finish();
