@@ -156,7 +156,7 @@ fn push_left_out(text: &mut String, ui: &Ui, left_out: &[LeftOut]) {
         several => {
             push(text, ui, "Left out:");
             for one in several {
-                push(text, ui, &format!("  {}", line(one)));
+                push_at(4, text, ui, &line(one));
             }
         }
     }
@@ -164,8 +164,14 @@ fn push_left_out(text: &mut String, ui: &Ui, left_out: &[LeftOut]) {
 
 /// A paragraph, two columns in, that fits the terminal.
 fn push(text: &mut String, ui: &Ui, paragraph: &str) {
-    for (index, line) in wrap(paragraph, ui.width.map(|width| width.saturating_sub(4))).iter().enumerate() {
-        text.push_str(if index == 0 { "  " } else { "    " });
+    push_at(2, text, ui, paragraph);
+}
+
+/// The same so many columns in; its other lines stand two columns further.
+fn push_at(indent: usize, text: &mut String, ui: &Ui, paragraph: &str) {
+    let room = ui.width.map(|width| width.saturating_sub(indent + 2));
+    for (index, line) in wrap(paragraph, room).iter().enumerate() {
+        text.push_str(&" ".repeat(if index == 0 { indent } else { indent + 2 }));
         text.push_str(line);
         text.push('\n');
     }
@@ -240,6 +246,36 @@ fn push_way_back(text: &mut String, session: &Session, plan: &Plan) {
     }
     for (detail, targets) in losses {
         let names: Vec<_> = targets.into_iter().collect();
-        push(text, ui, &paint(DIM, &format!("  {}: {detail}", names.join(", "))));
+        push_at(4, text, ui, &paint(DIM, &format!("{}: {detail}", names.join(", "))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use patchyard_types::{HostId, TargetId};
+
+    use super::*;
+
+    #[test]
+    fn who_is_left_out_stands_below_the_title_also_where_lines_are_short() {
+        let left_out = |name: &str, detail: &str| LeftOut {
+            target: TargetId::new("sim", &HostId::new("h"), name),
+            name: name.into(),
+            reason: LeftOutReason::Unsolvable,
+            detail: detail.into(),
+        };
+        let both = [
+            left_out("db", "everything that is pending is on hold"),
+            left_out("legacy", "it would remove apt: allow it with --allow-remove"),
+        ];
+        let mut ui = Ui::new(clap::ColorChoice::Never, false, false);
+        ui.width = Some(50);
+        let mut text = String::new();
+        push_left_out(&mut text, &ui, &both);
+        assert_eq!(
+            text,
+            "  Left out:\n    db (everything that is pending is on hold)\n    \
+             legacy (it would remove apt: allow it with\n      --allow-remove)\n"
+        );
     }
 }
