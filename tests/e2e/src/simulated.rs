@@ -95,7 +95,7 @@ fn fill(world: &mut World, hostile: bool, now: Timestamp) {
     }
 }
 
-/// One that fails, and two with a patch from a security suite and one from elsewhere.
+/// One that fails, two with a patch from a security suite and one from elsewhere, one with the latter alone.
 fn fill_a_little(world: &mut World, now: Timestamp) {
     world.add("mail", "mail-1", Behaviour::CrashesAtStart, now);
     for name in ["shop-1", "shop-2"] {
@@ -103,6 +103,10 @@ fn fill_a_little(world: &mut World, now: Timestamp) {
         if let Some(target) = world.targets.get_mut(&id) {
             target.pending.push(pending("tzdata"));
         }
+    }
+    let clock = world.add("clock", "clock-1", Behaviour::Good, now);
+    if let Some(target) = world.targets.get_mut(&clock) {
+        target.pending = vec![pending("tzdata")];
     }
 }
 
