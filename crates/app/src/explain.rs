@@ -131,6 +131,8 @@ fn rights(config: &Config) -> String {
         ("exclude", rights.exclude),
         ("service", rights.service),
         ("check.http", rights.check_http),
+        ("check.tcp", rights.check_tcp),
+        ("check.command", rights.check_command),
         ("verify-for", rights.verify_for),
     ];
     let allowed: Vec<_> = names.iter().filter(|(_, allowed)| *allowed).map(|(name, _)| *name).collect();

@@ -12,6 +12,11 @@ pub const EXCLUDE: &str = "io.patchyard.exclude";
 pub const SERVICE: &str = "io.patchyard.service";
 /// Label: an HTTP check, `PORT`, `PORT/path` or `:PORT/path`.
 pub const CHECK_HTTP: &str = "io.patchyard.check.http";
+/// Label: a TCP check, `PORT`.
+pub const CHECK_TCP: &str = "io.patchyard.check.tcp";
+/// Label: a command inside the container that must exit 0: words, or a JSON list of them. It runs as the
+/// container's own user, in the container: whoever could write the label could run it there anyway.
+pub const CHECK_COMMAND: &str = "io.patchyard.check.command";
 /// Label: how long its checks must stay green.
 pub const VERIFY_FOR: &str = "io.patchyard.verify-for";
 
@@ -83,7 +88,11 @@ impl Settled {
         label(SERVICE, rights.service);
         let exclude = label(EXCLUDE, rights.exclude);
         let verify_for = label(VERIFY_FOR, rights.verify_for);
-        let http = label(CHECK_HTTP, rights.check_http);
+        let checks = [
+            (CHECK_HTTP, label(CHECK_HTTP, rights.check_http)),
+            (CHECK_TCP, label(CHECK_TCP, rights.check_tcp)),
+            (CHECK_COMMAND, label(CHECK_COMMAND, rights.check_command)),
+        ];
         if let Some(value) = exclude {
             match value.to_ascii_lowercase().as_str() {
                 // A label without a value is how flags are set on containers.
@@ -98,13 +107,21 @@ impl Settled {
                 Err(_) => self.refuse(VERIFY_FOR, value, "write a duration such as 90s"),
             }
         }
-        if let Some(value) = http {
-            match http_check(value) {
+        for (label, value) in checks.into_iter().filter_map(|(label, value)| Some((label, value?))) {
+            let (kind, instead) = match label {
+                CHECK_HTTP => (http_check(value), "write PORT/path, such as 8080/health"),
+                CHECK_TCP => (tcp_check(value), "write a port, such as 5432"),
+                _ => (
+                    command_check(value),
+                    "write a program and its arguments, or a JSON list of them; there is no shell",
+                ),
+            };
+            match kind {
                 Some(kind) => {
                     let name = format!("label {}", default_name(&kind));
                     self.settings.checks.push(Check { name, kind });
                 }
-                None => self.refuse(CHECK_HTTP, value, "write PORT/path, such as 8080/health"),
+                None => self.refuse(label, value, instead),
             }
         }
     }
@@ -151,10 +168,32 @@ fn http_check(text: &str) -> Option<CheckKind> {
         Some(at) => text.split_at(at),
         None => (text, "/"),
     };
-    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let port = port_of(port)?;
     // A path is sent over a network and shown: what came with a label is not trusted.
     let fits = is_http_path(path) && path.is_ascii() && path.len() <= 1000;
     fits.then(|| CheckKind::Http { port, path: path.to_owned(), status: None, body: None, within: None })
+}
+
+/// `5432`, `:5432`.
+fn tcp_check(text: &str) -> Option<CheckKind> {
+    port_of(text.strip_prefix(':').unwrap_or(text)).map(|port| CheckKind::Tcp { port })
+}
+
+fn port_of(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|port| *port != 0)
+}
+
+/// `pg_isready -q`, `["sh", "-c", "test -e /run/ready"]`. What only a shell would understand is not guessed at.
+fn command_check(text: &str) -> Option<CheckKind> {
+    let argv: Vec<String> = match text.starts_with('[') {
+        true => serde_json::from_str(text).ok()?,
+        false if text.contains(['\'', '"', '\\', '$', '`', '|', '&', ';', '<', '>', '*', '(', ')']) => {
+            return None;
+        }
+        false => text.split_whitespace().map(str::to_owned).collect(),
+    };
+    let fits = argv.first().is_some_and(|program| !program.is_empty()) && text.len() <= 1000;
+    (fits && !argv.iter().any(|word| word.contains('\0'))).then_some(CheckKind::Command { argv })
 }
 
 /// Takes `io.patchyard.service` back from targets where the configuration does not let labels name
@@ -213,13 +252,19 @@ mod tests {
 
     #[test]
     fn labels_override_only_where_they_may() {
-        let none = LabelRights { exclude: false, service: false, check_http: false, verify_for: false };
-        let config = Config { labels: none, ..Config::default() };
-        let labels = [(EXCLUDE, "true"), (VERIFY_FOR, "nonsense"), (CHECK_HTTP, "80"), (SERVICE, "x")];
+        let config = Config { labels: LabelRights::NONE, ..Config::default() };
+        let labels = [
+            (EXCLUDE, "true"),
+            (VERIFY_FOR, "nonsense"),
+            (CHECK_HTTP, "80"),
+            (CHECK_TCP, "80"),
+            (CHECK_COMMAND, "true"),
+            (SERVICE, "x"),
+        ];
         let settled = settle(&config, &Overrides::default(), &labelled(&labels));
         assert_eq!(settled.settings, Config::default().defaults);
         assert!(!settled.excluded && settled.refusals.is_empty());
-        assert_eq!(settled.ignored, [SERVICE, EXCLUDE, VERIFY_FOR, CHECK_HTTP]);
+        assert_eq!(settled.ignored, [SERVICE, EXCLUDE, VERIFY_FOR, CHECK_HTTP, CHECK_TCP, CHECK_COMMAND]);
     }
 
     #[test]
@@ -230,6 +275,10 @@ mod tests {
             (CHECK_HTTP, "health"),
             (CHECK_HTTP, "0/x"),
             (CHECK_HTTP, "80/a b"),
+            (CHECK_TCP, "70000"),
+            (CHECK_COMMAND, ""),
+            (CHECK_COMMAND, "test -e /run/ready && echo yes"),
+            (CHECK_COMMAND, "[]"),
         ] {
             let settled = settle(&Config::default(), &Overrides::default(), &labelled(&[(label, value)]));
             assert_eq!(settled.refusals.len(), 1, "{label}={value}");
@@ -248,9 +297,14 @@ mod tests {
             ],
             ..Config::default()
         };
-        let settled = settle(&config, &Overrides::default(), &labelled(&[(CHECK_HTTP, ":8080/health")]));
+        let labels = [(CHECK_HTTP, ":8080/health"), (CHECK_TCP, "5432"), (CHECK_COMMAND, "pg_isready -q")];
+        let settled = settle(&config, &Overrides::default(), &labelled(&labels));
         let names: Vec<_> = settled.settings.checks.iter().map(|c| c.name.as_str()).collect();
-        assert_eq!(names, ["mine", "all", "label http :8080/health"]);
+        let of_labels = ["label http :8080/health", "label tcp :5432", "label command pg_isready"];
+        assert_eq!(names, [&["mine", "all"][..], &of_labels].concat());
+        let listed = command_check(r#"["sh", "-c", "test -e /run/ready"]"#);
+        let argv = ["sh", "-c", "test -e /run/ready"].map(str::to_owned).to_vec();
+        assert_eq!(listed, Some(CheckKind::Command { argv }));
     }
 
     #[test]

@@ -59,11 +59,13 @@ pub const OWN_LABELS: [&str; 9] = [
 ];
 
 /// Labels by which the owner of a container says something to Patchyard; what they mean is decided elsewhere.
-pub const SETTING_LABELS: [&str; 5] = [
+pub const SETTING_LABELS: [&str; 7] = [
     "io.patchyard.exclude",
     "io.patchyard.service",
     "io.patchyard.env",
     "io.patchyard.check.http",
+    "io.patchyard.check.tcp",
+    "io.patchyard.check.command",
     "io.patchyard.verify-for",
 ];
 

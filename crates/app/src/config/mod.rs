@@ -140,13 +140,37 @@ pub struct LabelRights {
     pub service: bool,
     /// `io.patchyard.check.http`.
     pub check_http: bool,
+    /// `io.patchyard.check.tcp`.
+    pub check_tcp: bool,
+    /// `io.patchyard.check.command`.
+    pub check_command: bool,
     /// `io.patchyard.verify-for`.
     pub verify_for: bool,
 }
 
+impl LabelRights {
+    /// No label may.
+    pub const NONE: Self = Self {
+        exclude: false,
+        service: false,
+        check_http: false,
+        check_tcp: false,
+        check_command: false,
+        verify_for: false,
+    };
+}
+
 impl Default for LabelRights {
+    /// Every label may.
     fn default() -> Self {
-        Self { exclude: true, service: true, check_http: true, verify_for: true }
+        Self {
+            exclude: true,
+            service: true,
+            check_http: true,
+            check_tcp: true,
+            check_command: true,
+            verify_for: true,
+        }
     }
 }
 

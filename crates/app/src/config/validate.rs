@@ -240,15 +240,18 @@ impl Reader<'_> {
     }
 
     fn labels(&mut self, labels: Option<Vec<Spanned<String>>>) -> Result<LabelRights, ConfigError> {
-        const NAMES: [&str; 4] = ["exclude", "service", "check.http", "verify-for"];
+        const NAMES: [&str; 6] =
+            ["exclude", "service", "check.http", "check.tcp", "check.command", "verify-for"];
         let Some(labels) = labels else { return Ok(LabelRights::default()) };
-        let mut rights = LabelRights { exclude: false, service: false, check_http: false, verify_for: false };
+        let mut rights = LabelRights::NONE;
         for label in labels {
             let name = label.value.strip_prefix("io.patchyard.").unwrap_or(&label.value);
             match name {
                 "exclude" => rights.exclude = true,
                 "service" => rights.service = true,
                 "check.http" => rights.check_http = true,
+                "check.tcp" => rights.check_tcp = true,
+                "check.command" => rights.check_command = true,
                 "verify-for" => rights.verify_for = true,
                 other => {
                     let hint = nearest(other, NAMES).map_or_else(
