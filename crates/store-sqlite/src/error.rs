@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use patchyard_contract::StoreError;
 use rusqlite::ErrorCode;
 
+use crate::reserve;
+
 const ELSEWHERE: &str = "choose another directory with --state DIR or PATCHYARD_STATE";
 
 /// Where the state is, for messages.
@@ -67,6 +69,10 @@ impl Place {
             ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen => unusable(format!(
                 "it or its directory cannot be written ({words}): run patchyard as the user it belongs to, or {ELSEWHERE}"
             )),
+            // The reserve is made beside a database that was opened: it was ours.
+            ErrorCode::NotADatabase if self.dir.join(reserve::FILE).exists() => {
+                self.damaged("it is not a database any more: put it back from a backup".to_owned())
+            }
             ErrorCode::NotADatabase => unusable(format!("it is not a database of patchyard: {ELSEWHERE}")),
             ErrorCode::DatabaseCorrupt => self.damaged(format!("{words}: put it back from a backup")),
             _ => unusable(words),

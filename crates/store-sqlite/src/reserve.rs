@@ -14,13 +14,16 @@ pub const SIZE: u64 = 4 << 20;
 /// The write-ahead log starts over after so many pages of 4 KiB: a megabyte, a quarter of the reserve.
 pub const WAL_PAGES: u32 = 256;
 
+/// Its name in the state directory.
+pub const FILE: &str = "reserve";
+
 /// The file that is given up. Its absence says that it was, to every process.
 #[derive(Debug)]
 pub struct Reserve(PathBuf);
 
 impl Reserve {
     pub fn new(dir: &Path) -> Self {
-        Self(dir.join("reserve"))
+        Self(dir.join(FILE))
     }
 
     /// Whether the room is gone.

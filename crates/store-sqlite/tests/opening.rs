@@ -88,7 +88,17 @@ fn another_programs_database_is_left_alone() {
     Connection::open(&path).unwrap().execute_batch("create table recipe (name text)").unwrap();
     assert!(error(dir.path()).to_string().contains("another program"));
     fs::write(&path, "just a text, and long enough that it could be a header of a database").unwrap();
-    assert!(error(dir.path()).to_string().contains("not a database"));
+    assert!(error(dir.path()).to_string().contains("choose another directory"));
+}
+
+#[test]
+fn a_database_that_was_written_over_is_told_as_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(dir.path()).unwrap());
+    fs::write(dir.path().join(DATABASE), "what somebody has written over it, long enough to be a header")
+        .unwrap();
+    let said = error(dir.path()).to_string();
+    assert!(said.contains("from a backup") && !said.contains("another directory"), "{said}");
 }
 
 #[test]
