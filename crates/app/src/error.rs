@@ -119,7 +119,8 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Config(_) => "patchyard config check".to_owned(),
+            // The message names the place and what would be right there.
+            Self::Config(_) => String::new(),
             Self::StateDir { .. } => "make it writable, or name another with --state DIR".to_owned(),
             Self::NoSuchTarget(_) => "patchyard discover".to_owned(),
             Self::Input { hint, .. } | Self::Refused { hint, .. } => hint.clone(),

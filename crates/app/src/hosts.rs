@@ -114,7 +114,7 @@ fn named(config: &Config, name: &str, environment: &Environment) -> Result<Named
 
 fn configured(name: &str, host: &Host, environment: &Environment) -> Result<Named, Error> {
     let mut endpoint = resolve(Some(&host.url), environment)
-        .map_err(|error| Error::input(format!("host {name}: {error}"), "patchyard config check"))?;
+        .map_err(|error| Error::input(format!("host {name}: {error}"), "patchyard config explain"))?;
     endpoint.from = format!("hosts.{name}");
     if let (Address::Tcp { tls, .. }, Some(wanted)) = (&mut endpoint.address, &host.tls) {
         *tls = Some(TlsFiles { ca: Some(wanted.ca.clone()), client: wanted.identity.clone() });

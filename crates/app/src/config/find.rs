@@ -1,5 +1,6 @@
 //! Finding the configuration file: the first place that has one wins, and nothing is merged.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::{Config, ConfigError, read};
@@ -35,19 +36,30 @@ impl Places {
 pub fn find(places: &Places) -> Result<Config, ConfigError> {
     match &places.asked {
         Some(path) => read(path),
-        None => match places.candidates().iter().find(|path| exists(path)) {
-            Some(path) => read(path),
-            None => Ok(Config::default()),
-        },
+        None => {
+            for path in places.candidates() {
+                if exists(&path)? {
+                    return read(&path);
+                }
+            }
+            Ok(Config::default())
+        }
     }
 }
 
-/// A file that is there but may not be looked at counts as found: reading it tells why. Passing it
-/// over in silence would apply a different configuration.
-fn exists(path: &Path) -> bool {
+/// Where it cannot be known whether a file is there, none is passed over in silence: another configuration
+/// would apply.
+fn exists(path: &Path) -> Result<bool, ConfigError> {
     match path.try_exists() {
-        Ok(found) => found,
-        Err(error) => error.kind() != std::io::ErrorKind::NotADirectory,
+        Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(false),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(ConfigError::whole(
+            path,
+            "nobody can tell whether it exists: its folder may not be entered. Run patchyard from another folder, or \
+             name a configuration with --config FILE",
+        )),
+        // Reading it tells why.
+        Err(_) => Ok(true),
+        Ok(found) => Ok(found),
     }
 }
 
