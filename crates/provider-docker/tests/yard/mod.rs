@@ -494,9 +494,9 @@ impl Drop for RealYard {
             docker(&["rm", "-fv", name]);
         }
         let images = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+        let kept = ["snapshot", "base"].map(|what| format!("patchyard/{what}:{}", &self.controller[..8]));
         let ours = |tag: &str| {
-            tag.contains(self.name.as_str())
-                || tag.starts_with(&format!("patchyard/snapshot:{}", &self.controller[..8]))
+            tag.contains(self.name.as_str()) || kept.iter().any(|kept| tag.starts_with(kept.as_str()))
         };
         for tag in images.lines().filter(|tag| ours(tag)) {
             docker(&["rmi", "--no-prune", tag]);
