@@ -148,7 +148,9 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, DialError> {
     let stream = TcpStream::connect((host, port)).await.map_err(|error| {
         DialError::unreachable(match error.kind() {
             io::ErrorKind::ConnectionRefused => {
-                format!("nobody listens on {host}:{port}: is the engine running, and with -H tcp://…?")
+                format!(
+                    "nobody listens on {host}:{port}: does the engine run, and listen there (-H tcp://…)?"
+                )
             }
             _ => format!("cannot connect to {host}:{port}: {error}"),
         })

@@ -206,7 +206,10 @@ impl Client {
         let reason = causes().last().map_or_else(|| error.to_string(), ToString::to_string);
         match self.dialer.ssh_words() {
             // The pipe opens before `ssh` has logged in: its end without an answer is a failed login.
-            Some(words) => ApiError::Unreachable { reason: format!("ssh: {words}") },
+            Some(words) => {
+                let words = words.strip_prefix("ssh: ").unwrap_or(&words);
+                ApiError::Unreachable { reason: format!("ssh: {words}") }
+            }
             None if reason.contains("received fatal alert") => ApiError::NotPermitted {
                 reason: format!(
                     "the engine ended the TLS connection: {reason}; does it know our certificate?"
