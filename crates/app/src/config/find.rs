@@ -85,7 +85,12 @@ mod tests {
             assert_eq!(config.file, Some(file));
             assert_eq!(config.defaults.verify_for, verify_for.parse().unwrap());
         }
-        let asked = Places { asked: Some(dir.path().join("none.yaml")), ..places };
-        assert!(find(&asked).unwrap_err().to_string().contains("cannot be read"));
+        std::fs::write(dir.path().join("binary.yaml"), [0xff, 0xfe]).unwrap();
+        for (file, why) in [("none.yaml", "does not exist"), ("etc", "a folder"), ("binary.yaml", "not text")]
+        {
+            let asked = Places { asked: Some(dir.path().join(file)), ..places.clone() };
+            let said = find(&asked).unwrap_err().to_string();
+            assert!(said.contains("cannot be read") && said.contains(why), "{said}");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod raw;
 mod validate;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use patchyard_types::{Check, Millis, Settings};
@@ -197,14 +198,20 @@ pub struct Registry {
 /// # Errors
 /// When the file cannot be read, is no YAML, or says something this version does not know.
 pub fn read(path: &Path) -> Result<Config, ConfigError> {
-    let size = std::fs::metadata(path)
-        .map_err(|error| ConfigError::whole(path, format!("cannot be read: {error}")))?
-        .len();
+    let unreadable = |error: std::io::Error| {
+        let why = match error.kind() {
+            ErrorKind::NotFound => "it does not exist".to_owned(),
+            ErrorKind::IsADirectory => "it is a folder".to_owned(),
+            ErrorKind::InvalidData => "it is not text (UTF-8)".to_owned(),
+            _ => error.to_string(),
+        };
+        ConfigError::whole(path, format!("cannot be read: {why}"))
+    };
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > MAX_FILE {
         return Err(ConfigError::whole(path, "is larger than 1 MiB: this cannot be a configuration"));
     }
-    let source = std::fs::read_to_string(path)
-        .map_err(|error| ConfigError::whole(path, format!("cannot be read: {error}")))?;
+    let source = std::fs::read_to_string(path).map_err(unreadable)?;
     parse(path, &source)
 }
 
