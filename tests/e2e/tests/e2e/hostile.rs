@@ -49,6 +49,14 @@ fn hostile_containers_harm_nothing() {
             ] {
                 harmless(&controller.run(verb));
             }
+            if let "hostile-loud" | "hostile-hangs" = *case {
+                let scan = controller.run(["scan", "--json", name]).json("patchyard.scan/v1");
+                let assessment = &scan["targets"][0]["assessment"];
+                assert_eq!(
+                    assessment["state"], "not_assessed",
+                    "what was never answered is not zero: {scan:#}"
+                );
+            }
             let version = service.answer().unwrap();
             assert!(
                 version == "lab-web 1.1\n" || service.id() == id,
