@@ -8,6 +8,9 @@ use patchyard_e2e_tests::{Controller, Engine, Outcome, Service, ServiceOptions, 
 /// The most memory the controller may have.
 const MEMORY: u64 = 256 << 20;
 
+/// 400 KiB a second, so that the engine that reads it has time for others.
+const ENDLESS: &str = "while printf %4096d 0; do sleep 0.01; done";
+
 /// The lab's cases, and what they are run with.
 const HOSTILE: [(&str, &[&str]); 9] = [
     ("hostile-names", &[]),
@@ -20,7 +23,7 @@ const HOSTILE: [(&str, &[&str]); 9] = [
     // The patched one's healthcheck never ends.
     ("web-health-hangs", &[]),
     // It prints without end, before the patch and after.
-    ("web-good", &["--health-cmd", "yes", "--health-interval", "1s", "--health-timeout", "24h"]),
+    ("web-good", &["--health-cmd", ENDLESS, "--health-interval", "1s", "--health-timeout", "24h"]),
 ];
 
 #[test]
