@@ -119,8 +119,9 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            // The message names the place and what would be right there.
-            Self::Config(_) => String::new(),
+            Self::Config(error) if error.at.is_some() => {
+                "put that line right: docs/configuration.md has every key".to_owned()
+            }
             Self::StateDir { .. } => "make it writable, or name another with --state DIR".to_owned(),
             Self::NoSuchTarget(_) => "patchyard discover".to_owned(),
             Self::Input { hint, .. } | Self::Refused { hint, .. } => hint.clone(),

@@ -14,7 +14,7 @@ fn with_config(yaml: &str) -> Outcome {
 #[test]
 fn malformed_yaml_is_refused_with_its_place() {
     let outcome = with_config("version: 1\ndefaults:\n  verify_for: [30s\n").expect(2);
-    outcome.says(&["patchyard.yaml", ":3", "config check"]);
+    outcome.says(&["patchyard.yaml", ":3", "put that line right"]);
     assert!(outcome.stdout.is_empty(), "{outcome}");
 }
 
