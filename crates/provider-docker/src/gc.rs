@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::client::ApiError;
 use crate::layer::{self, image};
 use crate::names::{self, LABEL_BASE, LABEL_CONTROLLER, LABEL_INTERMEDIATE, LABEL_PATCH_SET};
+use crate::read::json::{list, text};
 use crate::read::own;
 use crate::swap::{Run, Trouble, failed, remove_replacement};
 use crate::{DockerProvider, snapshot};
@@ -351,14 +352,6 @@ async fn remove_volume(docker: &DockerProvider, name: &str) -> Result<(), ApiErr
     // What cannot be removed is found again, and the volume is not there any more then.
     let _ = fs::remove_file(note);
     Ok(())
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 fn size(image: &Value) -> u64 {

@@ -122,7 +122,7 @@ pub(crate) async fn tag(client: &Client, image: &str, tag: &str) -> Result<(), A
 /// to stay: by its id alone, `docker ps` would show nobody what the container runs.
 pub(crate) async fn untag(client: &Client, tag: &str) -> Result<bool, ApiError> {
     let containers = client.get(&["containers", "json"]).query("all", "1").json().await?;
-    if containers.as_array().into_iter().flatten().any(|container| container["Image"].as_str() == Some(tag)) {
+    if list(&containers).any(|container| container["Image"].as_str() == Some(tag)) {
         return Ok(false);
     }
     match client.delete(&["images", tag]).query("noprune", "1").done().await {

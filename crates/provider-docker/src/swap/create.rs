@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::run::restart_policy;
 use super::{Container, Run, Trouble, done_if, failed, last_words, preflight};
 use crate::client::{ApiError, Client};
+use crate::read::json::list;
 use crate::spec::{self, CreateRequest, Inputs};
 use crate::{carry, gc, injected, names, snapshot, view};
 
@@ -225,10 +226,6 @@ pub(crate) fn anonymous_volumes(container: &Value) -> Vec<String> {
         .filter(|name| spec::is_anonymous(name))
         .map(str::to_owned)
         .collect()
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
 }
 
 #[cfg(test)]
