@@ -107,9 +107,9 @@ pub async fn collect(context: &Context, fleet: &Fleet, extent: Extent) -> Result
 pub(crate) async fn tidy(context: &Context, fleet: &Fleet, rollout: RolloutId) -> Result<(), Error> {
     let plan = Rollout::read(&*context.store, rollout).await?.plan;
     let hosts: BTreeSet<&HostId> = plan.decisions.actions.iter().map(|action| &action.host).collect();
+    let unfinished = unfinished(context).await?;
+    let kept = rollouts::snapshots(&*context.store).await?;
     for host in fleet.hosts.iter().filter(|host| hosts.contains(host.provider.host())) {
-        let unfinished = unfinished(context).await?;
-        let kept = rollouts::snapshots(&*context.store).await?;
         let Ok(leftovers) = host.provider.leftovers(&unfinished, &kept).await else { continue };
         for leftover in leftovers.iter().filter(|leftover| leftover.is_of_an_image()) {
             // One that began meanwhile may need it.

@@ -75,6 +75,16 @@ pub fn settle(config: &Config, overrides: &Overrides, target: &Target) -> Settle
     settled
 }
 
+/// A label that asks for a check.
+struct CheckLabel<'a> {
+    name: &'static str,
+    /// What it says, where it is there and may say it.
+    value: Option<&'a str>,
+    read: fn(&str) -> Option<CheckKind>,
+    /// What to write when it cannot be read.
+    instead: &'static str,
+}
+
 impl Settled {
     fn read_labels(&mut self, config: &Config, target: &Target) {
         let rights = &config.labels;
@@ -89,9 +99,24 @@ impl Settled {
         let exclude = label(EXCLUDE, rights.exclude);
         let verify_for = label(VERIFY_FOR, rights.verify_for);
         let checks = [
-            (CHECK_HTTP, label(CHECK_HTTP, rights.check_http)),
-            (CHECK_TCP, label(CHECK_TCP, rights.check_tcp)),
-            (CHECK_COMMAND, label(CHECK_COMMAND, rights.check_command)),
+            CheckLabel {
+                name: CHECK_HTTP,
+                value: label(CHECK_HTTP, rights.check_http),
+                read: http_check,
+                instead: "write PORT/path, such as 8080/health",
+            },
+            CheckLabel {
+                name: CHECK_TCP,
+                value: label(CHECK_TCP, rights.check_tcp),
+                read: tcp_check,
+                instead: "write a port, such as 5432",
+            },
+            CheckLabel {
+                name: CHECK_COMMAND,
+                value: label(CHECK_COMMAND, rights.check_command),
+                read: command_check,
+                instead: "write a program and its arguments, or a JSON list of them; there is no shell",
+            },
         ];
         if let Some(value) = exclude {
             match value.to_ascii_lowercase().as_str() {
@@ -107,21 +132,14 @@ impl Settled {
                 Err(_) => self.refuse(VERIFY_FOR, value, "write a duration such as 90s"),
             }
         }
-        for (label, value) in checks.into_iter().filter_map(|(label, value)| Some((label, value?))) {
-            let (kind, instead) = match label {
-                CHECK_HTTP => (http_check(value), "write PORT/path, such as 8080/health"),
-                CHECK_TCP => (tcp_check(value), "write a port, such as 5432"),
-                _ => (
-                    command_check(value),
-                    "write a program and its arguments, or a JSON list of them; there is no shell",
-                ),
-            };
-            match kind {
+        for CheckLabel { name, value, read, instead } in checks {
+            let Some(value) = value else { continue };
+            match read(value) {
                 Some(kind) => {
                     let name = format!("label {}", default_name(&kind));
                     self.settings.checks.push(Check { name, kind });
                 }
-                None => self.refuse(label, value, instead),
+                None => self.refuse(name, value, instead),
             }
         }
     }
