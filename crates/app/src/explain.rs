@@ -4,7 +4,7 @@ use patchyard_types::{Budget, Check, CheckKind, Target};
 
 use crate::config::{Config, Retention};
 use crate::select::Selection;
-use crate::settings::{Overrides, VERIFY_FOR, settle};
+use crate::settings::{DATA, Overrides, VERIFY_FOR, settle};
 use crate::{Context, Error, fleet, size};
 
 /// One setting.
@@ -53,6 +53,7 @@ fn settings(config: &Config, target: Option<&Target>) -> Vec<Setting> {
     tell("defaults.allow_remove", values.allow_remove.to_string());
     tell("defaults.max_layer", size::show(values.max_layer));
     tell("defaults.writable_layer", values.writable_layer.to_string());
+    tell("defaults.data", values.data.to_string());
     tell("defaults.tag", if config.keep_tags { "keep" } else { "move" }.to_owned());
     tell("defaults.timeouts.ask", config.ask_timeout.to_string());
     tell("defaults.timeouts.step", values.timeouts.step.to_string());
@@ -98,6 +99,11 @@ fn from_labels(
                     && config.labels.verify_for
                     && settled.settings.verify_for != config.defaults.verify_for
             }
+            "defaults.data" => {
+                target.labels.contains_key(DATA)
+                    && config.labels.data
+                    && settled.settings.data != config.defaults.data
+            }
             key => key.starts_with("checks.label "),
         };
         if from_label {
@@ -134,6 +140,7 @@ fn rights(config: &Config) -> String {
         ("check.tcp", rights.check_tcp),
         ("check.command", rights.check_command),
         ("verify-for", rights.verify_for),
+        ("data", rights.data),
     ];
     let allowed: Vec<_> = names.iter().filter(|(_, allowed)| *allowed).map(|(name, _)| *name).collect();
     if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") }

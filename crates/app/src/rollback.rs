@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use patchyard_plan::glob;
 use patchyard_plan::{Planned, Restoration, RestoreRequest, TagPolicy, restore};
 use patchyard_types::{
-    LeftOut, LeftOutReason, Method, Plan, RolloutId, RunEnd, RunId, Snapshot, TargetId, printable,
+    Data, LeftOut, LeftOutReason, Method, Plan, RolloutId, RunEnd, RunId, Snapshot, TargetId, printable,
 };
 
 use crate::plan::store_plan;
@@ -55,6 +55,7 @@ pub async fn plan_rollback(
         restorations: restorations.collect(),
         targets: fleet.targets.clone(),
         undoes: rollout,
+        keep_data: overrides.data == Some(Data::Keep),
         tags: if context.config.keep_tags { TagPolicy::Keep } else { TagPolicy::Move },
         timings: timings(&*context.store).await?,
         author: context.actor.0.clone(),

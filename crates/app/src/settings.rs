@@ -1,7 +1,8 @@
 //! What is decided for one target: defaults, then configuration, then labels where they may, then flags.
 
 use patchyard_types::{
-    Budget, Check, CheckKind, Method, Millis, Refusal, Settings, Target, TargetId, WritableLayer, printable,
+    Budget, Check, CheckKind, Data, Method, Millis, Refusal, Settings, Target, TargetId, WritableLayer,
+    printable,
 };
 
 use crate::config::{Config, default_name, is_http_path};
@@ -19,6 +20,8 @@ pub const CHECK_TCP: &str = "io.patchyard.check.tcp";
 pub const CHECK_COMMAND: &str = "io.patchyard.check.command";
 /// Label: how long its checks must stay green.
 pub const VERIFY_FOR: &str = "io.patchyard.verify-for";
+/// Label: what a way back does to its volumes.
+pub const DATA: &str = "io.patchyard.data";
 
 /// What was said on the command line; it outweighs everything else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct Overrides {
     pub max_layer: Option<u64>,
     /// `--writable-layer`.
     pub writable_layer: Option<WritableLayer>,
+    /// `--data`.
+    pub data: Option<Data>,
     /// `--allow-remove`.
     pub allow_remove: bool,
 }
@@ -98,6 +103,7 @@ impl Settled {
         label(SERVICE, rights.service);
         let exclude = label(EXCLUDE, rights.exclude);
         let verify_for = label(VERIFY_FOR, rights.verify_for);
+        let data = label(DATA, rights.data);
         let checks = [
             CheckLabel {
                 name: CHECK_HTTP,
@@ -132,6 +138,12 @@ impl Settled {
                 Err(_) => self.refuse(VERIFY_FOR, value, "write a duration such as 90s"),
             }
         }
+        if let Some(value) = data {
+            match value.parse() {
+                Ok(data) => self.settings.data = data,
+                Err(_) => self.refuse(DATA, value, "write keep or restore"),
+            }
+        }
         for CheckLabel { name, value, read, instead } in checks {
             let Some(value) = value else { continue };
             match read(value) {
@@ -159,6 +171,7 @@ impl Settled {
             max_parallel,
             max_layer,
             writable_layer,
+            data,
             allow_remove,
         } = *overrides;
         fn set<T>(slot: &mut T, value: Option<T>) {
@@ -175,6 +188,7 @@ impl Settled {
         set(&mut settings.max_parallel, max_parallel.map(|n| n as usize));
         set(&mut settings.max_layer, max_layer);
         set(&mut settings.writable_layer, writable_layer);
+        set(&mut settings.data, data);
         settings.allow_remove |= allow_remove;
     }
 }
@@ -278,11 +292,15 @@ mod tests {
             (CHECK_TCP, "80"),
             (CHECK_COMMAND, "true"),
             (SERVICE, "x"),
+            (DATA, "restore"),
         ];
         let settled = settle(&config, &Overrides::default(), &labelled(&labels));
         assert_eq!(settled.settings, Config::default().defaults);
         assert!(!settled.excluded && settled.refusals.is_empty());
-        assert_eq!(settled.ignored, [SERVICE, EXCLUDE, VERIFY_FOR, CHECK_HTTP, CHECK_TCP, CHECK_COMMAND]);
+        assert_eq!(
+            settled.ignored,
+            [SERVICE, EXCLUDE, VERIFY_FOR, DATA, CHECK_HTTP, CHECK_TCP, CHECK_COMMAND]
+        );
     }
 
     #[test]
@@ -297,6 +315,7 @@ mod tests {
             (CHECK_COMMAND, ""),
             (CHECK_COMMAND, "test -e /run/ready && echo yes"),
             (CHECK_COMMAND, "[]"),
+            (DATA, "yes"),
         ] {
             let settled = settle(&Config::default(), &Overrides::default(), &labelled(&[(label, value)]));
             assert_eq!(settled.refusals.len(), 1, "{label}={value}");

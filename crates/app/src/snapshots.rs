@@ -178,6 +178,7 @@ mod tests {
             reference: "r".into(),
             own_layer: false,
             tags: Vec::new(),
+            volumes: Vec::new(),
             size: 0,
             lost: Vec::new(),
         }

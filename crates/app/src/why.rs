@@ -1,7 +1,8 @@
 //! Why: what is pending on one target, and why it is or is not patched.
 
 use patchyard_contract::Progress;
-use patchyard_types::{Method, Millis, Quarantine, QuarantineId, Settings, Unsaved};
+use patchyard_plan::cannot_restore;
+use patchyard_types::{Data, Method, Millis, Quarantine, QuarantineId, Settings, Unsaved};
 
 use crate::PatchFilter;
 use crate::gather::{Known, Wanted, gather};
@@ -23,6 +24,8 @@ pub struct WhyReport {
     pub ignored_labels: Vec<&'static str>,
     /// What recreation would lose, or why that is not known.
     pub unsaved: Result<Unsaved, String>,
+    /// Why its data could not be restored, where that is wanted.
+    pub cannot_restore: Option<String>,
     /// Entries of the quarantine that concern its service.
     pub quarantine: Vec<(QuarantineId, Quarantine)>,
     /// The last run that patched it.
@@ -44,6 +47,7 @@ pub async fn why(
     progress: &dyn Progress,
 ) -> Result<WhyReport, Error> {
     let mut fleet = fleet::discover(context).await?;
+    let everyone = fleet.targets.clone();
     fleet.select(&Selection { names: vec![name.to_owned()], ..Selection::default() })?;
     let [target] = &fleet.targets[..] else {
         let names: Vec<_> =
@@ -54,6 +58,10 @@ pub async fn why(
         ));
     };
     let settled = settle(&context.config, &Overrides { method, ..Overrides::default() }, target);
+    let cannot_restore = match settled.settings.data {
+        Data::Restore => cannot_restore(target, &everyone),
+        Data::Keep => None,
+    };
     let unsaved = match fleet.provider(&target.host) {
         Some(provider) => provider.unsaved(target).await.map_err(|error| error.to_string()),
         None => Ok(Unsaved::default()),
@@ -73,6 +81,7 @@ pub async fn why(
         excluded: settled.excluded,
         ignored_labels: settled.ignored,
         unsaved,
+        cannot_restore,
         quarantine: quarantine.into_iter().filter(|(_, q)| q.service == known.target.service).collect(),
         last: last.get(&known.target.id).cloned(),
         reverted,

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use patchyard_types::{
-    Action, Assessment, Change, Expected, Health, ImageUpdate, LeftOutReason, Method, NotAssessed,
+    Action, Assessment, Change, Data, Expected, Health, ImageUpdate, LeftOutReason, Method, NotAssessed,
     PackageChange, PatchSet, PatchSetId, PendingPatch, PendingStatus, Refusal, Settings, StartingState,
     Target, TargetState, Unsaved, WritableLayer, printable,
 };
 
 use crate::request::{Candidate, PlanRequest};
-use crate::{lint, losses, quarantine};
+use crate::{data, lint, losses, quarantine};
 
 /// What becomes of a target.
 pub enum Judgement {
@@ -84,6 +84,12 @@ pub fn judge(candidate: &Candidate, request: &PlanRequest, ids: &mut SetIds) -> 
     }
     if let Some(detail) = would_lose(&candidate.unsaved, candidate.settings.writable_layer) {
         return LeftOut(LeftOutReason::WritableLayer, detail);
+    }
+    if candidate.settings.data == Data::Restore {
+        let everyone = request.candidates.iter().map(|candidate| &candidate.target).chain(&request.others);
+        if let Some(detail) = data::cannot_restore(target, everyone) {
+            return LeftOut(LeftOutReason::Refused, detail);
+        }
     }
     let set = PatchSet { from, change };
     if let Err(left_out) = check(&set.change, candidate.settings.max_layer) {
@@ -326,7 +332,11 @@ fn action(candidate: &Candidate, set: &PatchSet, id: PatchSetId) -> Action {
         Change::Image { .. } => Method::Image,
         Change::Snapshot { .. } => Method::Restore,
     };
-    let mut action = skeleton(&candidate.target, &candidate.settings, method, id);
+    let restored = match candidate.settings.data {
+        Data::Restore => data::volumes(&candidate.target),
+        Data::Keep => Vec::new(),
+    };
+    let mut action = skeleton(&candidate.target, &candidate.settings, method, id, &restored);
     action.writable_layer = candidate.settings.writable_layer;
     losses::add_writable_layer(&mut action.losses, action.writable_layer, &candidate.unsaved.paths);
     // Only a layer is built on something; a new image stands on its own.
@@ -336,8 +346,15 @@ fn action(candidate: &Candidate, set: &PatchSet, id: PatchSetId) -> Action {
     action
 }
 
-/// An action with everything but its budget, which depends on the whole service.
-pub fn skeleton(target: &Target, settings: &Settings, method: Method, patch_set: PatchSetId) -> Action {
+/// An action with everything but its budget, which depends on the whole service. `restored` are the volumes
+/// that a way back puts back; a target without any has nothing to save.
+pub fn skeleton(
+    target: &Target,
+    settings: &Settings,
+    method: Method,
+    patch_set: PatchSetId,
+    restored: &[String],
+) -> Action {
     let mut checks = settings.checks.clone();
     checks.sort_unstable();
     Action {
@@ -360,7 +377,8 @@ pub fn skeleton(target: &Target, settings: &Settings, method: Method, patch_set:
         max_layer: settings.max_layer,
         // A snapshot says itself what was in the writable layer.
         writable_layer: WritableLayer::LeaveOut,
+        data: if restored.is_empty() { Data::Keep } else { Data::Restore },
         max_unavailable: 1,
-        losses: losses::losses(target, method),
+        losses: losses::losses(target, method, restored),
     }
 }

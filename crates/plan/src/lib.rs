@@ -6,6 +6,7 @@
 //! `tags` which tags follow, `losses` what a way back does not bring back. [`lint()`] checks a
 //! finished plan, also one that came from somewhere else.
 
+mod data;
 mod estimate;
 mod filter;
 pub mod glob;
@@ -20,6 +21,7 @@ mod restore;
 mod tags;
 mod waves;
 
+pub use data::cannot_restore;
 pub use filter::PatchFilter;
 pub use judge::{not_well, unfinished, would_lose};
 pub use lint::lint;

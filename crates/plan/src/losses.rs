@@ -2,8 +2,9 @@
 
 use patchyard_types::{Loss, Method, MountKind, Target, WritableLayer, printable};
 
-/// Everything a swap of this target and its way back lose, sorted.
-pub fn losses(target: &Target, method: Method) -> Vec<Loss> {
+/// Everything a swap of this target and its way back lose, sorted. `restored` are the volumes that do not
+/// stay as they are.
+pub fn losses(target: &Target, method: Method, restored: &[String]) -> Vec<Loss> {
     let mut losses = vec![loss("logs", "the engine's logs of the old container are lost".to_owned())];
     if method == Method::Restore {
         losses.push(loss("layer", "files written into the container since the patch are lost".to_owned()));
@@ -16,6 +17,17 @@ pub fn losses(target: &Target, method: Method) -> Vec<Loss> {
                 losses.push(loss("tmpfs", format!("what is in memory at {at} is lost at every restart")));
             }
             _ if !mount.writable => {}
+            MountKind::Volume if restored.contains(&mount.source) => {
+                let detail = match method {
+                    Method::Restore => format!(
+                        "volume {source} at {at} goes back to what it was before the patch: what was written since is LOST to the service, and kept by this rollback's own snapshot"
+                    ),
+                    Method::Layer | Method::Image => format!(
+                        "volume {source} at {at} is put back by a rollback to what it was when the old container was stopped: what is written after that is LOST then"
+                    ),
+                };
+                losses.push(loss("data", detail));
+            }
             MountKind::Volume => {
                 losses.push(loss(
                     "volume",

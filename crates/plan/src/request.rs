@@ -98,6 +98,8 @@ pub struct RestoreRequest {
     pub targets: Vec<Target>,
     /// The rollout that is taken back, where it is one as a whole.
     pub undoes: Option<RolloutId>,
+    /// Volumes stay as they are, also where a snapshot keeps copies of them.
+    pub keep_data: bool,
     /// Whether tags follow.
     pub tags: TagPolicy,
     /// Own history.

@@ -8,7 +8,7 @@ use patchyard_types::{
 
 use crate::planner::{self, Draft, Planned, Said};
 use crate::request::{Restoration, RestoreRequest, TagPolicy};
-use crate::{judge, tags};
+use crate::{data, judge, tags};
 
 /// Plans a manual rollback, with the same waves and budgets as any plan.
 ///
@@ -31,6 +31,10 @@ pub fn restore(request: &RestoreRequest) -> Planned {
                 detail,
             });
         };
+        let restored = match request.keep_data {
+            true => Vec::new(),
+            false => snapshot.volumes.iter().map(|saved| saved.volume.clone()).collect::<Vec<_>>(),
+        };
         let Some(target) = targets.get(&snapshot.target) else {
             leave_out(LeftOutReason::Unhealthy, "it does not exist any more".to_owned());
             continue;
@@ -43,6 +47,10 @@ pub fn restore(request: &RestoreRequest) -> Planned {
             up_to_date.push(target.name.clone());
         } else if let Some(refusal) = target.refusals.iter().min() {
             leave_out(LeftOutReason::Refused, printable(&refusal.message, 400));
+        } else if let Some(detail) =
+            restored.first().and_then(|_| cannot_fill(target, &restored, &request.targets))
+        {
+            leave_out(LeftOutReason::Refused, detail);
         } else {
             let set = PatchSet {
                 // A snapshot stays on its host: the platform is whatever it was.
@@ -53,7 +61,7 @@ pub fn restore(request: &RestoreRequest) -> Planned {
                 },
                 change: Change::Snapshot { snapshot: snapshot.id.clone() },
             };
-            let mut action = judge::skeleton(target, settings, Method::Restore, set.id());
+            let mut action = judge::skeleton(target, settings, Method::Restore, set.id(), &restored);
             action.expected.base = None;
             drafts.push(Draft { target, settings, action, set });
         }
@@ -80,6 +88,18 @@ pub fn restore(request: &RestoreRequest) -> Planned {
     };
     let plan = planner::finish(decisions, said, &request.timings);
     Planned { plan, waits: arranged.waits, filtered_out: Vec::new() }
+}
+
+/// Why the volumes that a snapshot keeps copies of could not be given back, if they could not.
+fn cannot_fill(target: &Target, restored: &[String], everyone: &[Target]) -> Option<String> {
+    let volumes = data::volumes(target);
+    if let Some(gone) = restored.iter().find(|volume| !volumes.contains(volume)) {
+        let gone = printable(gone, 200);
+        return Some(format!(
+            "its snapshot keeps the data of volume {gone}, which it does not have any more; say --data keep to leave data alone"
+        ));
+    }
+    data::cannot_restore(target, everyone)
 }
 
 /// Tags go back to the base once nobody on the host runs the image they name: when all of its

@@ -11,9 +11,10 @@ use patchyard_plan::{
     keeps_image_out, lint, plan, restore,
 };
 use patchyard_types::{
-    Arch, Assessment, Budget, Change, Digest, Health, HostId, ImageUpdate, LeftOutReason, Manager, Method,
-    Millis, Mount, MountKind, NotAssessed, PackageChange, PendingPatch, PendingStatus, Plan, Quarantine,
-    QuarantineId, RolloutId, RunId, Settings, Snapshot, SnapshotId, TargetState, Unsaved, WritableLayer,
+    Arch, Assessment, Budget, Change, Data, Digest, Health, HostId, ImageUpdate, LeftOutReason, Manager,
+    Method, Millis, Mount, MountKind, NotAssessed, PackageChange, PendingPatch, PendingStatus, Plan,
+    Quarantine, QuarantineId, RolloutId, RunId, SavedVolume, Settings, Snapshot, SnapshotId, TargetState,
+    Unsaved, WritableLayer,
 };
 
 fn ssl() -> PendingPatch {
@@ -177,6 +178,95 @@ fn a_plan_says_what_becomes_of_data_in_the_writable_layer() {
     let action = plan(&request(vec![none])).plan.decisions.actions.remove(0);
     assert_eq!(action.writable_layer, WritableLayer::Carry);
     assert!(action.losses.iter().all(|loss| loss.kind != "writable_layer"));
+}
+
+fn volume(name: &str) -> Mount {
+    let destination = format!("/{name}");
+    Mount { kind: MountKind::Volume, source: name.into(), destination, writable: true }
+}
+
+/// A database with one volume, whose data is to be restored.
+fn restored(number: usize) -> Candidate {
+    let mut one = candidate(target("web01", "db", number, "postgres"), vec![ssl()]);
+    one.target.mounts = vec![volume(&format!("data-{number}"))];
+    one.settings.data = Data::Restore;
+    one
+}
+
+#[test]
+fn a_plan_says_what_becomes_of_data_in_volumes() {
+    let plan_of = |one: Candidate| plan(&request(vec![one])).plan;
+    let losses = |plan: &Plan| {
+        let losses = &plan.decisions.actions[0].losses;
+        losses.iter().filter(|loss| loss.detail.contains("data-1")).cloned().collect::<Vec<_>>()
+    };
+    let restoring = plan_of(restored(1));
+    assert_eq!(restoring.decisions.actions[0].data, Data::Restore);
+    let [loss] = &losses(&restoring)[..] else { panic!("{restoring:#?}") };
+    assert!(loss.kind == "data" && loss.detail.contains("LOST"), "{loss:?}");
+
+    let mut kept = restored(1);
+    kept.settings.data = Data::Keep;
+    let keeping = plan_of(kept);
+    assert_eq!(keeping.decisions.actions[0].data, Data::Keep);
+    assert_eq!(losses(&keeping)[0].kind, "volume");
+    assert_ne!(keeping.digest(), restoring.digest());
+
+    // Without a volume that it writes to there is nothing to restore.
+    let mut none = restored(1);
+    none.target.mounts[0].writable = false;
+    assert_eq!(plan_of(none).decisions.actions[0].data, Data::Keep);
+}
+
+#[test]
+fn data_that_could_not_be_put_back_as_a_whole_leaves_its_target_out() {
+    let folder = |writable| Mount { kind: MountKind::Bind, writable, ..volume("srv") };
+    let mut one = restored(1);
+    one.target.mounts.push(folder(true));
+    let (reason, detail) = left_out(one);
+    assert_eq!(reason, LeftOutReason::Refused);
+    assert!(detail.contains("folder of the host") && detail.contains("data: keep"), "{detail}");
+    let mut one = restored(1);
+    one.target.mounts.push(folder(false));
+    assert_eq!(plan(&request(vec![one])).plan.decisions.actions.len(), 1);
+
+    // A neighbour that runs, on the same host, selected or not.
+    let neighbour = |state, host| {
+        let mut neighbour = target(host, "report", 1, "report");
+        (neighbour.mounts, neighbour.state) = (vec![volume("data-1")], state);
+        let mut request = request(vec![restored(1)]);
+        request.others = vec![neighbour];
+        plan(&request).plan
+    };
+    let shared = neighbour(TargetState::Running, "web01");
+    assert!(shared.decisions.actions.is_empty());
+    let detail = &shared.about.left_out[0].detail;
+    assert!(detail.contains("report-1 uses volume data-1, too"), "{detail}");
+    assert_eq!(neighbour(TargetState::Exited, "web01").decisions.actions.len(), 1);
+    assert_eq!(neighbour(TargetState::Running, "web02").decisions.actions.len(), 1);
+}
+
+#[test]
+fn a_rollback_gives_volumes_back_what_the_snapshot_keeps_of_them() {
+    let all = [restored(1)];
+    let mut request = rollback(&all);
+    let saved = SavedVolume { volume: "data-1".into(), copy: "patchyard-x-r12.1-save-0".into(), size: 1 };
+    request.restorations[0].snapshot.volumes = vec![saved];
+    // By the snapshot, whatever the configuration says by now.
+    request.restorations[0].settings.data = Data::Keep;
+    let planned = restore(&request).plan;
+    let action = &planned.decisions.actions[0];
+    assert_eq!(action.data, Data::Restore);
+    let loss = action.losses.iter().find(|loss| loss.kind == "data").unwrap();
+    assert!(loss.detail.contains("data-1") && loss.detail.contains("LOST"), "{loss:?}");
+
+    request.keep_data = true;
+    assert_eq!(restore(&request).plan.decisions.actions[0].data, Data::Keep);
+    request.keep_data = false;
+    request.targets[0].mounts.clear();
+    let planned = restore(&request).plan;
+    assert!(planned.decisions.actions.is_empty());
+    assert!(planned.about.left_out[0].detail.contains("--data keep"), "{:?}", planned.about.left_out);
 }
 
 #[test]
@@ -454,6 +544,7 @@ fn snapshot(of: &Candidate, number: usize) -> Snapshot {
         reference: target.image.reference.clone(),
         own_layer: false,
         tags: Vec::new(),
+        volumes: Vec::new(),
         size: 0,
         lost: Vec::new(),
     }
@@ -467,6 +558,7 @@ fn rollback(of: &[Candidate]) -> RestoreRequest {
             .collect(),
         targets: of.iter().map(|c| c.target.clone()).collect(),
         undoes: Some(RolloutId(12)),
+        keep_data: false,
         tags: TagPolicy::Move,
         timings: [].into(),
         author: "somebody".into(),

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::client::ApiError;
 use crate::layer::{self, image};
-use crate::names::{self, LABEL_BASE, LABEL_CONTROLLER, LABEL_INTERMEDIATE, LABEL_PATCH_SET};
+use crate::names::{self, LABEL_BASE, LABEL_CONTROLLER, LABEL_INTERMEDIATE, LABEL_PATCH_SET, LABEL_VOLUME};
 use crate::read::json::{list, text};
 use crate::read::own;
 use crate::swap::{Run, Trouble, failed, remove_replacement};
-use crate::{DockerProvider, snapshot};
+use crate::{DockerProvider, save, snapshot};
 
 /// A helper of a reading process that is older than this has lost its process, in seconds.
 const HELPER_LIVES: i64 = crate::ask::LIFETIME;
@@ -64,6 +64,7 @@ impl Search<'_> {
         let mut found = self.containers(&containers);
         found.extend(self.images(&containers, &images));
         found.extend(self.volumes().await?);
+        found.extend(self.copies().await?);
         found.extend(self.files());
         found.sort();
         Ok(found)
@@ -96,6 +97,8 @@ impl Search<'_> {
                 !self.is_unfinished(subject)
                     && !matches!(entry["State"].as_str(), Some("running" | "paused" | "restarting"))
             }
+            // A run that has ended copies nothing.
+            Some("volume") => !self.is_unfinished(subject),
             Some("build") => !self.is_building(subject),
             _ => entry["Created"].as_i64().is_some_and(|at| now - at > HELPER_LIVES),
         };
@@ -231,6 +234,27 @@ impl Search<'_> {
             .collect())
     }
 
+    /// Copies of volumes, of no kept snapshot and no unfinished run.
+    async fn copies(&self) -> Result<Vec<Leftover>, ApiError> {
+        let filters = json!({ "label": [LABEL_VOLUME] }).to_string();
+        let listed = self.docker.client.get(&["volumes"]).query("filters", &filters).json().await?;
+        let is_kept = |name: &str| {
+            self.kept.iter().flat_map(|snapshot| &snapshot.volumes).any(|saved| saved.copy == name)
+        };
+        Ok(list(&listed["Volumes"])
+            .filter_map(|volume| {
+                let name = text(&volume["Name"]);
+                let run = save::run_of_copy(&self.docker.options.controller, name)?;
+                (!self.unfinished.contains(&run) && !is_kept(name)).then(|| Leftover {
+                    kind: "volume".to_owned(),
+                    name: name.to_owned(),
+                    run: Some(run),
+                    size: 0,
+                })
+            })
+            .collect())
+    }
+
     /// Files of snapshots that are not kept, and of moves that were broken off.
     fn files(&self) -> Vec<Leftover> {
         let of_snapshots = snapshot::all(&self.docker.options.state_dir).into_iter().filter(|(_, file)| {
@@ -316,7 +340,7 @@ async fn remove_container(docker: &DockerProvider, name: &str) -> Result<(), Api
         }
         Some("new") => return remove_replacement(&docker.client, &container).await,
         // An original's volumes are the service's data.
-        Some("old") => "0",
+        Some("old" | "volume") => "0",
         _ => "1",
     };
     let request = docker.client.delete(&["containers", container.id()]);
@@ -341,6 +365,9 @@ async fn remove_tag(docker: &DockerProvider, name: &str) -> Result<(), ApiError>
 }
 
 async fn remove_volume(docker: &DockerProvider, name: &str) -> Result<(), ApiError> {
+    if save::run_of_copy(&docker.options.controller, name).is_some() {
+        return save::remove(&docker.client, name).await;
+    }
     let note = volume_folder(&docker.options.state_dir).join(name);
     if name.contains('/') || !note.exists() {
         return Ok(());

@@ -17,6 +17,7 @@ mod pull;
 mod read;
 mod registry;
 mod room;
+mod save;
 mod snapshot;
 mod spec;
 mod swap;

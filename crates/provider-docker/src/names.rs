@@ -33,6 +33,12 @@ pub const ROLE_ASK: &str = "ask";
 
 /// The role of a container that shows what is in an image.
 pub const ROLE_SHOW: &str = "show";
+/// The role of a container that copies volumes.
+pub const ROLE_VOLUME: &str = "volume";
+/// The role of a volume that holds the copy of another one.
+pub const ROLE_SAVE: &str = "save";
+/// Of a volume that holds a copy: the volume it is a copy of.
+pub const LABEL_VOLUME: &str = "io.patchyard.volume";
 
 /// The labels of a throw-away container of an image. Labels cannot be taken from an image, only overwritten: a discovery
 /// proxy or Compose would take the container for one of its own.
@@ -59,7 +65,7 @@ pub const OWN_LABELS: [&str; 9] = [
 ];
 
 /// Labels by which the owner of a container says something to Patchyard; what they mean is decided elsewhere.
-pub const SETTING_LABELS: [&str; 7] = [
+pub const SETTING_LABELS: [&str; 8] = [
     "io.patchyard.exclude",
     "io.patchyard.service",
     "io.patchyard.env",
@@ -67,6 +73,7 @@ pub const SETTING_LABELS: [&str; 7] = [
     "io.patchyard.check.tcp",
     "io.patchyard.check.command",
     "io.patchyard.verify-for",
+    "io.patchyard.data",
 ];
 
 /// What every object's name starts with.

@@ -71,6 +71,7 @@ pub fn snapshot(world: &World, run: RunId, action: &Action, at: Timestamp) -> Sn
         base_image: base(world, &action.expected.image).unwrap_or_else(|| action.expected.image.clone()),
         reference: action.expected.reference.clone(),
         own_layer: false,
+        volumes: vec![],
         tags: vec![],
         size: 0,
         lost: vec![],

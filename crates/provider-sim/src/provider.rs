@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use patchyard_contract::{Ask, Call, Clock, Leftover, Provider, ProviderError, Wish};
 use patchyard_types::{
-    Action, Direction, Failure, FailureKind, Health, HostId, Image, ImageUpdate, InstalledPackage, Inventory,
-    Observation, PackageChange, PackageManager, PendingPatch, Probe, Record, RunId, Snapshot, SnapshotId,
-    StartingState, Step, StepError, Subject, SwapStep, TagMove, Target, TargetState, Unsaved,
+    Action, Change, Direction, Failure, FailureKind, Health, HostId, Image, ImageUpdate, InstalledPackage,
+    Inventory, Method, Mount, MountKind, Observation, PackageChange, PackageManager, PendingPatch, Probe,
+    Record, RunId, SavedVolume, Snapshot, SnapshotId, StartingState, Step, StepError, Subject, SwapStep,
+    TagMove, Target, TargetState, Unsaved,
 };
 
 use crate::fault::Fault;
@@ -58,6 +59,8 @@ struct Names {
     old_name: String,
     new_name: String,
     name: String,
+    /// Of the copy of its volume.
+    copy: String,
 }
 
 impl Names {
@@ -68,9 +71,26 @@ impl Names {
             replacement: format!("{name}-{run}"),
             old_name: format!("patchyard-{run}-old-{name}"),
             new_name: format!("patchyard-{run}-new-{name}"),
+            copy: copy_of(run, &name),
             name,
         }
     }
+}
+
+/// The copy that a run makes of a target's volume.
+pub(crate) fn copy_of(run: RunId, target: &str) -> String {
+    format!("patchyard-{run}-save-{target}")
+}
+
+/// A target's one volume.
+fn volume(target: &str) -> Mount {
+    let (source, destination) = (target.to_owned(), "/data".to_owned());
+    Mount { kind: MountKind::Volume, source, destination, writable: true }
+}
+
+/// A copy of a volume on its way: half of it is there before the whole.
+fn copying(run: RunId, from: &str, to: &str) -> Vec<Effect> {
+    [true, false].map(|half| Effect::Copy { run, from: from.to_owned(), to: to.to_owned(), half }).into()
 }
 
 /// Whether a wish brings a package: itself, and what comes in new because of it, `tool-data` with `tool`.
@@ -137,10 +157,13 @@ impl SimProvider {
                     run: Some(call.run),
                     written: 0,
                     carried: None,
+                    left: None,
                 });
                 vec![Effect::Create { object: names.replacement, value }]
             }
-            (SwapStep::Create, Direction::Undo) => vec![Effect::Remove { object: names.replacement }],
+            (SwapStep::Create, Direction::Undo) => {
+                vec![Effect::Remove { object: names.replacement }, Effect::Drop { copies: vec![names.copy] }]
+            }
             (SwapStep::Stop, Direction::Do) => {
                 let original = original.ok_or_else(gone)?;
                 if original.config != action.expected.config {
@@ -160,6 +183,41 @@ impl SimProvider {
                 original.ok_or_else(gone)?;
                 record = Record::Held { policy: "always".into(), retries: 0 };
                 vec![Effect::Hold { object: names.original, held: direction == Direction::Do }]
+            }
+            (SwapStep::Save | SwapStep::Fill, Direction::Do) => {
+                let (original, replacement) = (original.ok_or_else(gone)?, replacement.ok_or_else(gone)?);
+                if original.started.is_some() || replacement.starts > 0 {
+                    return Err(failed(FailureKind::Host, "somebody writes to its volumes"));
+                }
+                if step == SwapStep::Save {
+                    let saved = SavedVolume { volume: names.name.clone(), copy: names.copy.clone(), size: 1 };
+                    record = Record::Saved { volumes: vec![saved] };
+                    copying(call.run, &names.name, &names.copy)
+                } else {
+                    let Change::Snapshot { snapshot } = &set.change else {
+                        return Err(failed(FailureKind::Refused, "no snapshot"));
+                    };
+                    let kept = world.snapshots.get(snapshot).and_then(|kept| kept.volumes.first());
+                    let kept = kept.ok_or_else(|| failed(FailureKind::Precondition, "no copy"))?;
+                    copying(call.run, &kept.copy, &names.name)
+                }
+            }
+            (SwapStep::Save, Direction::Undo) => {
+                let original = original.ok_or_else(gone)?;
+                if original.started.is_some() || replacement.is_some_and(|new| new.started.is_some()) {
+                    return Err(failed(FailureKind::Host, "somebody writes to its volumes"));
+                }
+                let was_started = replacement.is_none_or(|new| new.starts > 0);
+                match call.records.get(&call.step) {
+                    Some(Record::Saved { .. }) if was_started || action.method == Method::Restore => {
+                        copying(call.run, &names.copy, &names.name)
+                    }
+                    Some(Record::Saved { .. }) => vec![],
+                    _ if replacement.is_some() && was_started => {
+                        return Err(failed(FailureKind::Host, "its volumes were not saved"));
+                    }
+                    _ => vec![],
+                }
             }
             (SwapStep::Carry, Direction::Do) => {
                 let (original, _) = (original.ok_or_else(gone)?, replacement.ok_or_else(gone)?);
@@ -189,7 +247,11 @@ impl SimProvider {
             (SwapStep::Start, Direction::Undo) => vec![Effect::Stop { object: names.replacement }],
             (SwapStep::Snapshot, Direction::Do) => {
                 original.ok_or_else(gone)?;
-                let snapshot = Box::new(snapshot(world, call.run, action, at));
+                let mut snapshot = snapshot(world, call.run, action, at);
+                if let Some(Record::Saved { volumes }) = call.records.get(&Step::Swap(SwapStep::Save)) {
+                    snapshot.volumes.clone_from(volumes);
+                }
+                let snapshot = Box::new(snapshot);
                 record = Record::Snapshotted { snapshot: snapshot.clone() };
                 vec![Effect::Keep { snapshot }]
             }
@@ -200,6 +262,7 @@ impl SimProvider {
             (
                 SwapStep::Prepare
                 | SwapStep::Preflight
+                | SwapStep::Fill
                 | SwapStep::Carry
                 | SwapStep::Verify
                 | SwapStep::Retire,
@@ -227,7 +290,8 @@ impl SimProvider {
         let Step::Swap(step) = call.step;
         let done = match step {
             SwapStep::Prepare => world.images.contains(&action.patch_set),
-            SwapStep::Preflight | SwapStep::Verify => false,
+            // They only look, or begin anew.
+            SwapStep::Preflight | SwapStep::Save | SwapStep::Fill | SwapStep::Verify => false,
             SwapStep::Create => replacement.is_some(),
             SwapStep::Stop => original.is_some_and(|o| o.started.is_none()),
             SwapStep::Hold => original.is_some_and(|o| o.held),
@@ -251,6 +315,7 @@ impl SimProvider {
             (Direction::Do, _) => done,
             // Half a rename back is no rename back.
             (Direction::Undo, SwapStep::Rename) => original.is_some_and(|o| o.name == names.name),
+            (Direction::Undo, SwapStep::Save) => false,
             (Direction::Undo, _) => !done,
         }
     }
@@ -299,7 +364,7 @@ impl Provider for SimProvider {
                 state: if value.started.is_some() { TargetState::Running } else { TargetState::Exited },
                 health: Health::None,
                 os: None,
-                mounts: vec![],
+                mounts: world.restores.then(|| volume(&target.name)).into_iter().collect(),
                 networks: vec![],
                 ports: vec![],
                 depends_on: vec![],
@@ -391,7 +456,12 @@ impl Provider for SimProvider {
             if does {
                 world.applied.insert((call.run, call.step));
                 let at = now.checked_add(SignedDuration::from_millis(takes as i64 / 2)).unwrap_or(now);
-                for effect in work.effects {
+                world.end_copying(call.run);
+                for (number, effect) in work.effects.into_iter().enumerate() {
+                    // The second half of a copy, when whoever waits for it still does.
+                    let later =
+                        if number > 0 && matches!(effect, Effect::Copy { .. }) { takes / 4 } else { 0 };
+                    let at = at.checked_add(SignedDuration::from_millis(later as i64)).unwrap_or(at);
                     world.schedule(at, effect);
                 }
             }
@@ -458,7 +528,11 @@ impl Provider for SimProvider {
     }
 
     async fn remove_snapshot(&self, snapshot: &Snapshot) -> Result<(), ProviderError> {
-        self.reach()?.snapshots.remove(&snapshot.id);
+        let mut world = self.reach()?;
+        for saved in &snapshot.volumes {
+            world.volumes.remove(&saved.copy);
+        }
+        world.snapshots.remove(&snapshot.id);
         Ok(())
     }
 

@@ -51,6 +51,17 @@ pub struct SimObject {
     pub written: u64,
     /// What it has been given of its original's writable layer.
     pub carried: Option<u64>,
+    /// What its target's volume held when it was stopped.
+    pub left: Option<SimData>,
+}
+
+/// What is in a target's volume, or in a copy of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SimData {
+    /// Who wrote last, and how often it had been started by then; nobody into an empty one.
+    pub by: Option<(String, u64)>,
+    /// Everything of it is there: neither a copy in the making nor a volume that is being restored.
+    pub whole: bool,
 }
 
 impl SimObject {
@@ -108,17 +119,56 @@ pub enum Interference {
 /// A change on its way: the host makes it at its time, whether anybody still waits for it or not.
 #[derive(Debug, Clone)]
 pub(crate) enum Effect {
-    Build { patch_set: PatchSetId, layer: Option<SimLayer> },
-    Create { object: String, value: Box<SimObject> },
-    Stop { object: String },
-    Hold { object: String, held: bool },
-    Carry { from: String, to: String },
-    Rename { object: String, to: String },
-    Start { object: String },
-    Remove { object: String },
-    Keep { snapshot: Box<Snapshot> },
-    Forget { snapshot: SnapshotId },
-    Interfere { target: TargetId, how: Interference },
+    Build {
+        patch_set: PatchSetId,
+        layer: Option<SimLayer>,
+    },
+    Create {
+        object: String,
+        value: Box<SimObject>,
+    },
+    Stop {
+        object: String,
+    },
+    Hold {
+        object: String,
+        held: bool,
+    },
+    Carry {
+        from: String,
+        to: String,
+    },
+    /// What one volume holds goes into another one, half of it at first.
+    Copy {
+        run: RunId,
+        from: String,
+        to: String,
+        half: bool,
+    },
+    /// Copies of volumes go.
+    Drop {
+        copies: Vec<String>,
+    },
+    Rename {
+        object: String,
+        to: String,
+    },
+    Start {
+        object: String,
+    },
+    Remove {
+        object: String,
+    },
+    Keep {
+        snapshot: Box<Snapshot>,
+    },
+    Forget {
+        snapshot: SnapshotId,
+    },
+    Interfere {
+        target: TargetId,
+        how: Interference,
+    },
 }
 
 impl Effect {
@@ -133,6 +183,8 @@ impl Effect {
             | Self::Remove { object } => Some(object),
             Self::Build { .. }
             | Self::Create { .. }
+            | Self::Copy { .. }
+            | Self::Drop { .. }
             | Self::Keep { .. }
             | Self::Forget { .. }
             | Self::Interfere { .. } => None,
@@ -152,6 +204,12 @@ pub struct World {
     pub targets: BTreeMap<TargetId, SimTarget>,
     /// Its containers, by handle.
     pub objects: BTreeMap<String, SimObject>,
+    /// The volumes of targets, by their names, and the copies of them.
+    pub volumes: BTreeMap<String, SimData>,
+    /// Targets have volumes, and a way back has to put them back.
+    pub restores: bool,
+    /// Targets that were started on data that they should not have met, and how, in words.
+    pub spoilt: Vec<(String, String)>,
     /// Patch sets whose image has been built.
     pub images: BTreeSet<PatchSetId>,
     /// The patched images.
@@ -183,6 +241,9 @@ impl World {
             host,
             targets: BTreeMap::new(),
             objects: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            restores: false,
+            spoilt: Vec::new(),
             images: BTreeSet::new(),
             layers: BTreeMap::new(),
             snapshots: BTreeMap::new(),
@@ -222,7 +283,9 @@ impl World {
             run: None,
             written: 0,
             carried: None,
+            left: None,
         };
+        self.volumes.insert(name.into(), SimData { by: Some((format!("{name}-first"), 1)), whole: true });
         self.objects.insert(format!("{name}-first"), object);
         self.targets.insert(id.clone(), target);
         id
@@ -280,13 +343,28 @@ impl World {
                 }
             }
             Effect::Stop { object } => {
-                self.change(&object, |o| o.written += u64::from(o.started.take().is_some()));
+                let held = self.volume_of(&object).and_then(|volume| self.volumes.get(&volume).cloned());
+                self.change(&object, |o| {
+                    if o.started.take().is_some() {
+                        o.written += 1;
+                        o.left = held;
+                    }
+                });
                 self.check_budget();
             }
             Effect::Hold { object, held } => self.change(&object, |o| o.held = held),
             Effect::Carry { from, to } => {
                 let written = self.objects.get(&from).map(|object| object.written);
                 self.change(&to, |o| o.carried = written);
+            }
+            Effect::Copy { from, to, half, .. } => {
+                let data = self.volumes.get(&from).cloned().unwrap_or(SimData { by: None, whole: false });
+                self.volumes.insert(to, SimData { whole: data.whole && !half, ..data });
+            }
+            Effect::Drop { copies } => {
+                for copy in copies {
+                    self.volumes.remove(&copy);
+                }
             }
             Effect::Rename { object, to } => {
                 if !self.objects.iter().any(|(id, o)| o.name == to && *id != object) {
@@ -297,10 +375,15 @@ impl World {
             }
             Effect::Start { object } => {
                 let now = self.now;
+                self.check_data(&object);
                 self.change(&object, |o| {
                     o.started = Some(now);
                     o.starts += 1;
                 });
+                let writer = self.objects.get(&object).map(|o| (object.clone(), o.starts));
+                if let (Some(by), Some(volume)) = (writer, self.volume_of(&object)) {
+                    self.volumes.insert(volume, SimData { by: Some(by), whole: true });
+                }
                 self.check_one_at_a_time(&object);
             }
             Effect::Remove { object } => {
@@ -351,6 +434,33 @@ impl World {
                 self.change(&id, |o| o.config = Digest::of_bytes(b"changed by hand"));
             }
         }
+    }
+
+    /// The volume of the target that a container is of: of its name.
+    #[must_use]
+    pub fn volume_of(&self, object: &str) -> Option<String> {
+        let object = self.objects.get(object)?;
+        self.targets.values().find(|target| self.is_of(object, &target.name)).map(|t| t.name.clone())
+    }
+
+    /// Nothing may start on half of its data; and what starts again, on anything but what it left.
+    fn check_data(&mut self, starting: &str) {
+        let Some(volume) = self.volume_of(starting) else { return };
+        if self.targets.values().any(|target| target.name == volume && target.interfered) {
+            return;
+        }
+        let (found, left) =
+            (self.volumes.get(&volume), self.objects.get(starting).and_then(|o| o.left.as_ref()));
+        if found.is_none_or(|data| !data.whole) {
+            self.spoilt.push((volume, format!("{starting} was started on half of its data")));
+        } else if self.restores && left.is_some() && left != found {
+            self.spoilt.push((volume, format!("{starting} was started on data that it had not left")));
+        }
+    }
+
+    /// Whatever is still being copied for a run stops there.
+    pub(crate) fn end_copying(&mut self, run: RunId) {
+        self.due.retain(|(_, effect)| !matches!(effect, Effect::Copy { run: of, .. } if *of == run));
     }
 
     /// No service may have more targets down than its budget says.

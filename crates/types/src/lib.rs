@@ -41,8 +41,8 @@ pub use plan::{
     Wave,
 };
 pub use quarantine::{Quarantine, QuarantineId};
-pub use settings::{Budget, Settings, Timeouts, WritableLayer};
-pub use snapshot::{Snapshot, SnapshotId};
+pub use settings::{Budget, Data, Settings, Timeouts, WritableLayer};
+pub use snapshot::{SavedVolume, Snapshot, SnapshotId};
 pub use step::{Direction, Probe, Record, Step, SwapStep};
 pub use target::{Health, Image, Manager, Mount, MountKind, PublishedPort, Refusal, Target, TargetState};
 pub use text::printable;

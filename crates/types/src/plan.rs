@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Budget, Check, Digest, HostId, Method, Millis, PatchSet, PatchSetId, RolloutId, TargetId, Timeouts,
+    Budget, Check, Data, Digest, HostId, Method, Millis, PatchSet, PatchSetId, RolloutId, TargetId, Timeouts,
     WritableLayer,
 };
 
@@ -86,6 +86,9 @@ pub struct Action {
     /// says what becomes of what it writes until it is stopped.
     #[serde(default, skip_serializing_if = "WritableLayer::is_leave_out")]
     pub writable_layer: WritableLayer,
+    /// What a way back does to its volumes.
+    #[serde(default, skip_serializing_if = "Data::is_keep")]
+    pub data: Data,
     /// How many targets of its service may be unavailable at the same time.
     pub max_unavailable: usize,
     /// What a way back would lose.

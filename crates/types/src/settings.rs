@@ -108,6 +108,48 @@ impl std::str::FromStr for WritableLayer {
     }
 }
 
+/// What a way back does to a target's volumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Data {
+    /// Nothing: what was written since stays.
+    #[default]
+    Keep,
+    /// They are put back to what they were when the old container was stopped.
+    Restore,
+}
+
+impl Data {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Keep, Self::Restore];
+
+    /// Whether it is the choice without any configuration.
+    #[must_use]
+    pub fn is_keep(&self) -> bool {
+        *self == Self::Keep
+    }
+}
+
+impl std::fmt::Display for Data {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Keep => "keep",
+            Self::Restore => "restore",
+        })
+    }
+}
+
+impl std::str::FromStr for Data {
+    type Err = crate::IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|choice| choice.to_string() == text)
+            .ok_or_else(|| crate::IdError { expected: "keep or restore", found: crate::printable(text, 40) })
+    }
+}
+
 /// Everything that is decided for one target before it is planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -130,6 +172,9 @@ pub struct Settings {
     /// What becomes of data in its writable layer.
     #[serde(default)]
     pub writable_layer: WritableLayer,
+    /// What a way back does to its volumes.
+    #[serde(default)]
+    pub data: Data,
     /// Checks named by configuration and labels; the baseline is always there.
     pub checks: Vec<Check>,
 }
@@ -153,6 +198,7 @@ impl Default for Settings {
             // Half a gibibyte: ten times the largest security update of a Debian base image.
             max_layer: 512 * 1024 * 1024,
             writable_layer: WritableLayer::LeaveOut,
+            data: Data::Keep,
             checks: Vec::new(),
         }
     }

@@ -44,8 +44,23 @@ pub struct Snapshot {
     pub own_layer: bool,
     /// The tags that keep its images alive on the host; removed with it.
     pub tags: Vec<String>,
+    /// The copies of its volumes, as they were when it was stopped: only where the plan said
+    /// `data: restore`. Removed with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<SavedVolume>,
     /// What it takes on the host's disk, in bytes.
     pub size: u64,
     /// What it does not hold.
     pub lost: Vec<String>,
+}
+
+/// A copy of a volume, as it was while nobody wrote to it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SavedVolume {
+    /// The volume.
+    pub volume: String,
+    /// The volume that holds its copy.
+    pub copy: String,
+    /// The bytes that the copy takes on the host's disk, where nothing of it is shared.
+    pub size: u64,
 }

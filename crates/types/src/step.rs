@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Baseline, Failure, Snapshot};
+use crate::{Baseline, Failure, SavedVolume, Snapshot};
 
 /// A part of a run. One enum per way of patching; a container is swapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,6 +37,10 @@ pub enum SwapStep {
     Stop,
     /// Set the old container's restart policy to `no`: a restarted engine must not revive it.
     Hold,
+    /// Copy the old container's volumes aside, to be restored by a way back. Only with `data: restore`.
+    Save,
+    /// Give the volumes back what a snapshot keeps of them. Only in a rollback to a snapshot that does.
+    Fill,
     /// Copy what the old container has written outside of its volumes into the new one. Only where
     /// the plan says so.
     Carry,
@@ -53,13 +57,16 @@ pub enum SwapStep {
 }
 
 impl SwapStep {
-    /// All steps in their order; a run without anything to carry has no [`SwapStep::Carry`].
-    pub const ALL: [Self; 11] = [
+    /// All steps in their order; [`SwapStep::Save`], [`SwapStep::Fill`] and [`SwapStep::Carry`] only where
+    /// the plan asks for them.
+    pub const ALL: [Self; 13] = [
         Self::Prepare,
         Self::Preflight,
         Self::Create,
         Self::Stop,
         Self::Hold,
+        Self::Save,
+        Self::Fill,
         Self::Carry,
         Self::Rename,
         Self::Start,
@@ -77,6 +84,8 @@ impl std::fmt::Display for SwapStep {
             Self::Create => "create",
             Self::Stop => "stop",
             Self::Hold => "hold",
+            Self::Save => "save",
+            Self::Fill => "fill",
             Self::Carry => "carry",
             Self::Rename => "rename",
             Self::Start => "start",
@@ -126,6 +135,11 @@ pub enum Record {
         policy: String,
         /// Its retry limit.
         retries: u64,
+    },
+    /// `Save`: the copies of its volumes, all of them complete.
+    Saved {
+        /// The copies.
+        volumes: Vec<SavedVolume>,
     },
     /// `Verify`: when the checks were green for the first time.
     Verified {

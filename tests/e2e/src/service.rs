@@ -110,6 +110,17 @@ impl Service {
         format!("{}-data", self.name)
     }
 
+    /// The names of the volumes that hold copies of its own.
+    #[must_use]
+    pub fn copies(&self) -> Vec<String> {
+        let format = "{{.Name}} {{.Label \"io.patchyard.target\"}}";
+        let role = "label=io.patchyard.role=save";
+        let listed = self.engine.list(["volume", "ls", "--filter", role, "--format", format]);
+        let name = |line: &String| line.split_once(' ').map(|(name, of)| (name.to_owned(), of.to_owned()));
+        let of_it = |(_, of): &(String, String)| of.rsplit('/').next() == Some(&self.name);
+        listed.iter().filter_map(name).filter(of_it).map(|(name, _)| name).collect()
+    }
+
     /// What the engine says about the container that has its name.
     #[must_use]
     pub fn inspect(&self) -> Value {
@@ -184,6 +195,9 @@ impl Drop for Service {
             self.engine.try_docker(["rm", "-fv", &self.name]);
             self.engine.remove_labelled(&format!("{LABEL}={}", self.name));
             self.engine.try_docker(["volume", "rm", "-f", &self.volume()]);
+            for copy in self.copies() {
+                self.engine.try_docker(["volume", "rm", "-f", &copy]);
+            }
         };
         if std::thread::panicking() {
             // What a failed test leaves must not hide why it failed.

@@ -55,7 +55,10 @@ fn state_of(world: &World, outcome: &Outcome, action: usize, planned: &Action, e
     if object.held {
         complaints.push("its restart policy was not restored".into());
     }
+    complaints.extend(world.spoilt.iter().filter(|(of, _)| of == name).map(|(_, how)| how.clone()));
     let run = RunId { rollout: outcome.id, action };
+    let copy = format!("patchyard-{run}-save-{name}");
+    let copy = world.volumes.get(&copy);
     let kept = world.snapshots.contains_key(&SnapshotId(run.to_string()));
     if end == RunEnd::Succeeded {
         if handle == first {
@@ -63,6 +66,10 @@ fn state_of(world: &World, outcome: &Outcome, action: usize, planned: &Action, e
         }
         if !kept {
             complaints.push("it has no snapshot".into());
+        }
+        // What the old container wrote, to the last byte: the way back from here.
+        if copy.is_none_or(|copy| !copy.whole || copy.by != Some((first.clone(), before.starts))) {
+            complaints.push(format!("its snapshot's copy of its volume is {copy:?}"));
         }
         if object.starts != 1 {
             complaints.push(format!("its replacement was started {} times", object.starts));
@@ -77,6 +84,7 @@ fn state_of(world: &World, outcome: &Outcome, action: usize, planned: &Action, e
             started: object.started,
             starts: object.starts,
             written: object.written,
+            left: object.left.clone(),
             ..before.clone()
         };
         if handle != first || *object != lived {
@@ -84,6 +92,9 @@ fn state_of(world: &World, outcome: &Outcome, action: usize, planned: &Action, e
         }
         if object.starts > before.starts + 1 {
             complaints.push(format!("it was started {} times", object.starts - before.starts));
+        }
+        if copy.is_some() {
+            complaints.push("a copy of its volume was left".into());
         }
         if kept {
             complaints.push("a snapshot of an undone run was left".into());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use patchyard_contract::{Ask, Clock, Provider, ProviderError};
 use patchyard_plan::{Candidate, PatchFilter, PlanRequest, TagPolicy};
-use patchyard_types::{Assessment, Budget, Plan, Quarantine, QuarantineId, Settings, WritableLayer};
+use patchyard_types::{Assessment, Budget, Data, Plan, Quarantine, QuarantineId, Settings, WritableLayer};
 
 /// How much may be down, and how much may fail.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,7 @@ pub async fn plan(
         max_unavailable: limits.max_unavailable,
         max_failures: limits.max_failures,
         writable_layer: WritableLayer::Carry,
+        data: Data::Restore,
         ..Settings::default()
     };
     let mut candidates = Vec::new();

@@ -80,6 +80,7 @@ impl Scenario {
     pub async fn new(seed: u64, targets: &[(String, String, Behaviour)], limits: Limits) -> Self {
         let clock = Arc::new(SimClock::new());
         let mut world = World::new(seed, HostId::new("sim-host"));
+        world.restores = true;
         let ids: Vec<TargetId> = targets
             .iter()
             .map(|(service, name, behaviour)| world.add(service, name, *behaviour, clock.now()))

@@ -23,6 +23,7 @@ impl SimYard {
     async fn new() -> Self {
         let clock = Arc::new(SimClock::new());
         let mut world = World::new(1, HostId::new("sim-host"));
+        world.restores = true;
         let target = world.add("shop", "shop-1", Behaviour::Good, clock.now());
         let world = Arc::new(Mutex::new(world));
         let provider = SimProvider::new(Arc::clone(&world), clock.clone());
@@ -60,7 +61,8 @@ impl Yard for SimYard {
             let objects = world.objects.iter().map(|(handle, object)| {
                 format!("{handle} {} held={} up={}", object.name, object.held, object.started.is_some())
             });
-            objects.chain(world.snapshots.keys().map(ToString::to_string)).collect()
+            let volumes = world.volumes.keys().map(|name| format!("volume {name}"));
+            objects.chain(world.snapshots.keys().map(ToString::to_string)).chain(volumes).collect()
         })
     }
 

@@ -193,7 +193,9 @@ fn every_fault_at_every_step_ends_in_a_defined_state() {
         Fault::LostBefore,
         Fault::LostAfter,
     ];
-    for step in SwapStep::ALL.into_iter().filter(|step| *step != SwapStep::Verify) {
+    // No plan here goes back to a snapshot that could fill volumes.
+    let met = |step: &SwapStep| !matches!(step, SwapStep::Verify | SwapStep::Fill);
+    for step in SwapStep::ALL.into_iter().filter(met) {
         for fault in faults {
             simulate(async {
                 let scenario = Scenario::new(4, &shop(2, Behaviour::Good), Limits::default()).await;

@@ -147,6 +147,8 @@ pub struct LabelRights {
     pub check_command: bool,
     /// `io.patchyard.verify-for`.
     pub verify_for: bool,
+    /// `io.patchyard.data`.
+    pub data: bool,
 }
 
 impl LabelRights {
@@ -158,6 +160,7 @@ impl LabelRights {
         check_tcp: false,
         check_command: false,
         verify_for: false,
+        data: false,
     };
 }
 
@@ -171,6 +174,7 @@ impl Default for LabelRights {
             check_tcp: true,
             check_command: true,
             verify_for: true,
+            data: true,
         }
     }
 }

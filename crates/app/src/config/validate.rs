@@ -154,6 +154,7 @@ impl Reader<'_> {
             allow_remove,
             max_layer,
             writable_layer,
+            data,
             tag,
             timeouts,
             retention,
@@ -194,6 +195,7 @@ impl Reader<'_> {
             self.remember("defaults.max_layer", &text);
         }
         self.set("defaults.writable_layer", &mut settings.writable_layer, writable_layer)?;
+        self.set("defaults.data", &mut settings.data, data)?;
         let mut ask_timeout = Config::default().ask_timeout;
         if let Some(raw::Timeouts { ask, step, healthy, check }) = timeouts {
             self.set("defaults.timeouts.ask", &mut ask_timeout, ask)?;
@@ -240,8 +242,8 @@ impl Reader<'_> {
     }
 
     fn labels(&mut self, labels: Option<Vec<Spanned<String>>>) -> Result<LabelRights, ConfigError> {
-        const NAMES: [&str; 6] =
-            ["exclude", "service", "check.http", "check.tcp", "check.command", "verify-for"];
+        const NAMES: [&str; 7] =
+            ["exclude", "service", "check.http", "check.tcp", "check.command", "verify-for", "data"];
         let Some(labels) = labels else { return Ok(LabelRights::default()) };
         let mut rights = LabelRights::NONE;
         for label in labels {
@@ -253,6 +255,7 @@ impl Reader<'_> {
                 "check.tcp" => rights.check_tcp = true,
                 "check.command" => rights.check_command = true,
                 "verify-for" => rights.verify_for = true,
+                "data" => rights.data = true,
                 other => {
                     let hint = nearest(other, NAMES).map_or_else(
                         || format!("known: {}", NAMES.join(", ")),

@@ -244,6 +244,7 @@ async fn gc_removes_what_nothing_needs_and_leaves_what_an_open_rollout_does() {
         run: "R9.1".parse().ok(),
         written: 0,
         carried: None,
+        left: None,
     };
     yard.world(0).objects.insert("stray".into(), stray);
     let fleet = yard.discover().await;

@@ -1,7 +1,7 @@
 //! What shapes a plan; meaningless once a plan exists.
 
 use clap::Args;
-use patchyard_types::{Budget, Millis, WritableLayer};
+use patchyard_types::{Budget, Data, Millis, WritableLayer};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options that shape the plan")]
@@ -28,6 +28,10 @@ pub struct Shape {
     /// it, or leave_out the container (the default)
     #[arg(long, value_name = "CHOICE")]
     pub writable_layer: Option<WritableLayer>,
+    /// What a rollback does to volumes: keep what was written since (the default), or restore what they held
+    /// when the old container was stopped
+    #[arg(long, value_name = "CHOICE")]
+    pub data: Option<Data>,
     /// Let a patch remove packages
     #[arg(long)]
     pub allow_remove: bool,
@@ -43,6 +47,7 @@ impl Shape {
             max_parallel,
             max_layer,
             writable_layer,
+            data,
             allow_remove,
         } = self;
         verify_for.is_some()
@@ -52,6 +57,7 @@ impl Shape {
             || max_parallel.is_some()
             || max_layer.is_some()
             || writable_layer.is_some()
+            || data.is_some()
             || *allow_remove
     }
 }

@@ -52,6 +52,7 @@ struct ActionJson {
     step_timeout_ms: u64,
     max_layer: u64,
     writable_layer: String,
+    data: String,
     max_unavailable: usize,
     losses: Vec<LossJson>,
 }
@@ -196,6 +197,7 @@ impl ActionJson {
             timeouts,
             max_layer,
             writable_layer,
+            data,
             max_unavailable,
             losses,
         } = action;
@@ -225,6 +227,7 @@ impl ActionJson {
             step_timeout_ms: timeouts.step.0,
             max_layer: *max_layer,
             writable_layer: writable_layer.to_string(),
+            data: data.to_string(),
             max_unavailable: *max_unavailable,
             losses: losses.collect(),
         }

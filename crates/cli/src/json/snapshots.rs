@@ -27,6 +27,8 @@ struct SnapshotJson {
     image: String,
     base_image: String,
     own_layer: bool,
+    /// The volumes that it keeps copies of.
+    volumes: Vec<String>,
     size: u64,
     lost: Vec<String>,
 }
@@ -70,6 +72,7 @@ impl From<&Snapshot> for SnapshotJson {
             reference,
             own_layer,
             tags: _,
+            volumes,
             size,
             lost,
         } = snapshot;
@@ -85,6 +88,7 @@ impl From<&Snapshot> for SnapshotJson {
             image: image.clone(),
             base_image: base_image.clone(),
             own_layer: *own_layer,
+            volumes: volumes.iter().map(|saved| saved.volume.clone()).collect(),
             size: *size,
             lost: lost.clone(),
         }

@@ -26,6 +26,7 @@ pub struct WhyDocument {
     /// Paths that recreation would lose; `null` when they are not known.
     unsaved_paths: Option<Vec<String>>,
     unsaved_not_known: Option<String>,
+    cannot_restore: Option<String>,
     quarantine: Vec<EntryJson>,
     last_run: Option<LastRunJson>,
     reverted: bool,
@@ -44,6 +45,7 @@ struct SettingsJson {
     allow_remove: bool,
     max_layer: u64,
     writable_layer: String,
+    data: String,
     /// Names only: what a check runs may hold what nobody else should read.
     checks: Vec<String>,
 }
@@ -59,8 +61,17 @@ struct LastRunJson {
 
 impl From<&WhyReport> for WhyDocument {
     fn from(report: &WhyReport) -> Self {
-        let WhyReport { known, settings, excluded, ignored_labels, unsaved, quarantine, last, reverted } =
-            report;
+        let WhyReport {
+            known,
+            settings,
+            excluded,
+            ignored_labels,
+            unsaved,
+            cannot_restore,
+            quarantine,
+            last,
+            reverted,
+        } = report;
         let (image_update, image_not_known) = image_update(known);
         Self {
             schema: "patchyard.why/v1",
@@ -74,6 +85,7 @@ impl From<&WhyReport> for WhyDocument {
             ignored_labels: ignored_labels.clone(),
             unsaved_paths: unsaved.as_ref().ok().map(|unsaved| unsaved.paths.clone()),
             unsaved_not_known: unsaved.as_ref().err().cloned(),
+            cannot_restore: cannot_restore.clone(),
             quarantine: quarantine.iter().map(EntryJson::from).collect(),
             last_run: last.as_ref().map(LastRunJson::from),
             reverted: *reverted,
@@ -93,6 +105,7 @@ impl From<&Settings> for SettingsJson {
             allow_remove,
             max_layer,
             writable_layer,
+            data,
             checks,
         } = settings;
         Self {
@@ -107,6 +120,7 @@ impl From<&Settings> for SettingsJson {
             allow_remove: *allow_remove,
             max_layer: *max_layer,
             writable_layer: writable_layer.to_string(),
+            data: data.to_string(),
             checks: checks.iter().map(|check| check.name.clone()).collect(),
         }
     }

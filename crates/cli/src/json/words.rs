@@ -25,6 +25,8 @@ pub const fn step(step: Step) -> &'static str {
         SwapStep::Create => "create",
         SwapStep::Stop => "stop",
         SwapStep::Hold => "hold",
+        SwapStep::Save => "save",
+        SwapStep::Fill => "fill",
         SwapStep::Carry => "carry",
         SwapStep::Rename => "rename",
         SwapStep::Start => "start",

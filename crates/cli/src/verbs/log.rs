@@ -208,6 +208,10 @@ fn left(record: &Record) -> String {
             format!(" (baseline: {ports}, {})", count(baseline.processes.len(), "program"))
         }
         Record::Created { object } => format!(" ({})", name(&object.chars().take(12).collect::<String>())),
+        Record::Saved { volumes } => {
+            let size = volumes.iter().fold(0_u64, |sum, saved| sum.saturating_add(saved.size));
+            format!(" ({}, {})", count(volumes.len(), "volume"), patchyard_app::size::show(size))
+        }
         Record::Verified { first_good } => format!(" (good since {})", time(*first_good)),
         Record::Snapshotted { snapshot } => format!(" ({})", name(&snapshot.id.0)),
     }

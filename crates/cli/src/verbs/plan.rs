@@ -62,6 +62,7 @@ pub fn overrides(method: Option<Method>, shape: &Shape) -> Overrides {
         max_parallel,
         max_layer,
         writable_layer,
+        data,
         allow_remove,
     } = *shape;
     Overrides {
@@ -73,6 +74,7 @@ pub fn overrides(method: Option<Method>, shape: &Shape) -> Overrides {
         max_parallel,
         max_layer,
         writable_layer,
+        data,
         allow_remove,
     }
 }

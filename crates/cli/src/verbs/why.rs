@@ -119,6 +119,7 @@ fn obstacles(report: &WhyReport) -> Vec<String> {
         }
         Err(reason) => found.push(format!("what it has written cannot be read: {}", remark(reason))),
     }
+    found.extend(report.cannot_restore.iter().map(|detail| remark(detail)));
     for (id, entry) in &report.quarantine {
         let versions: Vec<_> = entry.versions.iter().take(5).map(|version| name(version)).collect();
         found.push(format!("in quarantine ({id}, {}): {}", entry.run, versions.join(", ")));

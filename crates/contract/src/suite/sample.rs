@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use patchyard_types::{
-    About, Action, Actor, Arch, Baseline, Budget, Change, Check, CheckKind, Decisions, Digest, Direction,
-    Estimate, EventBody, Expected, Failure, FailureKind, HostId, HttpAnswer, LedgerEvent, LeftOut,
+    About, Action, Actor, Arch, Baseline, Budget, Change, Check, CheckKind, Data, Decisions, Digest,
+    Direction, Estimate, EventBody, Expected, Failure, FailureKind, HostId, HttpAnswer, LedgerEvent, LeftOut,
     LeftOutReason, Loss, Method, Millis, PackageChange, PatchSet, PersonVerdict, Plan, Probe, Protocol,
     Quarantine, QuarantineId, Record, Request, RolloutEnd, RolloutEvent, RolloutId, RunEnd, RunEvent, RunId,
     Snapshot, SnapshotId, Socket, StartingState, Step, Stream, SwapStep, TagMove, TargetId, Timeouts, Wave,
@@ -56,6 +56,7 @@ pub fn snapshot(run: RunId) -> Snapshot {
         reference: "shop:1".to_owned(),
         own_layer: true,
         tags: vec!["patchyard/snapshot:r1.1".to_owned()],
+        volumes: Vec::new(),
         size: 4096,
         lost: vec!["docker logs".to_owned()],
     }
@@ -238,6 +239,7 @@ pub fn plan(name: &str) -> Plan {
         },
         max_layer: 512 << 20,
         writable_layer: WritableLayer::Carry,
+        data: Data::Restore,
         max_unavailable: 1,
         losses: vec![Loss { kind: "volume".to_owned(), detail: "db: kept as it is".to_owned() }],
     };

@@ -1,6 +1,6 @@
 //! What is known about every step without looking at a run: its time, its undo, whom it blames.
 
-use patchyard_types::{Action, FailureKind, Method, Millis, Step, SwapStep, WritableLayer};
+use patchyard_types::{Action, Data, FailureKind, Method, Millis, Step, SwapStep, WritableLayer};
 
 use super::swap;
 
@@ -31,7 +31,7 @@ pub struct StepRules {
 pub enum Probing {
     /// The provider asks the world.
     AskTheWorld,
-    /// The step only looks: do it again.
+    /// Nobody needs to be asked: doing it again is right, because it only looks, or begins anew.
     Repeat,
 }
 
@@ -58,6 +58,8 @@ pub const fn rules(step: Step) -> StepRules {
             SwapStep::Create => swap::create::RULES,
             SwapStep::Stop => swap::stop::RULES,
             SwapStep::Hold => swap::hold::RULES,
+            SwapStep::Save => swap::save::RULES,
+            SwapStep::Fill => swap::fill::RULES,
             SwapStep::Carry => swap::carry::RULES,
             SwapStep::Rename => swap::rename::RULES,
             SwapStep::Start => swap::start::RULES,
@@ -71,9 +73,17 @@ pub const fn rules(step: Step) -> StepRules {
 /// The steps of an action, in order.
 pub fn steps(action: &Action) -> impl DoubleEndedIterator<Item = Step> {
     let carries = action.writable_layer == WritableLayer::Carry;
+    let saves = action.data == Data::Restore;
+    let fills = saves && action.method == Method::Restore;
+    let is_wanted = move |step: &SwapStep| match step {
+        SwapStep::Save => saves,
+        SwapStep::Fill => fills,
+        SwapStep::Carry => carries,
+        _ => true,
+    };
     match action.method {
         Method::Layer | Method::Image | Method::Restore => {
-            SwapStep::ALL.into_iter().filter(move |step| carries || *step != SwapStep::Carry).map(Step::Swap)
+            SwapStep::ALL.into_iter().filter(is_wanted).map(Step::Swap)
         }
     }
 }

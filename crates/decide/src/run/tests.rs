@@ -9,6 +9,11 @@ use patchyard_types::{
 use super::tests_support::action;
 use super::{Mode, RunCommand, RunState, decide};
 
+/// The steps of the stories' action.
+fn all() -> Vec<SwapStep> {
+    super::steps(&action()).map(|Step::Swap(step)| step).collect()
+}
+
 /// A run that is told what happens and asked what comes next.
 struct Story {
     state: RunState,
@@ -92,11 +97,47 @@ fn ended(command: &RunCommand) -> (RunEnd, bool) {
 #[test]
 fn all_steps_in_order_then_success() {
     let mut story = Story::new();
-    for step in SwapStep::ALL {
+    for step in all() {
         assert_eq!(story.wants(), (step, Direction::Do));
         story.succeed();
     }
     assert_eq!(ended(&story.next()), (RunEnd::Succeeded, false));
+}
+
+#[test]
+fn a_run_saves_and_fills_volumes_only_where_its_plan_says_so() {
+    use patchyard_types::{Action, Data, Method};
+    let steps = |method, data| {
+        let action = Action { method, data, ..action() };
+        let of_data = |step: &Step| matches!(step, Step::Swap(SwapStep::Save | SwapStep::Fill));
+        super::steps(&action).filter(of_data).map(|step| step.to_string()).collect::<Vec<_>>()
+    };
+    for method in [Method::Layer, Method::Image, Method::Restore] {
+        assert!(steps(method, Data::Keep).is_empty());
+    }
+    assert_eq!(steps(Method::Layer, Data::Restore), ["save"]);
+    assert_eq!(steps(Method::Image, Data::Restore), ["save"]);
+    assert_eq!(steps(Method::Restore, Data::Restore), ["save", "fill"]);
+}
+
+#[test]
+fn volumes_are_put_back_before_the_original_starts_and_saved_anew_when_nobody_knows() {
+    let mut story = Story::up_to(SwapStep::Save);
+    let (step, direction) = story.intend();
+    story.tell(RunEvent::Lost { step, direction, reason: "killed".into(), host_away: false });
+    assert_eq!(story.next(), RunCommand::Probe { step, direction });
+    assert_eq!(super::rules(step).probing, super::Probing::Repeat);
+    story.tell(RunEvent::Probed { step, direction, probe: Probe::NotDone });
+    assert_eq!(story.wants(), (SwapStep::Save, Direction::Do));
+
+    let mut story = Story::up_to(SwapStep::Verify);
+    story.fail(FailureKind::Check);
+    let (undone, _) = story.way_back();
+    let at = |step| undone.iter().position(|undone| *undone == step).unwrap();
+    assert!(
+        at(SwapStep::Start) < at(SwapStep::Save) && at(SwapStep::Save) < at(SwapStep::Stop),
+        "{undone:?}"
+    );
 }
 
 #[test]
@@ -130,8 +171,8 @@ fn a_failed_check_goes_back_in_reverse_order_and_confirms_at_the_end() {
     let mut story = Story::up_to(SwapStep::Verify);
     story.fail(FailureKind::Check);
     let (undone, end) = story.way_back();
-    use SwapStep::{Create, Hold, Preflight, Rename, Start, Stop};
-    assert_eq!(undone, [Start, Rename, Hold, Stop, Create, Preflight]);
+    use SwapStep::{Create, Hold, Preflight, Rename, Save, Start, Stop};
+    assert_eq!(undone, [Start, Rename, Save, Hold, Stop, Create, Preflight]);
     assert_eq!(ended(&end), (RunEnd::RolledBack, true));
 }
 
@@ -158,7 +199,7 @@ fn a_check_that_fails_after_the_driver_has_died_blames_the_patch() {
 
 #[test]
 fn a_full_disk_goes_back_without_blaming_the_patch() {
-    for step in SwapStep::ALL.into_iter().filter(|s| *s != SwapStep::Retire) {
+    for step in all().into_iter().filter(|s| *s != SwapStep::Retire) {
         let mut story = Story::up_to(step);
         story.fail(FailureKind::NoSpace);
         let (end, quarantine) = ended(&story.way_back().1);
@@ -178,7 +219,7 @@ fn the_failed_step_itself_is_taken_back_too() {
 
 #[test]
 fn an_unknown_outcome_is_probed_never_repeated_blindly() {
-    for step in SwapStep::ALL {
+    for step in all() {
         let mut story = Story::up_to(step);
         let (step, direction) = story.intend();
         assert_eq!(story.next(), RunCommand::Probe { step, direction });
@@ -271,7 +312,7 @@ fn an_old_container_that_cannot_be_removed_is_tried_again_then_a_person_is_calle
 
 #[test]
 fn a_pause_holds_a_run_only_while_its_service_is_undisturbed() {
-    for step in SwapStep::ALL {
+    for step in all() {
         let story = Story::up_to(step);
         let command = decide(&story.state, &action(), Mode::Pause);
         let undisturbed = step <= SwapStep::Stop;

@@ -1,6 +1,8 @@
 //! Values the tests of this crate share.
 
-use patchyard_types::{Action, Digest, Expected, HostId, Method, Millis, Settings, TargetId, WritableLayer};
+use patchyard_types::{
+    Action, Data, Digest, Expected, HostId, Method, Millis, Settings, TargetId, WritableLayer,
+};
 
 /// An action with the default settings.
 pub(crate) fn action() -> Action {
@@ -25,6 +27,7 @@ pub(crate) fn action() -> Action {
         timeouts: defaults.timeouts,
         max_layer: defaults.max_layer,
         writable_layer: WritableLayer::Carry,
+        data: Data::Restore,
         max_unavailable: 1,
         losses: Vec::new(),
     }

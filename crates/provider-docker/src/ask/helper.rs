@@ -129,11 +129,21 @@ pub(crate) async fn make(docker: &DockerProvider, name: &str, request: Value) ->
 
 /// Removes a helper with its anonymous volumes. What cannot be removed ends by itself.
 pub(crate) async fn remove(client: &Client, name: &str, live: &crate::Helpers) {
+    remove_with(client, name, live, "1").await;
+}
+
+/// Removes a helper and no volume whatever.
+pub(crate) async fn remove_alone(client: &Client, name: &str, live: &crate::Helpers) {
+    remove_with(client, name, live, "0").await;
+}
+
+async fn remove_with(client: &Client, name: &str, live: &crate::Helpers, volumes: &str) {
     while live.is_being_made(name) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for _ in 0..20 {
-        let removed = client.delete(&["containers", name]).query("force", "1").query("v", "1").done().await;
+        let removed =
+            client.delete(&["containers", name]).query("force", "1").query("v", volumes).done().await;
         match removed {
             // A removal is under way already; it is gone when the engine says so.
             Err(error) if error.is_conflict() => tokio::time::sleep(Duration::from_millis(100)).await,

@@ -3,7 +3,7 @@
 use crate::names::PREFIX;
 
 /// The parts a run or a helper gives its containers; nothing else behind the prefix is ours.
-const PARTS: [&str; 8] = ["new", "old", "base", "patched", "build", "ask", "show", "probe"];
+const PARTS: [&str; 9] = ["new", "old", "base", "patched", "volume", "build", "ask", "show", "probe"];
 
 /// Whether a container's name is one that Patchyard gives: `patchyard-1a2b3c4d-r12.3-old`,
 /// `patchyard-1a2b3c4d-99aabbcc-build`. Labels would not do, images hand theirs down; and what a run

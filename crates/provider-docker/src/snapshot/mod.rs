@@ -2,7 +2,7 @@
 //!
 //! Kept are: the image it ran, under a tag of ours; where its writable layer holds anything that
 //! counts, that layer as an image of its own; and its create request, in a file that only we may read.
-//! Volumes are not part of it: they stay where they are.
+//! Volumes stay where they are; with `data: restore` the copies that the run has made are part of it.
 
 mod file;
 
@@ -17,7 +17,7 @@ use crate::client::{ApiError, Client};
 use crate::layer::image;
 use crate::spec::{self, Inputs};
 use crate::swap::{Container, Run, Trouble, done_if, failed, image_size, restart_policy};
-use crate::{DockerProvider, names, unsaved};
+use crate::{DockerProvider, names, save, unsaved};
 
 pub(crate) use file::{Kept, all, path_of};
 
@@ -57,6 +57,8 @@ pub(crate) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
         Some(image) if own_layer => image_size(&image).saturating_sub(image_size(&base)),
         _ => 0,
     };
+    let volumes = save::saved(run).map(<[_]>::to_vec).unwrap_or_default();
+    let size = volumes.iter().fold(size, |sum, saved| sum.saturating_add(saved.size));
     let lost = LOST.iter().chain(LOST_OF_LAYER.iter().filter(|_| own_layer)).map(|&text| text.to_owned());
     let snapshot = Snapshot {
         id: SnapshotId(id.to_string()),
@@ -71,6 +73,7 @@ pub(crate) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
         reference: run.action.expected.reference.clone(),
         own_layer,
         tags,
+        volumes,
         size,
         lost: lost.collect(),
     };
@@ -125,7 +128,7 @@ async fn is_there(client: &Client, snapshot: &Snapshot) -> Result<bool, ApiError
             return Ok(false);
         }
     }
-    Ok(!snapshot.tags.is_empty())
+    Ok(!snapshot.tags.is_empty() && save::missing(client, &snapshot.volumes).await?.is_none())
 }
 
 /// For a rollback to a snapshot: its image, if it is there.
@@ -168,6 +171,10 @@ pub(crate) async fn remove(docker: &DockerProvider, snapshot: &Snapshot) -> Resu
     let own = |tag: &&String| tag.starts_with("patchyard/snapshot:");
     let tags: Vec<String> = snapshot.tags.iter().filter(own).cloned().collect();
     forget(&docker.client, &tags).await.map_err(|error| docker.error(error))?;
+    let ours = |copy: &&str| save::run_of_copy(&docker.options.controller, copy) == Some(snapshot.run);
+    for copy in snapshot.volumes.iter().map(|saved| saved.copy.as_str()).filter(ours) {
+        save::remove(&docker.client, copy).await.map_err(|error| docker.error(error))?;
+    }
     file::remove(&docker.options.state_dir, &snapshot.id).map_err(|error| ProviderError::Local {
         reason: format!("cannot remove the file of snapshot {}: {error}", snapshot.id),
     })

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use patchyard_types::{FailureKind, Method, Probe, Record, WritableLayer};
+use patchyard_types::{Data, FailureKind, Method, Probe, Record, WritableLayer};
 use serde_json::{Value, json};
 
 use super::run::restart_policy;
@@ -11,7 +11,7 @@ use super::{Container, Run, Trouble, done_if, failed, last_words, preflight};
 use crate::client::{ApiError, Client};
 use crate::read::json::list;
 use crate::spec::{self, CreateRequest, Inputs};
-use crate::{carry, gc, injected, names, snapshot, view};
+use crate::{carry, gc, injected, names, save, snapshot, view};
 
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     let old = run.old_or_gone().await?;
@@ -47,6 +47,9 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
         // What could not be carried is found out while the original still serves.
         carry::check(run, &old).await?;
     }
+    if run.action.data == Data::Restore {
+        save::check(run, &old).await?;
+    }
     Ok(Record::Created { object: id })
 }
 
@@ -55,6 +58,9 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
         carry::clear(run).await;
     }
     view::clear_run(run).await;
+    if run.action.data == Data::Restore {
+        save::clear(run).await?;
+    }
     let Some(new) = run.new_container().await? else { return Ok(Record::Nothing) };
     if !run.is_ours(&new) || new.name() != run.new_name() {
         return Err(failed(

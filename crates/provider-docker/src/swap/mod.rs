@@ -19,7 +19,7 @@ use patchyard_contract::{Call, ProviderError};
 use patchyard_types::{Direction, Probe, Record, Step, StepError, SwapStep};
 
 use crate::client::ApiError;
-use crate::{DockerProvider, carry, prepare, snapshot};
+use crate::{DockerProvider, carry, prepare, save, snapshot};
 
 pub(crate) use container::Container;
 pub(crate) use create::remove as remove_replacement;
@@ -69,6 +69,9 @@ async fn effect(run: &Run<'_>) -> Result<Record, Trouble> {
         (SwapStep::Stop, Direction::Undo) => stop::undo(run).await,
         (SwapStep::Hold, Direction::Do) => hold::perform(run).await,
         (SwapStep::Hold, Direction::Undo) => hold::undo(run).await,
+        (SwapStep::Save, Direction::Do) => save::perform(run).await,
+        (SwapStep::Save, Direction::Undo) => save::undo(run).await,
+        (SwapStep::Fill, Direction::Do) => save::fill(run).await,
         (SwapStep::Carry, Direction::Do) => carry::perform(run).await,
         (SwapStep::Rename, Direction::Do) => rename::perform(run).await,
         (SwapStep::Rename, Direction::Undo) => rename::undo(run).await,
@@ -78,9 +81,10 @@ async fn effect(run: &Run<'_>) -> Result<Record, Trouble> {
         (SwapStep::Snapshot, Direction::Undo) => snapshot::undo(run).await,
         (SwapStep::Retire, Direction::Do) => retire::perform(run).await,
         (SwapStep::Verify, _)
-        | (SwapStep::Prepare | SwapStep::Preflight | SwapStep::Carry | SwapStep::Retire, Direction::Undo) => {
-            Err(Trouble::Step(StepError::Unknown(format!("never asked of a provider: {step}"))))
-        }
+        | (
+            SwapStep::Prepare | SwapStep::Preflight | SwapStep::Fill | SwapStep::Carry | SwapStep::Retire,
+            Direction::Undo,
+        ) => Err(Trouble::Step(StepError::Unknown(format!("never asked of a provider: {step}")))),
     }
 }
 
@@ -97,8 +101,8 @@ async fn ask(run: &Run<'_>) -> Result<Probe, ApiError> {
         SwapStep::Start => start::probe(run, undone).await,
         SwapStep::Snapshot => snapshot::probe(run, undone).await,
         SwapStep::Retire => retire::probe(run).await,
-        // They only look: doing them again is right.
-        SwapStep::Preflight | SwapStep::Verify => Ok(Probe::NotDone),
+        // They only look, or begin anew: doing them again is right.
+        SwapStep::Preflight | SwapStep::Save | SwapStep::Fill | SwapStep::Verify => Ok(Probe::NotDone),
     }
 }
 

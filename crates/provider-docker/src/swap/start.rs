@@ -1,9 +1,10 @@
 //! Start: the replacement.
 
-use patchyard_types::{FailureKind, Probe, Record};
+use patchyard_types::{Data, FailureKind, Probe, Record};
 
 use super::{Run, Trouble, done_if, failed, judge};
 use crate::client::ApiError;
+use crate::save;
 
 /// What is said when the replacement is not there any more.
 pub(crate) const REPLACEMENT_GONE: &str = "its replacement was removed by somebody else";
@@ -21,6 +22,9 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
             FailureKind::Host,
             "the original runs again, and two must not run beside each other",
         ));
+    }
+    if run.action.data == Data::Restore {
+        save::end_copying(run).await;
     }
     let Err(error) = run.start(new.id()).await else { return Ok(Record::Nothing) };
     let ApiError::Status { message, .. } = &error else { return Err(judge(&error).into()) };

@@ -22,9 +22,9 @@ use patchyard_contract::{Ask, Call, Provider};
 use patchyard_provider_docker::client::{Client, Environment, Exec, resolve};
 use patchyard_provider_docker::{DockerProvider, Options};
 use patchyard_types::{
-    About, Action, Budget, Change, Decisions, Digest, Direction, Expected, Method, Millis, PackageChange,
-    PatchSet, Plan, Record, RolloutId, RunId, Snapshot, SnapshotId, StartingState, Step, StepError, SwapStep,
-    Target, Timeouts, Wave, WritableLayer,
+    About, Action, Budget, Change, Data, Decisions, Digest, Direction, Expected, Method, Millis,
+    PackageChange, PatchSet, Plan, Record, RolloutId, RunId, Snapshot, SnapshotId, StartingState, Step,
+    StepError, SwapStep, Target, Timeouts, Wave, WritableLayer,
 };
 use serde_json::{Value, json};
 
@@ -42,6 +42,8 @@ pub struct RealYard {
     pub controller: String,
     /// What its plans say about the writable layer.
     pub writable_layer: WritableLayer,
+    /// What its plans say about its volumes.
+    pub data: Data,
     state: PathBuf,
     plan: Option<Arc<Plan>>,
 }
@@ -75,6 +77,7 @@ impl RealYard {
             name,
             controller,
             writable_layer: WritableLayer::LeaveOut,
+            data: Data::Keep,
             state,
             plan: None,
         };
@@ -106,10 +109,12 @@ impl RealYard {
         yard
     }
 
-    /// A yard with an ordinary target that has written something, which its plan carries.
+    /// A yard with an ordinary target that has written something, which its plan carries, and whose plan
+    /// restores its volumes.
     pub async fn carrying() -> Self {
         let mut yard = Self::with(|_, _| {}).await;
         yard.writable_layer = WritableLayer::Carry;
+        yard.data = Data::Restore;
         yard.sh("mkdir /srv/data; echo written > /srv/data/file; echo more >> /etc/motd").await;
         yard.plan_layer().await;
         yard
@@ -222,6 +227,7 @@ impl RealYard {
             },
             max_layer: 512 * 1024 * 1024,
             writable_layer: self.writable_layer,
+            data: self.data,
             max_unavailable: 1,
             losses: Vec::new(),
         };
@@ -278,6 +284,14 @@ impl RealYard {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// The volumes of ours on the engine.
+    pub fn copies(&self) -> Vec<String> {
+        let own = format!("patchyard-{}-", &self.controller[..8]);
+        let output = Command::new("docker").args(["volume", "ls", "-q"]).output().unwrap();
+        let listed = String::from_utf8(output.stdout).unwrap();
+        listed.lines().filter(|name| name.starts_with(&own)).map(str::to_owned).collect()
+    }
+
     /// A name of ours for the run of this yard: `patchyard-…-r1.1-old`.
     pub fn of_run(&self, part: &str) -> String {
         format!("patchyard-{}-r1.1-{part}", &self.controller[..8])
@@ -322,6 +336,7 @@ impl Yard for RealYard {
         found.extend(
             tags.filter_map(|tag| tag.as_str().filter(|tag| tag.starts_with(&snapshot)).map(str::to_owned)),
         );
+        found.extend(self.copies().into_iter().map(|copy| format!("volume {copy}")));
         let files = std::fs::read_dir(self.state.join("snapshots")).into_iter().flatten().flatten();
         found.extend(files.map(|file| file.path().display().to_string()));
         found.sort();
@@ -394,8 +409,12 @@ impl<'a> Hand<'a> {
     /// Every step that was not done yet but verify, up to and with this one.
     pub async fn doing_up_to(&mut self, last: SwapStep) {
         let carries = self.yard.writable_layer == WritableLayer::Carry;
+        let saves = self.yard.data == Data::Restore;
+        let fills = saves && self.yard.plan().decisions.actions[0].method == Method::Restore;
         let wanted = |step: &SwapStep| match step {
             SwapStep::Verify => false,
+            SwapStep::Save => saves,
+            SwapStep::Fill => fills,
             SwapStep::Carry => carries,
             _ => true,
         };
@@ -416,9 +435,12 @@ impl<'a> Hand<'a> {
 
     /// Takes back everything that was done up to the start.
     pub async fn back(&mut self) {
-        for step in [SwapStep::Start, SwapStep::Rename, SwapStep::Hold, SwapStep::Stop, SwapStep::Create] {
+        let saves = self.yard.data == Data::Restore;
+        let steps = [SwapStep::Start, SwapStep::Rename, SwapStep::Save, SwapStep::Hold, SwapStep::Stop];
+        for step in steps.into_iter().filter(|step| saves || *step != SwapStep::Save) {
             self.undoing(step).await;
         }
+        self.undoing(SwapStep::Create).await;
     }
 
     pub async fn probe(&self, step: SwapStep, direction: Direction) -> patchyard_types::Probe {
@@ -506,7 +528,8 @@ impl Drop for RealYard {
             docker(&["volume", "rm", &volume]);
         }
         let volumes = docker(&["volume", "ls", "-q"]);
-        for volume in volumes.lines().filter(|volume| volume.starts_with(&self.name)) {
+        let ours = |volume: &&str| volume.starts_with(&self.name) || volume.starts_with(&own);
+        for volume in volumes.lines().filter(ours) {
             docker(&["volume", "rm", volume]);
         }
         let networks = docker(&["network", "ls", "--format", "{{.Name}}"]);

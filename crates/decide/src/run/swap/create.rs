@@ -1,7 +1,7 @@
-//! Create: the new container, complete but not started, compared with the intent. Where the writable layer
-//! is carried, what cannot be is refused here, before anything is stopped.
+//! Create: the new container, complete but not started, compared with the intent. What cannot be carried
+//! of a writable layer, or saved of volumes, is refused here, before anything is stopped.
 
-use patchyard_types::{Action, Millis, WritableLayer};
+use patchyard_types::{Action, Data, Millis, WritableLayer};
 
 use crate::run::rules::{Probing, StepRules, Undo, blames_nothing, configured, one_call};
 
@@ -17,10 +17,11 @@ pub(in crate::run) const RULES: StepRules = StepRules {
     blames_patch: blames_nothing,
 };
 
-/// What is going to be carried is looked at, file by file, while the old container still serves.
+/// What is going to be carried is looked at, file by file, and what is going to be saved is measured, while
+/// the old container still serves.
 const fn making(action: &Action) -> Millis {
-    match action.writable_layer {
-        WritableLayer::Carry => configured(action),
-        WritableLayer::LeaveOut | WritableLayer::Discard => one_call(action),
+    match (action.writable_layer, action.data) {
+        (WritableLayer::Carry, _) | (_, Data::Restore) => configured(action),
+        (WritableLayer::LeaveOut | WritableLayer::Discard, Data::Keep) => one_call(action),
     }
 }

@@ -2,11 +2,13 @@
 
 pub(super) mod carry;
 pub(super) mod create;
+pub(super) mod fill;
 pub(super) mod hold;
 pub(super) mod preflight;
 pub(super) mod prepare;
 pub(super) mod rename;
 pub(super) mod retire;
+pub(super) mod save;
 pub(super) mod snapshot;
 pub(super) mod start;
 pub(super) mod stop;

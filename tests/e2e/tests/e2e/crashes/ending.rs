@@ -27,17 +27,23 @@ pub(super) fn ended_well(yard: &Yard<'_>, died_after_the_end: bool) {
     }
     events.nothing_was_done_twice();
     controller.run(["audit", "verify"]).expect(0);
+    let mut left_copies = 0;
     for host in &yard.hosts {
         no_container_was_treated_twice(host);
         let now = host.engine.objects();
         assert_eq!(now.containers, host.before.containers, "no container is left over");
-        assert_eq!(now.volumes, host.before.volumes, "no volume is left over, none is lost");
+        let (copies, volumes): (BTreeSet<_>, BTreeSet<_>) =
+            now.volumes.into_iter().partition(|name| is_copy(name));
+        assert_eq!(volumes, host.before.volumes, "no volume is left over, none is lost");
+        left_copies += copies.len();
     }
     if died_after_the_end {
         controller.run(["gc", "--yes"]).expect(0);
     }
     let snapshots = controller.run(["snapshots", "--json"]).expect(0).json("patchyard.snapshots/v1");
     let snapshots = snapshots["snapshots"].as_array().expect("a list").as_slice();
+    let kept = snapshots.iter().flat_map(|snapshot| snapshot["volumes"].as_array().into_iter().flatten());
+    assert_eq!(left_copies, kept.count(), "copies of volumes are kept with their snapshots, and no others");
     for host in &yard.hosts {
         let needed = needed(services, host, snapshots);
         // An image whose tag has moved on is not new.
@@ -50,7 +56,8 @@ pub(super) fn ended_well(yard: &Yard<'_>, died_after_the_end: bool) {
             object.starts_with("image ") && (is_there_for_it || is_known(object))
         };
         let mut left = host.engine.objects().since(&host.before);
-        left.retain(|object| !is_needed(object));
+        // The copies of volumes have been counted.
+        left.retain(|object| !is_needed(object) && !is_copy(object));
         assert!(left.is_empty(), "left behind: {left:#?}");
     }
     let moves = std::fs::read_dir(controller.state().join("transfer")).into_iter().flatten();
@@ -87,7 +94,9 @@ fn its_state_is_right(yard: &Yard<'_>) {
 /// twice.
 fn no_container_was_treated_twice(host: &Watched<'_>) {
     let counted = host.witness.counted();
-    let is_replaced = |what: &str| !what.starts_with("create ") || what.ends_with("-new");
+    // What copies volumes begins anew.
+    let is_replaced =
+        |what: &str| !what.ends_with("-volume") && (!what.starts_with("create ") || what.ends_with("-new"));
     let twice: Vec<_> = counted.iter().filter(|(what, times)| is_replaced(what) && **times > 1).collect();
     assert!(twice.is_empty(), "more than once: {twice:#?} of {counted:#?}");
 }
@@ -107,6 +116,11 @@ fn needed(services: &[Service], host: &Watched<'_>, snapshots: &[Value]) -> BTre
         need(&snapshot["base_image"]);
     }
     needed
+}
+
+/// Whether this is a volume that holds the copy of another one.
+fn is_copy(name: &str) -> bool {
+    name.contains("patchyard-") && name.contains("-save-")
 }
 
 /// What the service wrote is in its snapshot.

@@ -46,6 +46,8 @@ struct Scenario {
     counts: fn(&str) -> bool,
     /// Whether what it writes is carried into the new container.
     carries: bool,
+    /// Whether volumes are saved, and restored on the way back.
+    saves: bool,
     /// How many points `./test` takes, spread over the whole.
     sample: usize,
     /// The points that `./test` takes in any case.
@@ -94,7 +96,13 @@ impl Scenario {
     /// A new step that nobody dies in is a step that nobody has tried to resume.
     fn has_its_points(&self, points: &[String]) {
         let places = ["decided", "intent", "middle", "effect", "outcome"];
-        let all = || SwapStep::ALL.iter().filter(|step| self.carries || **step != SwapStep::Carry);
+        let has = |step: &&SwapStep| match step {
+            SwapStep::Save => self.saves,
+            SwapStep::Fill => false,
+            SwapStep::Carry => self.carries,
+            _ => true,
+        };
+        let all = || SwapStep::ALL.iter().filter(has);
         let is_undone = |step: &SwapStep| self.is_bad() && !NEVER_UNDONE.contains(step);
         let steps = all().map(SwapStep::to_string);
         let undos = all().filter(|step| is_undone(step)).map(|step| format!("undo {step}"));
@@ -179,7 +187,7 @@ fn die_at_every_chosen_point(scenario: &Scenario) {
 fn a_rollout_of_layers_survives_a_crash_at_any_moment() {
     die_at_every_chosen_point(&Scenario {
         method: "layer",
-        defaults: "writable_layer: carry",
+        defaults: "writable_layer: carry, data: restore",
         services: [("good", 0), (BAD, 0)],
         writes: true,
         points: &[
@@ -187,6 +195,8 @@ fn a_rollout_of_layers_survives_a_crash_at_any_moment() {
             "note uploading packages",
             "note installing package",
             "note committing the layer",
+            "note saving volumes",
+            "note restoring volumes",
             "note carrying the writable layer",
             "note keeping the writable layer",
             "before intent tag",
@@ -196,10 +206,15 @@ fn a_rollout_of_layers_survives_a_crash_at_any_moment() {
             "after outcome tag",
         ],
         carries: true,
+        saves: true,
         counts: |_| true,
         sample: 4,
         always: &[
             "note committing the layer@40",
+            "note saving volumes@300",
+            "effect save",
+            "note restoring volumes@300",
+            "effect undo save",
             "middle carry@20",
             "note carrying the writable layer@20",
             "effect carry",
@@ -227,6 +242,7 @@ fn a_rollout_of_images_that_keeps_no_snapshot_survives_a_crash_at_any_moment() {
             "after outcome prune",
         ],
         carries: false,
+        saves: false,
         counts: |_| true,
         sample: 4,
         always: &["note pulling@10", "middle prune"],
@@ -248,6 +264,7 @@ fn a_layer_on_its_way_to_a_second_host_survives_a_crash_at_any_moment() {
         ],
         // What one host does alone, the layers have shown.
         carries: false,
+        saves: false,
         counts: |point| {
             let of_second = point.starts_with("R1.2 ");
             is_of(point, "middle copy")
