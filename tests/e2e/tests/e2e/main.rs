@@ -9,6 +9,7 @@ mod bad_repositories;
 mod bad_versions;
 mod compose;
 mod crashes;
+mod data;
 mod face;
 mod good_versions;
 mod harness;
