@@ -66,7 +66,7 @@ impl Search<'_> {
         found.extend(self.volumes().await?);
         found.extend(self.copies().await?);
         found.extend(self.files());
-        found.sort();
+        in_order(&mut found);
         Ok(found)
     }
 
@@ -276,6 +276,13 @@ impl Search<'_> {
     }
 }
 
+/// The order of removal. What tells whose an image is goes last: whoever dies in between still finds the
+/// image's other tags.
+fn in_order(found: &mut [Leftover]) {
+    let tells = |leftover: &Leftover| leftover.name.starts_with("patchyard/base:");
+    found.sort_by(|a, b| (tells(a), a).cmp(&(tells(b), b)));
+}
+
 /// Whether another controller made or pulled an image, by its label and its tags.
 fn is_somebody_elses(controller: &str, tags: &[&str], we: &str) -> bool {
     if !controller.is_empty() {
@@ -351,12 +358,12 @@ async fn remove_container(docker: &DockerProvider, name: &str) -> Result<(), Api
 }
 
 /// Takes a tag away, and with the last one the image. One that was pulled by its digest has that for a
-/// name, too, and would stay by it.
+/// name, too, and would stay by it; the tag that tells who pulled it goes after this one.
 async fn remove_tag(docker: &DockerProvider, name: &str) -> Result<(), ApiError> {
     let Some(image) = docker.client.image(name).await? else { return Ok(()) };
-    let is_last = list(&image["RepoTags"]).all(|tag| tag.as_str() == Some(name));
-    let is_original = ["base", "snapshot"].iter().any(|of| name.starts_with(&format!("patchyard/{of}:")));
-    if is_last && !is_original {
+    let is_base = |tag: &str| tag.starts_with("patchyard/base:");
+    let is_last = list(&image["RepoTags"]).filter_map(Value::as_str).all(|tag| tag == name || is_base(tag));
+    if is_last && is_patched_tag(name) {
         for digest in list(&image["RepoDigests"]).filter_map(Value::as_str) {
             image::untag(&docker.client, digest).await?;
         }
@@ -388,6 +395,22 @@ fn size(image: &Value) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_keeps_the_name_of_who_pulled_it_to_the_last() {
+        let leftover =
+            |kind: &str, name: &str| Leftover { kind: kind.into(), name: name.into(), run: None, size: 1 };
+        let tags = [
+            "patchyard/base:1a2b3c4d-d66ef321cab7",
+            "patchyard/app:00aabbccddee",
+            "patchyard/web:99aabbccddee",
+        ];
+        let mut found: Vec<Leftover> = tags.iter().map(|tag| leftover("tag", tag)).collect();
+        found.push(leftover("volume", "v"));
+        in_order(&mut found);
+        let names: Vec<&str> = found.iter().map(|leftover| leftover.name.as_str()).collect();
+        assert_eq!(names, [tags[1], tags[2], "v", tags[0]]);
+    }
 
     #[test]
     fn an_image_is_ours_when_nobody_else_made_or_pulled_it() {
