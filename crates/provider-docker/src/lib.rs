@@ -37,7 +37,7 @@ use std::time::Duration;
 use patchyard_contract::{PackageCache, ProviderError};
 use patchyard_types::{HostId, OsRelease, RunId};
 use serde_json::Value;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use client::{ApiError, Client, Endpoint, EngineKind, Environment};
 
@@ -216,6 +216,12 @@ impl DockerProvider {
         self.known(image, |facts| facts.platform.clone())
     }
 
+    /// What package managers tell of an image; whoever asks first reads it.
+    pub(crate) fn installed_in_image(&self, image: &str) -> Arc<OnceCell<read::Installed>> {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&facts.entry(image.to_owned()).or_default().installed)
+    }
+
     pub(crate) fn remember_platform(&self, image: &str, platform: String) {
         self.remember(image, |facts| facts.platform = Some(platform));
     }
@@ -228,6 +234,8 @@ struct ImageFacts {
     os: Option<Option<OsRelease>>,
     /// `linux/amd64`.
     platform: Option<String>,
+    /// What package managers tell of it.
+    installed: Arc<OnceCell<read::Installed>>,
 }
 
 /// Names of helpers that have not been removed yet, and whether the engine is still making them.

@@ -30,7 +30,7 @@ const WRITTEN: &str = "what it has written outside of its volumes";
 
 /// Where package managers keep their state and configuration: what is mounted there is mounted, read-only, in what
 /// stands for the target too.
-const PLACES: [&str; 12] = [
+pub(crate) const PLACES: [&str; 12] = [
     "/etc/apt",
     "/etc/machine-id",
     "/etc/os-release",
@@ -176,11 +176,15 @@ fn has_mounts(container: &Value) -> bool {
     list(&container["Mounts"]).any(|mount| text(&mount["Type"]) != "tmpfs")
 }
 
+/// Whether something mounted there hides a place of package managers, or a part of one.
+pub(crate) fn is_at_places(at: &str) -> bool {
+    PLACES.iter().any(|place| is_under(place, at) || is_under(at, place))
+}
+
 /// The mounts of a target at the places of package managers. A volume that is empty stays so.
 fn needed(container: &Value) -> Vec<Value> {
-    let is_needed = |at: &str| PLACES.iter().any(|place| is_under(place, at) || is_under(at, place));
     list(&container["Mounts"])
-        .filter(|mount| is_needed(text(&mount["Destination"])))
+        .filter(|mount| is_at_places(text(&mount["Destination"])))
         .filter_map(|mount| {
             let (kind, at) = (text(&mount["Type"]), text(&mount["Destination"]));
             match kind {

@@ -1,12 +1,16 @@
 //! What a target has installed, read from its package database through the engine: nothing is started.
 //!
-//! Two archives and a look at a folder each target; both archives are read as they arrive, with limits.
+//! Two archives and a look at a folder; both archives are read as they arrive, with limits. Once for all targets of an
+//! image that are seen not to have changed what they tell ([`untouched`]), else once a target.
 
 use patchyard_assess::deb::{Layout, StatusError, StatusReader, is_status_d_member, state_digest};
 use patchyard_contract::ProviderError;
 use patchyard_types::{Digest, InstalledPackage, Inventory, PackageManager, StartingState, Target};
 
+use serde_json::Value;
+
 use super::json::text;
+use super::untouched;
 use crate::DockerProvider;
 use crate::client::{ApiError, Client, EntryKind};
 use crate::view::{self, View};
@@ -81,18 +85,59 @@ impl From<StatusError> for Problem {
 
 async fn read(docker: &DockerProvider, target: &Target) -> Result<Inventory, Problem> {
     let inspect = docker.client.get(&["containers", &target.object, "json"]).json().await?;
-    let view = View::open(docker, &inspect).await?;
-    let inventory = read_from(docker, target, view.name()).await;
-    view.finish().await;
-    inventory
+    let platform = platform(docker, &target.image.id).await?;
+    let installed = match of_image(docker, &inspect).await? {
+        Some(installed) => installed,
+        None => installed_in(docker, &inspect).await?,
+    };
+    let Installed { package_manager, packages, digest } = installed;
+    Ok(Inventory {
+        os: target.os.clone(),
+        package_manager,
+        packages,
+        starting: StartingState { platform, image: target.image.id.clone(), packages: digest },
+    })
 }
 
-async fn read_from(docker: &DockerProvider, target: &Target, container: &str) -> Result<Inventory, Problem> {
-    let (packages, inputs, platform) = tokio::try_join!(
-        async { dpkg(docker, container).await },
-        async { apt_inputs(docker, container).await.map_err(Problem::Api) },
-        async { platform(docker, &target.image.id).await.map_err(Problem::Api) },
-    )?;
+/// What package managers tell of a container or an image.
+#[derive(Debug, Clone)]
+pub(crate) struct Installed {
+    package_manager: Option<PackageManager>,
+    packages: Vec<InstalledPackage>,
+    /// Of everything that decides what a package manager answers.
+    digest: Option<Digest>,
+}
+
+/// What a container has of its image, where it is seen to have changed nothing of it: read from the first such
+/// container.
+async fn of_image(docker: &DockerProvider, inspect: &Value) -> Result<Option<Installed>, Problem> {
+    if !untouched::is_untouched(docker, inspect) {
+        return Ok(None);
+    }
+    let cell = docker.installed_in_image(text(&inspect["Image"]));
+    let reading = || async {
+        let installed = installed_in(docker, inspect).await.map_err(Some)?;
+        // It may have been changed while it was read.
+        if untouched::is_untouched(docker, inspect) { Ok(installed) } else { Err(None) }
+    };
+    match cell.get_or_try_init(reading).await {
+        Ok(installed) => Ok(Some(installed.clone())),
+        Err(None) => Ok(None),
+        Err(Some(problem)) => Err(problem),
+    }
+}
+
+async fn installed_in(docker: &DockerProvider, inspect: &Value) -> Result<Installed, Problem> {
+    let view = View::open(docker, inspect).await?;
+    let installed = read_from(docker, view.name()).await;
+    view.finish().await;
+    installed
+}
+
+async fn read_from(docker: &DockerProvider, container: &str) -> Result<Installed, Problem> {
+    let (packages, inputs) = tokio::try_join!(async { dpkg(docker, container).await }, async {
+        apt_inputs(docker, container).await.map_err(Problem::Api)
+    })?;
     let (package_manager, packages, digest) = match packages {
         Some(packages) if packages.iter().any(|p| p.name == "apt") => {
             let digest = state_digest(&packages, &inputs);
@@ -105,12 +150,7 @@ async fn read_from(docker: &DockerProvider, target: &Target, container: &str) ->
             None => (None, Vec::new(), None),
         },
     };
-    Ok(Inventory {
-        os: target.os.clone(),
-        package_manager,
-        packages,
-        starting: StartingState { platform, image: target.image.id.clone(), packages: digest },
-    })
+    Ok(Installed { package_manager, packages, digest })
 }
 
 /// The dpkg database in either layout; `None` when there is none.
@@ -233,7 +273,7 @@ async fn platform(docker: &DockerProvider, image: &str) -> Result<String, ApiErr
 }
 
 /// Operating system, architecture and, where there is one, its variant.
-pub(super) fn platform_of(image: &serde_json::Value) -> String {
+pub(super) fn platform_of(image: &Value) -> String {
     let parts = [text(&image["Os"]), text(&image["Architecture"]), text(&image["Variant"])];
     let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     patchyard_types::printable(&parts.join("/"), 100)

@@ -11,6 +11,7 @@ mod project;
 pub(crate) mod reference;
 mod refuse;
 mod target;
+mod untouched;
 
 use patchyard_contract::ProviderError;
 use patchyard_types::{Target, Unsaved};
@@ -19,7 +20,7 @@ use crate::DockerProvider;
 
 pub(crate) use discover::discover;
 pub(crate) use guests::guests_now;
-pub(crate) use inventory::{MACHINE_ID, inventory, machine_id, without_credentials};
+pub(crate) use inventory::{Installed, MACHINE_ID, inventory, machine_id, without_credentials};
 pub(crate) use target::config_digest;
 
 /// Paths in a container at which its Compose project puts configs and secrets.

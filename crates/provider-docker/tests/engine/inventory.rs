@@ -46,6 +46,24 @@ async fn a_starting_state_is_shared_until_something_that_decides_differs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_container_has_changed_is_seen_where_its_image_has_moved_the_database() {
+    let yard = yard().await;
+    let maker = yard.container("patchyard-lab/base:1", json!({})).await;
+    yard.run(&maker, &["sh", "-ec", "mv /var/lib/dpkg /srv/db && ln -s ../../srv/db /var/lib/dpkg"]).await;
+    let image = yard.image_of(&maker).await;
+    let (one, other) =
+        (yard.container(&image.name, json!({})).await, yard.container(&image.name, json!({})).await);
+    let state =
+        async |container| yard.docker.inventory(&yard.target(container).await).await.unwrap().starting;
+    let first = state(&one).await;
+    assert!(first.packages.is_some());
+    assert_eq!(state(&other).await, first);
+    yard.run(&other, &["apt-mark", "hold", "dpkg"]).await;
+    assert_ne!(state(&other).await, first);
+    assert_eq!(state(&one).await, first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_image_without_package_manager_is_read_and_not_asked() {
     let yard = yard().await;
     let container = yard.container("patchyard-lab/scratch-app:1", json!({})).await;

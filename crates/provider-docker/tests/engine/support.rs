@@ -129,6 +129,14 @@ impl Yard {
         container
     }
 
+    /// An image of a container as it is; goes with the guard, which must outlive the image's containers.
+    pub async fn image_of(&self, container: &Container) -> Image {
+        let name = unique("image");
+        let commit = self.docker.client().post(&["commit"]).query("container", &container.name);
+        commit.query("repo", &name).json_body(&json!({})).done().await.unwrap();
+        Image { name }
+    }
+
     /// A network; goes with the guard.
     pub async fn network(&self, what: &str) -> Network {
         let name = unique(what);
@@ -146,6 +154,17 @@ pub struct Container {
 impl Drop for Container {
     fn drop(&mut self) {
         docker(&["rm", "--force", "--volumes", &self.name]);
+    }
+}
+
+/// An image that is removed when dropped.
+pub struct Image {
+    pub name: String,
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        docker(&["image", "rm", &self.name]);
     }
 }
 
