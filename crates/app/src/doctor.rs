@@ -144,6 +144,8 @@ async fn hosts(context: &Context, fleet: &Fleet) -> Vec<Finding> {
             }
             Err(error) => findings.push(Finding::bad("host", &error.into())),
         }
+        let hint = "keep the engine's packages out of it: Unattended-Upgrade::Package-Blacklist";
+        findings.extend(host.warnings().into_iter().map(|warning| Finding::warning("host", warning, hint)));
     }
     for silent in &fleet.unreachable {
         findings.push(Finding::bad("host", &silent.error.clone().into()));

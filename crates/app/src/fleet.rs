@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use patchyard_contract::{Provider, ProviderError};
-use patchyard_types::{HostId, Target};
+use patchyard_types::{HostId, HostManager, Target, printable};
 
 use crate::select::Selection;
 use crate::settings::rename_services;
@@ -17,8 +17,24 @@ pub struct Host {
     pub name: String,
     /// What it is: `Docker 20.10 on web01`.
     pub description: String,
+    /// Who else updates it.
+    pub managers: Vec<HostManager>,
     /// How its targets are handled.
     pub provider: Arc<dyn Provider>,
+}
+
+impl Host {
+    /// What is to be said of those who update it besides us, a sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let warning = |manager: &HostManager| match manager {
+            HostManager::UnattendedUpgrades => format!(
+                "unattended-upgrades is on at {}: it may restart the engine in the middle of a rollout",
+                printable(&self.name, 100)
+            ),
+        };
+        self.managers.iter().map(warning).collect()
+    }
 }
 
 /// A host that did not answer.
@@ -77,7 +93,8 @@ pub async fn reach(context: &Context) -> Result<Fleet, Error> {
     for reached in context.reach.reach().await? {
         match reached.provider {
             Ok(provider) => {
-                let host = Host { name: reached.name, description: provider.describe(), provider };
+                let managers = provider.managers().await;
+                let host = Host { name: reached.name, description: provider.describe(), managers, provider };
                 let same = |routes: &&mut Vec<Host>| routes[0].provider.host() == host.provider.host();
                 match by_id.iter_mut().find(same) {
                     Some(routes) => routes.push(host),

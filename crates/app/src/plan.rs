@@ -94,6 +94,9 @@ pub async fn plan(
     let Planned { mut plan, waits, filtered_out } = planned;
     plan.about.notes.extend(patched_again(&plan, &last));
     if !plan.decisions.actions.is_empty() {
+        plan.about.notes.extend(fleet.hosts.iter().flat_map(fleet::Host::warnings));
+    }
+    if !plan.decisions.actions.is_empty() {
         store_plan(context, &plan).await?;
     }
     let unreachable = fleet.unreachable;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use patchyard_types::{
-    Action, Arch, Direction, HostId, ImageUpdate, Inventory, PackageChange, PatchSet, PendingPatch, Plan,
-    Probe, Record, RunId, Snapshot, Step, StepError, Subject, TagMove, Target, Unsaved,
+    Action, Arch, Direction, HostId, HostManager, ImageUpdate, Inventory, PackageChange, PatchSet,
+    PendingPatch, Plan, Probe, Record, RunId, Snapshot, Step, StepError, Subject, TagMove, Target, Unsaved,
 };
 use serde::Serialize;
 use thiserror::Error;
@@ -200,6 +200,11 @@ pub trait Provider: Send + Sync {
     /// What tells this host from a copy of it that bears the same id: equal for two routes to one host,
     /// different for a machine and its clone. Holds for as long as nobody restarts the host.
     async fn instance(&self) -> Result<String, ProviderError>;
+
+    /// Who else updates the host, as far as can be seen from here.
+    async fn managers(&self) -> Vec<HostManager> {
+        Vec::new()
+    }
 
     /// Every target on the host, sorted by name. Patchyard's own builders and helpers are not targets.
     async fn discover(&self) -> Result<Vec<Target>, ProviderError>;

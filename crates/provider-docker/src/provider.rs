@@ -5,8 +5,8 @@ use std::path::Path;
 use async_trait::async_trait;
 use patchyard_contract::{Ask, Call, Leftover, Provider, ProviderError};
 use patchyard_types::{
-    HostId, ImageUpdate, Inventory, Observation, PackageChange, PendingPatch, Probe, Record, RunId, Snapshot,
-    StepError, Subject, TagMove, Target, Unsaved,
+    HostId, HostManager, ImageUpdate, Inventory, Observation, PackageChange, PendingPatch, Probe, Record,
+    RunId, Snapshot, StepError, Subject, TagMove, Target, Unsaved,
 };
 
 use crate::client::EngineKind;
@@ -31,6 +31,10 @@ impl Provider for DockerProvider {
         // The third number and what distributions append say nothing to people.
         let short: Vec<&str> = version.split('.').take(2).collect();
         format!("{engine} {} on {}", patchyard_types::printable(&short.join("."), 20), self.host_name)
+    }
+
+    async fn managers(&self) -> Vec<HostManager> {
+        read::host_managers(self).await
     }
 
     async fn discover(&self) -> Result<Vec<Target>, ProviderError> {

@@ -44,7 +44,9 @@ pub use quarantine::{Quarantine, QuarantineId};
 pub use settings::{Budget, Data, Settings, Timeouts, WritableLayer};
 pub use snapshot::{SavedVolume, Snapshot, SnapshotId};
 pub use step::{Direction, Probe, Record, Step, SwapStep};
-pub use target::{Health, Image, Manager, Mount, MountKind, PublishedPort, Refusal, Target, TargetState};
+pub use target::{
+    Health, HostManager, Image, Manager, Mount, MountKind, PublishedPort, Refusal, Target, TargetState,
+};
 pub use text::printable;
 pub use time::{Millis, ParseDurationError};
 pub use unsaved::Unsaved;

@@ -152,6 +152,14 @@ pub enum Manager {
     Swarm(String),
 }
 
+/// Somebody else who updates a host and what serves its targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HostManager {
+    /// Debian's and Ubuntu's own timer: it upgrades packages, the engine's among them, and restarts what they
+    /// bring.
+    UnattendedUpgrades,
+}
+
 /// A reason why a target is not patched, in the field's words.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Refusal {

@@ -1,6 +1,7 @@
 //! `patchyard.discover/v1`: the hosts and every target on them.
 
 use patchyard_app::{Fleet, Host, Unreachable};
+use patchyard_types::HostManager;
 use serde::Serialize;
 
 use super::target::TargetJson;
@@ -21,6 +22,8 @@ pub struct HostJson {
     name: String,
     provider: &'static str,
     description: String,
+    /// Who else updates it.
+    managers: Vec<&'static str>,
 }
 
 /// A host that did not answer: what is on it is unknown.
@@ -44,12 +47,16 @@ impl From<&Fleet> for DiscoverDocument {
 
 impl From<&Host> for HostJson {
     fn from(host: &Host) -> Self {
-        let Host { name, description, provider } = host;
+        let Host { name, description, managers, provider } = host;
+        let manager = |manager: &HostManager| match manager {
+            HostManager::UnattendedUpgrades => "unattended_upgrades",
+        };
         Self {
             id: provider.host().to_string(),
             name: name.clone(),
             provider: provider.kind(),
             description: description.clone(),
+            managers: managers.iter().map(manager).collect(),
         }
     }
 }

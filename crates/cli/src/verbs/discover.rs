@@ -3,6 +3,7 @@
 use patchyard_app::{Error, Fleet, discover};
 use patchyard_types::{Health, Manager, Target, TargetState};
 
+use super::overview::warnings;
 use crate::args::Discover;
 use crate::exit::Exit;
 use crate::json::DiscoverDocument;
@@ -35,6 +36,7 @@ pub async fn run(session: &Session, args: &Discover) -> Result<Exit, Error> {
 fn hosts(fleet: &Fleet) -> String {
     let mut text: String =
         fleet.hosts.iter().map(|host| format!("{}\n", remark(&host.description))).collect();
+    text.push_str(&warnings(&fleet.hosts));
     for host in &fleet.unreachable {
         text.push_str(&format!("{} {}\n", paint(RED, "✘"), remark(&host.error.to_string())));
     }

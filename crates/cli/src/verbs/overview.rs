@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchyard_app::{Error, PatchFilter, ScanReport, ScanRequest, Scanned, Unreachable};
+use patchyard_app::{Error, Host, PatchFilter, ScanReport, ScanRequest, Scanned, Unreachable};
 use patchyard_types::{Assessment, Method, MountKind, PendingPatch, PendingStatus, TargetState};
 
 use super::scan::{exit, scan_and_show};
@@ -40,8 +40,14 @@ pub fn head(session: &Session, report: &ScanReport) -> String {
     ];
     let mut text = parts.join(" · ");
     text.push('\n');
+    text.push_str(&warnings(&report.hosts));
     text.push_str(&unreachable(&report.unreachable));
     text
+}
+
+/// A line for everybody else who updates one of the hosts.
+pub fn warnings(hosts: &[Host]) -> String {
+    hosts.iter().flat_map(Host::warnings).map(|text| format!("{} {text}\n", paint(YELLOW, "!"))).collect()
 }
 
 /// One line for each host that did not answer.

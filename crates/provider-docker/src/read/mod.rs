@@ -3,6 +3,7 @@
 mod compose;
 mod discover;
 mod guests;
+mod host;
 mod inventory;
 pub(crate) mod json;
 mod managers;
@@ -20,6 +21,7 @@ use crate::DockerProvider;
 
 pub(crate) use discover::discover;
 pub(crate) use guests::guests_now;
+pub(crate) use host::host_managers;
 pub(crate) use inventory::{Installed, MACHINE_ID, inventory, machine_id, without_credentials};
 pub(crate) use target::config_digest;
 

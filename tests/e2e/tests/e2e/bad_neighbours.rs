@@ -177,3 +177,31 @@ fn a_signal_finishes_the_swap_and_pauses() {
         controller.run(["abort"]).expect(7);
     }
 }
+
+#[test]
+fn a_host_that_upgrades_itself_is_told_of_before_anything_is_done() {
+    let engine = Engine::machine();
+    let service = Service::start(&engine, "web-good");
+    // As on a machine that has the package; apt itself says whether its timer is on.
+    let machine = tempfile::tempdir().unwrap();
+    let path = std::env::join_paths(
+        [machine.path().to_owned()]
+            .into_iter()
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    );
+    std::fs::write(machine.path().join("unattended-upgrade"), "").unwrap();
+    let apt = machine.path().join("apt.conf");
+    let controller = Controller::new(&engine).with("PATH", path.unwrap()).with("APT_CONFIG", &apt);
+    let warns = |args: &[&str]| controller.run(args).to_string().contains("unattended-upgrades is on at");
+    for (setting, is_on) in [("0", false), ("1", true)] {
+        std::fs::write(&apt, format!("APT::Periodic::Unattended-Upgrade \"{setting}\";\n")).unwrap();
+        for args in [&["scan", service.name()][..], &["discover"], &["plan", service.name()], &["doctor"]] {
+            assert_eq!(warns(args), is_on, "{setting}: {}", controller.run(args));
+        }
+        let hosts = &controller.run(["discover", "--json"]).json("patchyard.discover/v1")["hosts"];
+        assert_eq!(
+            hosts[0]["managers"],
+            serde_json::json!(if is_on { vec!["unattended_upgrades"] } else { vec![] })
+        );
+    }
+}

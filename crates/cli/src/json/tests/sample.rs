@@ -18,11 +18,11 @@ use patchyard_app::{
 use patchyard_contract::suite::sample::{actor, at, events, host, plan, snapshot};
 use patchyard_provider_sim::{SimClock, SimProvider, World};
 use patchyard_types::{
-    Arch, Assessment, Budget, Change, Check, CheckKind, Digest, Event, EventBody, Health, HostId, Image,
-    ImageUpdate, InstalledPackage, Inventory, LedgerEvent, LeftOut, LeftOutReason, Loss, Manager, Method,
-    Millis, Mount, MountKind, NotAssessed, OsRelease, PackageManager, PendingPatch, PendingStatus, Plan,
-    PublishedPort, Quarantine, QuarantineId, Refusal, Request, RolloutEnd, RolloutId, RunEnd, RunId,
-    Settings, StartingState, Stream, Target, TargetId, TargetState, Unsaved,
+    Arch, Assessment, Budget, Change, Check, CheckKind, Digest, Event, EventBody, Health, HostId,
+    HostManager, Image, ImageUpdate, InstalledPackage, Inventory, LedgerEvent, LeftOut, LeftOutReason, Loss,
+    Manager, Method, Millis, Mount, MountKind, NotAssessed, OsRelease, PackageManager, PendingPatch,
+    PendingStatus, Plan, PublishedPort, Quarantine, QuarantineId, Refusal, Request, RolloutEnd, RolloutId,
+    RunEnd, RunId, Settings, StartingState, Stream, Target, TargetId, TargetState, Unsaved,
 };
 use serde_json::Value;
 
@@ -104,7 +104,12 @@ fn fleet() -> Fleet {
 fn sim_host() -> Host {
     let world = Arc::new(Mutex::new(World::new(1, host())));
     let provider = Arc::new(SimProvider::new(world, Arc::new(SimClock::new())));
-    Host { name: "web01".into(), description: "Docker 20.10 on web01".into(), provider }
+    Host {
+        name: "web01".into(),
+        description: "Docker 20.10 on web01".into(),
+        managers: vec![HostManager::UnattendedUpgrades],
+        provider,
+    }
 }
 
 fn silent() -> Unreachable {
