@@ -71,6 +71,17 @@ const ARROWS: &[(&str, &[&str])] = &[
             "patchyard-store-memory",
         ],
     ),
+    (
+        "patchyard-bench",
+        &[
+            "patchyard-types",
+            "patchyard-contract",
+            "patchyard-engine",
+            "patchyard-store-sqlite",
+            "patchyard-provider-sim",
+            "patchyard-simulation-tests",
+        ],
+    ),
 ];
 
 /// The crates that are pure: arguments in, values out.
