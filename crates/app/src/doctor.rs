@@ -79,7 +79,7 @@ pub async fn doctor(environment: &Environment, options: &Options) -> Vec<Finding
     findings.push(room(context.state.path()));
     findings.extend(open_rollouts(&context).await);
     match fleet::reach(&context).await {
-        Ok(fleet) => findings.extend(hosts(&context, &fleet).await),
+        Ok(mut fleet) => findings.extend(hosts(&context, &mut fleet).await),
         Err(error) => findings.push(Finding::bad("host", &error)),
     }
     findings
@@ -129,11 +129,11 @@ async fn open_rollouts(context: &Context) -> Vec<Finding> {
     open.into_iter().map(tell).collect()
 }
 
-async fn hosts(context: &Context, fleet: &Fleet) -> Vec<Finding> {
+async fn hosts(context: &Context, fleet: &mut Fleet) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for host in &fleet.hosts {
+    for host in &mut fleet.hosts {
         // To answer is not enough: listing containers needs the permission that everything needs.
-        match host.provider.discover().await {
+        match host.search().await {
             Ok(targets) => {
                 let found = match targets.len() {
                     1 => "1 container".to_owned(),

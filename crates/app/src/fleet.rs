@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use patchyard_contract::{Provider, ProviderError};
 use patchyard_types::{HostId, HostManager, Target, printable};
 
@@ -17,13 +17,23 @@ pub struct Host {
     pub name: String,
     /// What it is: `Docker 20.10 on web01`.
     pub description: String,
-    /// Who else updates it.
+    /// Who else updates it, once it was searched.
     pub managers: Vec<HostManager>,
     /// How its targets are handled.
     pub provider: Arc<dyn Provider>,
 }
 
 impl Host {
+    /// Finds every target on it, and meanwhile who else updates it.
+    ///
+    /// # Errors
+    /// When it fails while it is searched.
+    pub(crate) async fn search(&mut self) -> Result<Vec<Target>, ProviderError> {
+        let (targets, managers) = join(self.provider.discover(), self.provider.managers()).await;
+        self.managers = managers;
+        targets
+    }
+
     /// What is to be said of those who update it besides us, a sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
@@ -93,8 +103,8 @@ pub async fn reach(context: &Context) -> Result<Fleet, Error> {
     for reached in context.reach.reach().await? {
         match reached.provider {
             Ok(provider) => {
-                let managers = provider.managers().await;
-                let host = Host { name: reached.name, description: provider.describe(), managers, provider };
+                let (name, description) = (reached.name, provider.describe());
+                let host = Host { name, description, managers: Vec::new(), provider };
                 let same = |routes: &&mut Vec<Host>| routes[0].provider.host() == host.provider.host();
                 match by_id.iter_mut().find(same) {
                     Some(routes) => routes.push(host),
@@ -141,8 +151,8 @@ async fn one_machine(mut routes: Vec<Host>) -> Result<Host, Vec<Unreachable>> {
 /// As [`reach`]; a host that fails while it is searched counts as unreachable.
 pub async fn discover(context: &Context) -> Result<Fleet, Error> {
     let mut fleet = reach(context).await?;
-    let hosts = std::mem::take(&mut fleet.hosts);
-    let found = join_all(hosts.iter().map(|host| host.provider.discover())).await;
+    let mut hosts = std::mem::take(&mut fleet.hosts);
+    let found = join_all(hosts.iter_mut().map(Host::search)).await;
     for (host, targets) in hosts.into_iter().zip(found) {
         match targets {
             Ok(targets) => {

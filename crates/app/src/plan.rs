@@ -95,8 +95,6 @@ pub async fn plan(
     plan.about.notes.extend(patched_again(&plan, &last));
     if !plan.decisions.actions.is_empty() {
         plan.about.notes.extend(fleet.hosts.iter().flat_map(fleet::Host::warnings));
-    }
-    if !plan.decisions.actions.is_empty() {
         store_plan(context, &plan).await?;
     }
     let unreachable = fleet.unreachable;
