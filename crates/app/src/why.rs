@@ -1,7 +1,7 @@
 //! Why: what is pending on one target, and why it is or is not patched.
 
 use patchyard_contract::Progress;
-use patchyard_plan::cannot_restore;
+use patchyard_plan::VolumeUsers;
 use patchyard_types::{Data, Method, Millis, Quarantine, QuarantineId, Settings, Unsaved};
 
 use crate::PatchFilter;
@@ -59,7 +59,7 @@ pub async fn why(
     };
     let settled = settle(&context.config, &Overrides { method, ..Overrides::default() }, target);
     let cannot_restore = match settled.settings.data {
-        Data::Restore => cannot_restore(target, &everyone),
+        Data::Restore => VolumeUsers::of(&everyone).cannot_restore(target),
         Data::Keep => None,
     };
     let unsaved = match fleet.provider(&target.host) {

@@ -8,6 +8,7 @@ use patchyard_types::{
     Target, TargetState, Unsaved, WritableLayer, printable,
 };
 
+use crate::data::VolumeUsers;
 use crate::request::{Candidate, PlanRequest};
 use crate::{data, lint, losses, quarantine};
 
@@ -52,7 +53,12 @@ pub fn unfinished(target: &Target) -> Option<&Refusal> {
 }
 
 /// Judges one candidate. The first reason found is the one that is told, the most fundamental first.
-pub fn judge(candidate: &Candidate, request: &PlanRequest, ids: &mut SetIds) -> Judgement {
+pub fn judge(
+    candidate: &Candidate,
+    request: &PlanRequest,
+    users: &VolumeUsers<'_>,
+    ids: &mut SetIds,
+) -> Judgement {
     use Judgement::{LeftOut, UpToDate};
     let target = &candidate.target;
     if candidate.excluded {
@@ -85,11 +91,10 @@ pub fn judge(candidate: &Candidate, request: &PlanRequest, ids: &mut SetIds) -> 
     if let Some(detail) = would_lose(&candidate.unsaved, candidate.settings.writable_layer) {
         return LeftOut(LeftOutReason::WritableLayer, detail);
     }
-    if candidate.settings.data == Data::Restore {
-        let everyone = request.candidates.iter().map(|candidate| &candidate.target).chain(&request.others);
-        if let Some(detail) = data::cannot_restore(target, everyone) {
-            return LeftOut(LeftOutReason::Refused, detail);
-        }
+    if candidate.settings.data == Data::Restore
+        && let Some(detail) = users.cannot_restore(target)
+    {
+        return LeftOut(LeftOutReason::Refused, detail);
     }
     let set = PatchSet { from, change };
     if let Err(left_out) = check(&set.change, candidate.settings.max_layer) {

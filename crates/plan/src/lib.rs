@@ -21,7 +21,7 @@ mod restore;
 mod tags;
 mod waves;
 
-pub use data::cannot_restore;
+pub use data::VolumeUsers;
 pub use filter::PatchFilter;
 pub use judge::{not_well, unfinished, would_lose};
 pub use lint::lint;

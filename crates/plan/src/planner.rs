@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchyard_types::{
-    About, Action, Budget, Decisions, LeftOut, LeftOutReason, Manager, PatchSet, PatchSetId, Plan, RolloutId,
-    Settings, Target, TargetId, printable,
+    About, Action, Budget, Data, Decisions, LeftOut, LeftOutReason, Manager, PatchSet, PatchSetId, Plan,
+    RolloutId, Settings, Target, TargetId, printable,
 };
 
+use crate::data::VolumeUsers;
 use crate::judge::{self, Judgement};
 use crate::request::{Candidate, PlanRequest, TagPolicy, Timings};
 use crate::waves::{Slot, Wait};
@@ -33,14 +34,24 @@ pub fn plan(request: &PlanRequest) -> Planned {
     candidates.sort_by(|a, b| by_name(&a.target, &b.target));
     let twins = twins(candidates.iter().map(|c| &c.target.id));
 
+    // Looked through once, and only for those who want it.
+    let restores = candidates.iter().any(|candidate| candidate.settings.data == Data::Restore);
+    let users = match restores {
+        true => VolumeUsers::of(request.candidates.iter().map(|c| &c.target).chain(&request.others)),
+        false => VolumeUsers::default(),
+    };
+
     let mut ids = judge::SetIds::default();
     let mut drafts = Vec::new();
     let mut left_out = Vec::new();
     let (mut up_to_date, mut filtered_out, mut later) = (Vec::new(), Vec::new(), BTreeMap::new());
     for candidate in &candidates {
         let target = &candidate.target;
-        let judgement =
-            if twins.contains(&target.id) { twin() } else { judge::judge(candidate, request, &mut ids) };
+        let judgement = if twins.contains(&target.id) {
+            twin()
+        } else {
+            judge::judge(candidate, request, &users, &mut ids)
+        };
         match judgement {
             Judgement::Patch { action, set, note } => {
                 if let Some(note) = note {

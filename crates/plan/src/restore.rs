@@ -6,6 +6,7 @@ use patchyard_types::{
     Change, LeftOutReason, Method, PatchSet, Snapshot, StartingState, TagMove, Target, TargetId, printable,
 };
 
+use crate::data::VolumeUsers;
 use crate::planner::{self, Draft, Planned, Said};
 use crate::request::{Restoration, RestoreRequest, TagPolicy};
 use crate::{data, judge, tags};
@@ -16,6 +17,7 @@ use crate::{data, judge, tags};
 pub fn restore(request: &RestoreRequest) -> Planned {
     let targets: BTreeMap<&TargetId, &Target> = request.targets.iter().map(|t| (&t.id, t)).collect();
     let ambiguous = planner::twins(request.targets.iter().map(|t| &t.id));
+    let users = VolumeUsers::of(&request.targets);
     let twice = planner::twins(request.restorations.iter().map(|r| &r.snapshot.target));
     let mut restorations: Vec<&Restoration> = request.restorations.iter().collect();
     restorations
@@ -47,9 +49,7 @@ pub fn restore(request: &RestoreRequest) -> Planned {
             up_to_date.push(target.name.clone());
         } else if let Some(refusal) = target.refusals.iter().min() {
             leave_out(LeftOutReason::Refused, printable(&refusal.message, 400));
-        } else if let Some(detail) =
-            restored.first().and_then(|_| cannot_fill(target, &restored, &request.targets))
-        {
+        } else if let Some(detail) = restored.first().and_then(|_| cannot_fill(target, &restored, &users)) {
             leave_out(LeftOutReason::Refused, detail);
         } else {
             let set = PatchSet {
@@ -91,7 +91,7 @@ pub fn restore(request: &RestoreRequest) -> Planned {
 }
 
 /// Why the volumes that a snapshot keeps copies of could not be given back, if they could not.
-fn cannot_fill(target: &Target, restored: &[String], everyone: &[Target]) -> Option<String> {
+fn cannot_fill(target: &Target, restored: &[String], users: &VolumeUsers<'_>) -> Option<String> {
     let volumes = data::volumes(target);
     if let Some(gone) = restored.iter().find(|volume| !volumes.contains(volume)) {
         let gone = printable(gone, 200);
@@ -99,7 +99,7 @@ fn cannot_fill(target: &Target, restored: &[String], everyone: &[Target]) -> Opt
             "its snapshot keeps the data of volume {gone}, which it does not have any more; say --data keep to leave data alone"
         ));
     }
-    data::cannot_restore(target, everyone)
+    users.cannot_restore(target)
 }
 
 /// Tags go back to the base once nobody on the host runs the image they name: when all of its
