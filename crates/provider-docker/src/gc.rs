@@ -134,11 +134,11 @@ impl Search<'_> {
             let in_use = needed;
             needed |= is_somebody_elses(controller, &tags, &self.docker.options.controller);
             for tag in tags.iter().copied() {
-                if let Some(name) = tag.strip_prefix("patchyard/base:") {
+                if let Some(name) = tag.strip_prefix(names::BASE_TAGS) {
                     if self.is_ours(name) {
                         base_tags.insert(tag, id);
                     }
-                } else if let Some(name) = tag.strip_prefix("patchyard/snapshot:") {
+                } else if let Some(name) = tag.strip_prefix(names::SNAPSHOT_TAGS) {
                     let stays = named.contains(tag) || tags.len() == 1 && used.contains(id);
                     if self.is_left_snapshot(tag, name) && !stays {
                         found.push(self.tag(tag, image));
@@ -279,7 +279,7 @@ impl Search<'_> {
 /// The order of removal. What tells whose an image is goes last: whoever dies in between still finds the
 /// image's other tags.
 fn in_order(found: &mut [Leftover]) {
-    let tells = |leftover: &Leftover| leftover.name.starts_with("patchyard/base:");
+    let tells = |leftover: &Leftover| leftover.name.starts_with(names::BASE_TAGS);
     found.sort_by(|a, b| (tells(a), a).cmp(&(tells(b), b)));
 }
 
@@ -289,7 +289,7 @@ fn is_somebody_elses(controller: &str, tags: &[&str], we: &str) -> bool {
         return controller != we;
     }
     // A pulled image bears no labels of ours: its tags say who pulled it.
-    let mut pulled_by = tags.iter().filter_map(|tag| tag.strip_prefix("patchyard/base:")).peekable();
+    let mut pulled_by = tags.iter().filter_map(|tag| tag.strip_prefix(names::BASE_TAGS)).peekable();
     pulled_by.peek().is_none() || pulled_by.any(|name| !is_of(name, we))
 }
 
@@ -300,7 +300,7 @@ fn is_of(name: &str, controller: &str) -> bool {
 
 /// `patchyard/nginx:99aabbccddee`: of an image that containers are created from.
 fn is_patched_tag(tag: &str) -> bool {
-    let other = ["patchyard/base:", "patchyard/snapshot:"];
+    let other = [names::BASE_TAGS, names::SNAPSHOT_TAGS];
     tag.starts_with("patchyard/") && !other.iter().any(|prefix| tag.starts_with(prefix))
 }
 
@@ -341,17 +341,15 @@ pub(crate) async fn collect(docker: &DockerProvider, leftover: &Leftover) -> Res
 async fn remove_container(docker: &DockerProvider, name: &str) -> Result<(), ApiError> {
     let Some((_, _, part)) = own::parse(name) else { return Ok(()) };
     let Some(container) = docker.client.container(name).await? else { return Ok(()) };
-    let with_volumes = match part.split('-').next() {
+    match part.split('-').next() {
         Some("new" | "old") if container.is_up() => {
             return Err(ApiError::protocol(format!("{name} runs")));
         }
         Some("new") => return remove_replacement(&docker.client, &container).await,
-        // An original's volumes are the service's data.
-        Some("old" | "volume") => "0",
-        _ => "1",
-    };
+        _ => {}
+    }
     let request = docker.client.delete(&["containers", container.id()]);
-    match request.query("v", with_volumes).query("force", "1").done().await {
+    match request.query("v", own::with_volumes(name)).query("force", "1").done().await {
         Err(error) if error.is_not_found() => Ok(()),
         removed => removed,
     }
@@ -361,8 +359,8 @@ async fn remove_container(docker: &DockerProvider, name: &str) -> Result<(), Api
 /// name, too, and would stay by it; the tag that tells who pulled it goes after this one.
 async fn remove_tag(docker: &DockerProvider, name: &str) -> Result<(), ApiError> {
     let Some(image) = docker.client.image(name).await? else { return Ok(()) };
-    let is_base = |tag: &str| tag.starts_with("patchyard/base:");
-    let is_last = list(&image["RepoTags"]).filter_map(Value::as_str).all(|tag| tag == name || is_base(tag));
+    let mut tags = list(&image["RepoTags"]).filter_map(Value::as_str);
+    let is_last = tags.all(|tag| tag == name || tag.starts_with(names::BASE_TAGS));
     if is_last && is_patched_tag(name) {
         for digest in list(&image["RepoDigests"]).filter_map(Value::as_str) {
             image::untag(&docker.client, digest).await?;
@@ -379,10 +377,7 @@ async fn remove_volume(docker: &DockerProvider, name: &str) -> Result<(), ApiErr
     if name.contains('/') || !note.exists() {
         return Ok(());
     }
-    match docker.client.delete(&["volumes", name]).done().await {
-        Err(error) if error.is_not_found() => {}
-        removed => removed?,
-    }
+    save::remove(&docker.client, name).await?;
     // What cannot be removed is found again, and the volume is not there any more then.
     let _ = fs::remove_file(note);
     Ok(())

@@ -178,7 +178,7 @@ impl DockerProvider {
     /// only after a while.
     pub async fn settle(&self) {
         for name in self.helpers.all() {
-            ask::remove(&self.client, &name, &self.helpers).await;
+            ask::remove(self, &name).await;
         }
     }
 

@@ -50,6 +50,13 @@ pub(crate) fn labels_over(image: &Value, controller: &str, role: &str) -> Map<St
     labels
 }
 
+/// The same for one that runs: Watchtower would update it.
+pub(crate) fn labels_of_running(image: &Value, controller: &str, role: &str) -> Map<String, Value> {
+    let mut labels = labels_over(image, controller, role);
+    labels.insert("com.centurylinklabs.watchtower.enable".to_owned(), json!("false"));
+    labels
+}
+
 /// Labels that Patchyard writes on the containers and images it makes. The operator's own labels
 /// (`io.patchyard.exclude`, `io.patchyard.check.…`) are not among them.
 pub const OWN_LABELS: [&str; 9] = [
@@ -111,17 +118,22 @@ pub fn patched_tag(reference: &str, patch_set: &Digest) -> String {
     format!("patchyard/{}:{}", repository_word(reference), patch_set.short(12))
 }
 
+/// What the tags begin with that keep bases.
+pub(crate) const BASE_TAGS: &str = "patchyard/base:";
+/// What the tags begin with that keep snapshots.
+pub(crate) const SNAPSHOT_TAGS: &str = "patchyard/snapshot:";
+
 /// The tag that keeps a patched image's base alive, and says of a pulled image who pulled it:
 /// `patchyard/base:1a2b3c4d-d66ef321cab7`. Each controller has its own: what one needs no more another may.
 #[must_use]
 pub fn base_tag(controller: &str, image: &str) -> String {
-    format!("patchyard/base:{}-{}", controller8(controller), short_image(image))
+    format!("{BASE_TAGS}{}-{}", controller8(controller), short_image(image))
 }
 
 /// The tag that keeps a snapshot's image alive: `patchyard/snapshot:1a2b3c4d-r12.3`.
 #[must_use]
 pub fn snapshot_tag(controller: &str, run: RunId) -> String {
-    format!("patchyard/snapshot:{}-{}", controller8(controller), run.to_string().to_lowercase())
+    format!("{SNAPSHOT_TAGS}{}-{}", controller8(controller), run.to_string().to_lowercase())
 }
 
 /// The tag that keeps the image alive that a snapshot's container ran.

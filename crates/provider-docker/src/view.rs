@@ -120,7 +120,7 @@ impl Drop for View<'_> {
 }
 
 async fn clear(docker: &DockerProvider, name: &str) {
-    remove(&docker.client, name, &docker.helpers).await;
+    remove(docker, name).await;
     image::remove_intermediates(&docker.client, name).await;
 }
 

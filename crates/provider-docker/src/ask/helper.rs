@@ -19,8 +19,9 @@ use serde_json::{Value, json};
 use super::sources::Named;
 use crate::DockerProvider;
 use crate::client::{ApiError, Client, Exec, ExecOutput, TarWriter};
-use crate::names::{PREFIX, ROLE_ASK, controller8, labels_over};
+use crate::names::{PREFIX, ROLE_ASK, controller8, labels_of_running};
 use crate::read::json::{list, text};
+use crate::read::own;
 use crate::unsaved::is_under;
 
 /// How long it lives at most, in seconds; everything it is asked has to end before.
@@ -42,12 +43,10 @@ const PROXIES: [&str; 10] = [
 
 /// A running helper; removed when dropped, whatever happens.
 pub(super) struct Helper {
-    client: Client,
+    docker: DockerProvider,
     name: String,
     /// The folder that only it has.
     folder: String,
-    /// The helpers that still have to go; see [`DockerProvider::settle`].
-    live: Arc<crate::Helpers>,
 }
 
 impl Helper {
@@ -65,8 +64,7 @@ impl Helper {
         let name = unique_name(&docker.options.controller, &target.object);
         docker.helpers.add(&name);
         // From here on the guard is responsible, also for a create whose answer is never seen.
-        let helper =
-            Self { client: client.clone(), name, folder: unique_folder(), live: Arc::clone(&docker.helpers) };
+        let helper = Self { docker: docker.clone(), name, folder: unique_folder() };
         make(docker, &helper.name, request).await?;
         let mut folder = TarWriter::new();
         folder.directory(helper.folder.trim_start_matches('/'), 0o700)?;
@@ -92,24 +90,27 @@ impl Helper {
     pub async fn run(&self, argv: &[&str], timeout: Duration, limit: usize) -> Result<ExecOutput, ApiError> {
         let env: Vec<String> = ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let exec = Exec { argv, user: Some("0"), env: &env, workdir: Some(&self.folder), timeout, limit };
-        self.client.exec(&self.name, &exec).await
+        self.docker.client.exec(&self.name, &exec).await
     }
 
     /// Removes it and waits until it is gone. Dropping does the same without waiting.
     pub async fn finish(self) {
-        remove(&self.client, &self.name, &self.live).await;
+        remove(&self.docker, &self.name).await;
     }
 }
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        if !self.live.has(&self.name) {
-            return;
-        }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (client, name, live) = (self.client.clone(), self.name.clone(), Arc::clone(&self.live));
-            runtime.spawn(async move { remove(&client, &name, &live).await });
-        }
+        remove_later(&self.docker, &self.name);
+    }
+}
+
+/// Removes a helper whose guard is dropped, without waiting. Where no runtime is left to do so, or the process ends
+/// before it has, [`DockerProvider::settle`] and `gc` do.
+pub(crate) fn remove_later(docker: &DockerProvider, name: &str) {
+    if let (true, Ok(runtime)) = (docker.helpers.has(name), tokio::runtime::Handle::try_current()) {
+        let (docker, name) = (docker.clone(), name.to_owned());
+        runtime.spawn(async move { remove(&docker, &name).await });
     }
 }
 
@@ -127,23 +128,19 @@ pub(crate) async fn make(docker: &DockerProvider, name: &str, request: Value) ->
     making.await.map_err(|error| ApiError::protocol(format!("creating a container: {error}")))?
 }
 
-/// Removes a helper with its anonymous volumes. What cannot be removed ends by itself.
-pub(crate) async fn remove(client: &Client, name: &str, live: &crate::Helpers) {
-    remove_with(client, name, live, "1").await;
-}
-
-/// Removes a helper and no volume whatever.
-pub(crate) async fn remove_alone(client: &Client, name: &str, live: &crate::Helpers) {
-    remove_with(client, name, live, "0").await;
-}
-
-async fn remove_with(client: &Client, name: &str, live: &crate::Helpers, volumes: &str) {
+/// Removes a helper, with its anonymous volumes where they are its own. What cannot be removed ends by itself.
+pub(crate) async fn remove(docker: &DockerProvider, name: &str) {
+    let (client, live) = (&docker.client, &docker.helpers);
     while live.is_being_made(name) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for _ in 0..20 {
-        let removed =
-            client.delete(&["containers", name]).query("force", "1").query("v", volumes).done().await;
+        let removed = client
+            .delete(&["containers", name])
+            .query("force", "1")
+            .query("v", own::with_volumes(name))
+            .done()
+            .await;
         match removed {
             // A removal is under way already; it is gone when the engine says so.
             Err(error) if error.is_conflict() => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -197,8 +194,6 @@ fn request(
         .map(text)
         .filter(|one| one.split_once('=').is_some_and(|(name, _)| PROXIES.contains(&name)))
         .collect();
-    let mut labels = labels_over(image, controller, ROLE_ASK);
-    labels.insert("com.centurylinklabs.watchtower.enable".to_owned(), json!("false"));
     let host = &inspect["HostConfig"];
     let mut host_config = json!({
         "AutoRemove": true,
@@ -224,7 +219,7 @@ fn request(
         "User": "0:0",
         "WorkingDir": "/",
         "Env": env,
-        "Labels": labels,
+        "Labels": labels_of_running(image, controller, ROLE_ASK),
         "Healthcheck": {"Test": ["NONE"]},
         "StopSignal": "SIGKILL",
         "HostConfig": host_config,

@@ -21,7 +21,7 @@ use crate::client::{ApiError, ExecOutput};
 use crate::read::reference::Reference;
 
 pub(crate) use fetch::fetch;
-pub(crate) use helper::{LIFETIME, make, remove, remove_alone};
+pub(crate) use helper::{LIFETIME, make, remove, remove_later};
 
 use helper::Helper;
 

@@ -1,7 +1,7 @@
 //! What the image of the original and that of its replacement have at a path, seen through a container
 //! of each that is never started. Not through the replacement itself: half a copy may be in there.
 
-use crate::ask::{make, remove};
+use crate::ask::{make, remove, remove_later};
 use crate::client::{ApiError, Client, EntryKind};
 use crate::names::of_run;
 use crate::swap::{Run, Trouble, failed};
@@ -83,7 +83,7 @@ impl<'a> Shown<'a> {
     /// Removes them and waits until they are gone.
     pub async fn finish(self) {
         for name in &self.names {
-            remove(self.run.client(), name, &self.run.docker.helpers).await;
+            remove(self.run.docker, name).await;
         }
     }
 }
@@ -91,12 +91,7 @@ impl<'a> Shown<'a> {
 impl Drop for Shown<'_> {
     fn drop(&mut self) {
         for name in &self.names {
-            let live = &self.run.docker.helpers;
-            if let (true, Ok(runtime)) = (live.has(name), tokio::runtime::Handle::try_current()) {
-                let (client, name, live) =
-                    (self.run.client().clone(), name.clone(), std::sync::Arc::clone(live));
-                runtime.spawn(async move { remove(&client, &name, &live).await });
-            }
+            remove_later(self.run.docker, name);
         }
     }
 }
@@ -104,7 +99,7 @@ impl Drop for Shown<'_> {
 /// Removes what a crash has left of them.
 pub(crate) async fn clear(run: &Run<'_>) {
     for part in PARTS {
-        remove(run.client(), &name(run, part), &run.docker.helpers).await;
+        remove(run.docker, &name(run, part)).await;
     }
 }
 

@@ -14,7 +14,7 @@ use super::words::{Output, Tail};
 use crate::DockerProvider;
 use crate::ask::{make, remove};
 use crate::client::{ApiError, Client};
-use crate::names::{ROLE_BUILD, labels_over};
+use crate::names::{ROLE_BUILD, labels_of_running};
 use crate::read::json::text;
 use crate::swap::{Trouble, failed};
 
@@ -105,7 +105,7 @@ impl<'a> Builder<'a> {
 
     /// Removes the container and waits until it is gone.
     pub async fn remove(&self) {
-        remove(&self.docker.client, &self.name, &self.docker.helpers).await;
+        remove(self.docker, &self.name).await;
     }
 
     /// It has been removed, and nothing was committed that nobody knows of.
@@ -136,7 +136,7 @@ impl Drop for Builder<'_> {
 }
 
 async fn clear(docker: &DockerProvider, name: &str) {
-    remove(&docker.client, name, &docker.helpers).await;
+    remove(docker, name).await;
     image::remove_intermediates(&docker.client, name).await;
 }
 
@@ -152,8 +152,6 @@ fn silent(error: ApiError, quiet: Duration) -> Trouble {
 
 /// The create request. Pure: everything it is made of comes in.
 fn request(controller: &str, base: &Value, job: &Job<'_>) -> Value {
-    let mut labels = labels_over(base, controller, ROLE_BUILD);
-    labels.insert("com.centurylinklabs.watchtower.enable".to_owned(), json!("false"));
     json!({
         "Image": text(&base["Id"]),
         "Entrypoint": job.command.get(..1),
@@ -163,7 +161,7 @@ fn request(controller: &str, base: &Value, job: &Job<'_>) -> Value {
         "Env": job.environment,
         "Healthcheck": {"Test": ["NONE"]},
         "StopSignal": "SIGKILL",
-        "Labels": labels,
+        "Labels": labels_of_running(base, controller, ROLE_BUILD),
         "HostConfig": {
             "NetworkMode": "none",
             "RestartPolicy": {"Name": "no"},

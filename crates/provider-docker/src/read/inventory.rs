@@ -6,7 +6,6 @@
 use patchyard_assess::deb::{Layout, StatusError, StatusReader, is_status_d_member, state_digest};
 use patchyard_contract::ProviderError;
 use patchyard_types::{Digest, InstalledPackage, Inventory, PackageManager, StartingState, Target};
-
 use serde_json::Value;
 
 use super::json::text;

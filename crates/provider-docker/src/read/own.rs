@@ -33,6 +33,16 @@ pub(crate) fn parse(name: &str) -> Option<(&str, &str, &str)> {
         .then_some((controller, subject, part))
 }
 
+/// The engine's `v` for the removal of one of ours: whether its anonymous volumes go with it. An original's are
+/// the service's data, and what copies volumes has none of its own.
+#[must_use]
+pub(crate) fn with_volumes(name: &str) -> &'static str {
+    match parse(name).and_then(|(_, _, part)| part.split('-').next()) {
+        None | Some("old" | "volume") => "0",
+        _ => "1",
+    }
+}
+
 /// The id of the container this process runs in, from `/proc/self/mountinfo`, `/proc/self/cgroup` and
 /// the host's name: the engine mounts `/etc/hosts` from a folder named by the id, control groups are
 /// named by it, and a host name that was not chosen is its beginning. At least twelve digits of it.
@@ -95,6 +105,16 @@ mod tests {
             "/patchyard--r1.1-old",
         ] {
             assert!(!is_own_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_containers_own_stays_when_it_goes() {
+        for name in ["patchyard-1a2b3c4d-r12.3-old", "patchyard-1a2b3c4d-r12.3-volume", "shop"] {
+            assert_eq!(with_volumes(name), "0", "{name}");
+        }
+        for name in ["patchyard-1a2b3c4d-99aabbcc-build", "patchyard-1a2b3c4d-99aabbcc-show-7-1"] {
+            assert_eq!(with_volumes(name), "1", "{name}");
         }
     }
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 use patchyard_types::{FailureKind, printable};
 use serde_json::{Value, json};
 
-use crate::ask::{make, remove_alone};
+use crate::ask::{make, remove, remove_later};
 use crate::client::ApiError;
-use crate::names::{ROLE_VOLUME, labels_over, of_run};
+use crate::names::{ROLE_VOLUME, labels_of_running, of_run};
 use crate::read::json::text;
 use crate::swap::{Run, Trouble, failed};
 
@@ -139,7 +139,7 @@ async fn copy(run: &Run<'_>, image: &Value, mode: &str, pairs: &[Pair<'_>]) -> R
 
 /// Removes what a crash has left of it. Whatever it was writing, it does not go on.
 pub(super) async fn clear(run: &Run<'_>) {
-    remove_alone(run.client(), &name(run), &run.docker.helpers).await;
+    remove(run.docker, &name(run)).await;
 }
 
 fn name(run: &Run<'_>) -> String {
@@ -253,17 +253,13 @@ struct Guard<'a> {
 
 impl Guard<'_> {
     async fn finish(self) {
-        remove_alone(self.run.client(), self.name, &self.run.docker.helpers).await;
+        remove(self.run.docker, self.name).await;
     }
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        let docker = self.run.docker;
-        if let (true, Ok(runtime)) = (docker.helpers.has(self.name), tokio::runtime::Handle::try_current()) {
-            let (docker, name) = (docker.clone(), self.name.to_owned());
-            runtime.spawn(async move { remove_alone(&docker.client, &name, &docker.helpers).await });
-        }
+        remove_later(self.run.docker, self.name);
     }
 }
 
@@ -273,8 +269,6 @@ fn request(controller: &str, image: &Value, argv: &[String], mut mounts: Vec<Val
     for (place, _) in image["Config"]["Volumes"].as_object().into_iter().flatten() {
         mounts.push(json!({"Type": "tmpfs", "Target": place}));
     }
-    let mut labels = labels_over(image, controller, ROLE_VOLUME);
-    labels.insert("com.centurylinklabs.watchtower.enable".to_owned(), json!("false"));
     json!({
         "Image": text(&image["Id"]),
         "Entrypoint": argv.get(..1),
@@ -283,7 +277,7 @@ fn request(controller: &str, image: &Value, argv: &[String], mut mounts: Vec<Val
         "Env": ["LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
         "User": "0:0",
         "WorkingDir": "/",
-        "Labels": labels,
+        "Labels": labels_of_running(image, controller, ROLE_VOLUME),
         "Healthcheck": {"Test": ["NONE"]},
         "StopSignal": "SIGKILL",
         "HostConfig": {

@@ -7,7 +7,7 @@
 mod helper;
 mod volumes;
 
-use patchyard_types::{FailureKind, Method, Record, SavedVolume, SwapStep, printable};
+use patchyard_types::{Data, FailureKind, Method, Record, SavedVolume, SwapStep, printable};
 use serde_json::Value;
 
 use crate::client::ApiError;
@@ -121,7 +121,9 @@ pub(crate) async fn clear(run: &Run<'_>) -> Result<(), ApiError> {
 
 /// Ends a copy that goes on although nobody waits for it: before anything is started that writes.
 pub(crate) async fn end_copying(run: &Run<'_>) {
-    helper::clear(run).await;
+    if run.action.data == Data::Restore {
+        helper::clear(run).await;
+    }
 }
 
 /// The copies that a run has made, all of them whole.

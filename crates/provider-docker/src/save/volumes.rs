@@ -111,7 +111,7 @@ pub(super) async fn remove_of_run(run: &Run<'_>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Removes a copy; gone already is fine.
+/// Removes a volume; gone already is fine.
 pub(crate) async fn remove(client: &crate::client::Client, name: &str) -> Result<(), ApiError> {
     match client.delete(&["volumes", name]).done().await {
         Err(error) if error.is_not_found() => Ok(()),

@@ -168,7 +168,7 @@ pub(crate) async fn reference(run: &Run<'_>, kept: &Kept) -> Result<String, ApiE
 /// Removes what a snapshot keeps on the host, and its file.
 pub(crate) async fn remove(docker: &DockerProvider, snapshot: &Snapshot) -> Result<(), ProviderError> {
     // Only tags that a snapshot may have: the value comes from a log.
-    let own = |tag: &&String| tag.starts_with("patchyard/snapshot:");
+    let own = |tag: &&String| tag.starts_with(names::SNAPSHOT_TAGS);
     let tags: Vec<String> = snapshot.tags.iter().filter(own).cloned().collect();
     forget(&docker.client, &tags).await.map_err(|error| docker.error(error))?;
     let ours = |copy: &&str| save::run_of_copy(&docker.options.controller, copy) == Some(snapshot.run);

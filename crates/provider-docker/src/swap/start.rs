@@ -1,6 +1,6 @@
 //! Start: the replacement.
 
-use patchyard_types::{Data, FailureKind, Probe, Record};
+use patchyard_types::{FailureKind, Probe, Record};
 
 use super::{Run, Trouble, done_if, failed, judge};
 use crate::client::ApiError;
@@ -23,9 +23,7 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
             "the original runs again, and two must not run beside each other",
         ));
     }
-    if run.action.data == Data::Restore {
-        save::end_copying(run).await;
-    }
+    save::end_copying(run).await;
     let Err(error) = run.start(new.id()).await else { return Ok(Record::Nothing) };
     let ApiError::Status { message, .. } = &error else { return Err(judge(&error).into()) };
     match run.client().container(new.id()).await {

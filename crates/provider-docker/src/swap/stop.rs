@@ -1,6 +1,6 @@
 //! Stop: the original, by its own stop signal and timeout. From here on the service is down.
 
-use patchyard_types::{Data, FailureKind, Probe, Record};
+use patchyard_types::{FailureKind, Probe, Record};
 
 use super::{Run, Trouble, done_if, failed, gone, preflight};
 use crate::client::ApiError;
@@ -23,9 +23,7 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
         if run.new_container().await?.is_some_and(|new| new.is_up()) {
             return Err(failed(FailureKind::Host, "its replacement still runs: stop it first"));
         }
-        if run.action.data == Data::Restore {
-            save::end_copying(run).await;
-        }
+        save::end_copying(run).await;
         run.start(old.id()).await?;
     }
     Ok(Record::Nothing)
