@@ -369,8 +369,7 @@ async fn an_image_without_the_programs_that_copy_is_refused() {
     // The command of the original again, which the commit has changed.
     let command = sh(&format!("docker image inspect -f '{{{{json .Config.Cmd}}}}' {}", yard::IMAGE));
     derive(&format!("{bare}-x"), &bare, &[&format!("CMD {}", command.trim())]);
-    let yard = RealYard::of_image(&bare, |_, _| {}).await;
-    let mut yard = yard;
+    let mut yard = RealYard::of_image(&bare, |_, _| {}).await;
     yard.data = Data::Restore;
     yard.plan_layer().await;
     let refusal = refused(&yard).await;
@@ -381,8 +380,6 @@ async fn an_image_without_the_programs_that_copy_is_refused() {
 
 #[tokio::test]
 async fn a_target_without_volumes_has_nothing_to_save() {
-    let (yard, _) = yard(|_, _| {}).await;
-    drop(yard);
     let mut yard = RealYard::with(|body, _| {
         body["HostConfig"]["Binds"] = json!([]);
         body["Volumes"] = json!({});
