@@ -7,6 +7,7 @@ mod ask;
 mod carry;
 pub mod client;
 mod gc;
+mod helpers;
 mod injected;
 mod layer;
 pub mod names;
@@ -31,7 +32,7 @@ pub use swap::last_words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use patchyard_contract::{PackageCache, ProviderError};
@@ -40,6 +41,7 @@ use serde_json::Value;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use client::{ApiError, Client, Endpoint, EngineKind, Environment};
+use helpers::Helpers;
 
 /// How many targets are read at the same time: enough to keep an engine busy, not so many that it
 /// starves its own containers.
@@ -177,9 +179,7 @@ impl DockerProvider {
     /// process ends whose work was dropped in the middle; helpers end by themselves otherwise, but
     /// only after a while.
     pub async fn settle(&self) {
-        for name in self.helpers.all() {
-            ask::remove(self, &name).await;
-        }
+        self.helpers.remove_all(self).await;
     }
 
     fn known<T>(&self, image: &str, read: impl Fn(&ImageFacts) -> Option<T>) -> Option<T> {
@@ -236,41 +236,4 @@ struct ImageFacts {
     platform: Option<String>,
     /// What package managers tell of it.
     installed: Arc<OnceCell<read::Installed>>,
-}
-
-/// Names of helpers that have not been removed yet, and whether the engine is still making them.
-#[derive(Debug, Default)]
-pub(crate) struct Helpers(Mutex<BTreeMap<String, bool>>);
-
-impl Helpers {
-    fn names(&self) -> MutexGuard<'_, BTreeMap<String, bool>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn add(&self, name: &str) {
-        self.names().insert(name.to_owned(), false);
-    }
-
-    /// Of a name that was added.
-    pub(crate) fn set_being_made(&self, name: &str, now: bool) {
-        if let Some(making) = self.names().get_mut(name) {
-            *making = now;
-        }
-    }
-
-    pub(crate) fn is_being_made(&self, name: &str) -> bool {
-        self.names().get(name).copied().unwrap_or(false)
-    }
-
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.names().contains_key(name)
-    }
-
-    pub(crate) fn forget(&self, name: &str) {
-        self.names().remove(name);
-    }
-
-    fn all(&self) -> Vec<String> {
-        self.names().keys().cloned().collect()
-    }
 }

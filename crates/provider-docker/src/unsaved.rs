@@ -215,10 +215,10 @@ pub(crate) async fn unsaved_of_run(run: &Run<'_>, container: &Value) -> Result<U
 }
 
 /// `view` is opened when something has to be looked at.
-async fn unsaved_in<'a>(
+async fn unsaved_in(
     docker: &DockerProvider,
     container: &Value,
-    view: impl Future<Output = Result<View<'a>, ApiError>>,
+    view: impl Future<Output = Result<View, ApiError>>,
 ) -> Result<Unsaved, ApiError> {
     let changes = match changes(&docker.client, container).await {
         Err(ApiError::TooLarge { .. }) => {

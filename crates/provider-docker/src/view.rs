@@ -14,8 +14,8 @@ use patchyard_types::Digest;
 use serde_json::{Value, json};
 
 use crate::DockerProvider;
-use crate::ask::{make, remove};
 use crate::client::ApiError;
+use crate::helpers::{Guard, remove_with_commits};
 use crate::layer::image;
 use crate::names::{PREFIX, ROLE_SHOW, controller8, labels_over, of_run};
 use crate::read::json::{list, text};
@@ -45,26 +45,27 @@ pub(crate) const PLACES: [&str; 12] = [
     "/usr/lib/apk",
 ];
 
-/// What may be asked for a container's files; what was made for it goes when this is dropped.
-pub(crate) struct View<'a> {
-    docker: &'a DockerProvider,
-    name: String,
-    is_made: bool,
+/// What may be asked for a container's files.
+pub(crate) enum View {
+    /// The target itself, by its id.
+    Target(String),
+    /// A container that stands for it; it goes when this is dropped.
+    Made(Box<Guard>),
 }
 
-impl<'a> View<'a> {
+impl View {
     /// A view of a target; `container` is its inspect document.
     ///
     /// # Errors
     /// [`ApiError::TooLarge`] when it has written more than anybody would copy for this.
-    pub async fn open(docker: &'a DockerProvider, container: &Value) -> Result<View<'a>, ApiError> {
+    pub async fn open(docker: &DockerProvider, container: &Value) -> Result<Self, ApiError> {
         let name = unique_name(&docker.options.controller, text(&container["Id"]));
         Self::named(docker, container, name, COPY_LIMIT).await
     }
 
     /// A view for a run, however much the container has written. Its name is the run's, so that what a crash has left
     /// is found by whoever goes on: a run has one view at a time.
-    pub async fn of_run(run: &'a Run<'a>, container: &Value) -> Result<View<'a>, ApiError> {
+    pub async fn of_run(run: &Run<'_>, container: &Value) -> Result<Self, ApiError> {
         if has_mounts(container) {
             clear_run(run).await;
         }
@@ -72,61 +73,47 @@ impl<'a> View<'a> {
     }
 
     async fn named(
-        docker: &'a DockerProvider,
+        docker: &DockerProvider,
         container: &Value,
         name: String,
         limit: u64,
-    ) -> Result<View<'a>, ApiError> {
+    ) -> Result<Self, ApiError> {
         let id = text(&container["Id"]);
         if !has_mounts(container) {
-            return Ok(Self { docker, name: id.to_owned(), is_made: false });
+            return Ok(Self::Target(id.to_owned()));
         }
-        docker.helpers.add(&name);
-        // From here on the guard is responsible.
-        let view = Self { docker, name, is_made: true };
+        let guard = Guard::with_commits(docker, name);
         let image = match unsaved::is_touched(&docker.client, container).await? {
             false => docker.client.image(text(&container["Image"])).await?.ok_or_else(image_gone)?,
             true => {
                 is_small(docker, id, limit).await?;
-                image::commit(&docker.client, id, &view.name).await?
+                image::commit(&docker.client, id, guard.name()).await?
             }
         };
-        let request = request(&docker.options.controller, &image, needed(container));
-        make(docker, &view.name, request).await?;
-        Ok(view)
+        guard.create(request(&docker.options.controller, &image, needed(container))).await?;
+        Ok(Self::Made(Box::new(guard)))
     }
 
     /// The container that may be asked, by its name or id.
     pub fn name(&self) -> &str {
-        &self.name
+        match self {
+            Self::Target(id) => id,
+            Self::Made(guard) => guard.name(),
+        }
     }
 
     /// Removes what was made and waits until it is gone. Dropping does the same without waiting.
     pub async fn finish(self) {
-        if self.is_made {
-            clear(self.docker, &self.name).await;
+        match self {
+            Self::Target(_) => {}
+            Self::Made(guard) => guard.finish().await,
         }
     }
-}
-
-impl Drop for View<'_> {
-    fn drop(&mut self) {
-        let runtime = tokio::runtime::Handle::try_current();
-        if let (true, Ok(runtime)) = (self.is_made && self.docker.helpers.has(&self.name), runtime) {
-            let (docker, name) = (self.docker.clone(), self.name.clone());
-            runtime.spawn(async move { clear(&docker, &name).await });
-        }
-    }
-}
-
-async fn clear(docker: &DockerProvider, name: &str) {
-    remove(docker, name).await;
-    image::remove_intermediates(&docker.client, name).await;
 }
 
 /// Removes the view of a run that a crash has left.
 pub(crate) async fn clear_run(run: &Run<'_>) {
-    clear(run.docker, &name_of_run(run)).await;
+    remove_with_commits(run.docker, &name_of_run(run)).await;
 }
 
 fn name_of_run(run: &Run<'_>) -> String {

@@ -8,7 +8,6 @@
 //! there runs nothing.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -19,9 +18,9 @@ use serde_json::{Value, json};
 use super::sources::Named;
 use crate::DockerProvider;
 use crate::client::{ApiError, Client, Exec, ExecOutput, TarWriter};
+use crate::helpers::Guard;
 use crate::names::{PREFIX, ROLE_ASK, controller8, labels_of_running};
 use crate::read::json::{list, text};
-use crate::read::own;
 use crate::unsaved::is_under;
 
 /// How long it lives at most, in seconds; everything it is asked has to end before.
@@ -43,8 +42,7 @@ const PROXIES: [&str; 10] = [
 
 /// A running helper; removed when dropped, whatever happens.
 pub(super) struct Helper {
-    docker: DockerProvider,
-    name: String,
+    guard: Guard,
     /// The folder that only it has.
     folder: String,
 }
@@ -62,20 +60,18 @@ impl Helper {
         let network = network(client, inspect).await?;
         let request = request(&docker.options.controller, target, inspect, &image, &network, named);
         let name = unique_name(&docker.options.controller, &target.object);
-        docker.helpers.add(&name);
-        // From here on the guard is responsible, also for a create whose answer is never seen.
-        let helper = Self { docker: docker.clone(), name, folder: unique_folder() };
-        make(docker, &helper.name, request).await?;
+        let helper = Self { guard: Guard::new(docker, name), folder: unique_folder() };
+        helper.guard.create(request).await?;
         let mut folder = TarWriter::new();
         folder.directory(helper.folder.trim_start_matches('/'), 0o700)?;
-        client.write(&helper.name, "/", folder).await?;
-        client.post(&["containers", &helper.name, "start"]).timeout(Duration::from_secs(120)).done().await?;
+        client.write(helper.name(), "/", folder).await?;
+        client.post(&["containers", helper.name(), "start"]).timeout(Duration::from_secs(120)).done().await?;
         Ok(helper)
     }
 
     /// Its name, which the engine takes for its id.
     pub fn name(&self) -> &str {
-        &self.name
+        self.guard.name()
     }
 
     /// The folder in which its commands run, empty at first.
@@ -90,64 +86,13 @@ impl Helper {
     pub async fn run(&self, argv: &[&str], timeout: Duration, limit: usize) -> Result<ExecOutput, ApiError> {
         let env: Vec<String> = ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let exec = Exec { argv, user: Some("0"), env: &env, workdir: Some(&self.folder), timeout, limit };
-        self.docker.client.exec(&self.name, &exec).await
+        self.guard.docker().client.exec(self.name(), &exec).await
     }
 
     /// Removes it and waits until it is gone. Dropping does the same without waiting.
     pub async fn finish(self) {
-        remove(&self.docker, &self.name).await;
+        self.guard.finish().await;
     }
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        remove_later(&self.docker, &self.name);
-    }
-}
-
-/// Removes a helper whose guard is dropped, without waiting. Where no runtime is left to do so, or the process ends
-/// before it has, [`DockerProvider::settle`] and `gc` do.
-pub(crate) fn remove_later(docker: &DockerProvider, name: &str) {
-    if let (true, Ok(runtime)) = (docker.helpers.has(name), tokio::runtime::Handle::try_current()) {
-        let (docker, name) = (docker.clone(), name.to_owned());
-        runtime.spawn(async move { remove(&docker, &name).await });
-    }
-}
-
-/// Creates a container of ours. The engine makes it even when nobody waits any more: whoever removes it then waits
-/// until it is there.
-pub(crate) async fn make(docker: &DockerProvider, name: &str, request: Value) -> Result<(), ApiError> {
-    let (client, live, name) = (docker.client.clone(), Arc::clone(&docker.helpers), name.to_owned());
-    live.set_being_made(&name, true);
-    let making = tokio::spawn(async move {
-        let create = client.post(&["containers", "create"]).query("name", &name).json_body(&request);
-        let made = create.timeout(Duration::from_secs(120)).done().await;
-        live.set_being_made(&name, false);
-        made
-    });
-    making.await.map_err(|error| ApiError::protocol(format!("creating a container: {error}")))?
-}
-
-/// Removes a helper, with its anonymous volumes where they are its own. What cannot be removed ends by itself.
-pub(crate) async fn remove(docker: &DockerProvider, name: &str) {
-    let (client, live) = (&docker.client, &docker.helpers);
-    while live.is_being_made(name) {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    for _ in 0..20 {
-        let removed = client
-            .delete(&["containers", name])
-            .query("force", "1")
-            .query("v", own::with_volumes(name))
-            .done()
-            .await;
-        match removed {
-            // A removal is under way already; it is gone when the engine says so.
-            Err(error) if error.is_conflict() => tokio::time::sleep(Duration::from_millis(100)).await,
-            _ => break,
-        }
-    }
-    live.forget(name);
 }
 
 /// Two processes may ask about the same target at the same time: no two helpers share a name.

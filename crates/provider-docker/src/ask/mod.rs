@@ -21,7 +21,7 @@ use crate::client::{ApiError, ExecOutput};
 use crate::read::reference::Reference;
 
 pub(crate) use fetch::fetch;
-pub(crate) use helper::{LIFETIME, make, remove, remove_later};
+pub(crate) use helper::LIFETIME;
 
 use helper::Helper;
 

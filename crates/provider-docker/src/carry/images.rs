@@ -1,8 +1,8 @@
 //! What the image of the original and that of its replacement have at a path, seen through a container
 //! of each that is never started. Not through the replacement itself: half a copy may be in there.
 
-use crate::ask::{make, remove, remove_later};
 use crate::client::{ApiError, Client, EntryKind};
+use crate::helpers::{Guard, remove};
 use crate::names::of_run;
 use crate::swap::{Run, Trouble, failed};
 use crate::view;
@@ -31,44 +31,39 @@ pub(crate) enum Images {
 
 /// A container of each image; removed when this is dropped, at the latest.
 pub(super) struct Shown<'a> {
-    run: &'a Run<'a>,
-    names: [String; 2],
+    client: &'a Client,
+    containers: [Guard; 2],
 }
 
 impl<'a> Shown<'a> {
     /// Makes them.
     pub async fn create(run: &'a Run<'a>) -> Result<Shown<'a>, Trouble> {
-        let names = PARTS.map(|part| name(run, part));
         let images = [run.action.expected.image.as_str(), run.prepared()?];
-        for name in &names {
-            run.docker.helpers.add(name);
-        }
-        // From here on the guard is responsible, also for a create whose answer is never seen.
-        let shown = Self { run, names };
-        for (name, id) in shown.names.iter().zip(images) {
+        let containers = PARTS.map(|part| Guard::new(run.docker, name(run, part)));
+        for (container, id) in containers.iter().zip(images) {
             let image = run.client().image(id).await?;
             let image = image.ok_or_else(|| {
                 failed(patchyard_types::FailureKind::Host, "its image is not on the host any more")
             })?;
-            make(run.docker, name, view::request(&run.docker.options.controller, &image, Vec::new())).await?;
+            container.create(view::request(&run.docker.options.controller, &image, Vec::new())).await?;
         }
-        Ok(shown)
+        Ok(Self { client: run.client(), containers })
     }
 
     /// The container of the old image, by its name.
     pub fn base(&self) -> &str {
-        &self.names[0]
+        self.containers[0].name()
     }
 
     /// The container of the new image, by its name.
     pub fn patched(&self) -> &str {
-        &self.names[1]
+        self.containers[1].name()
     }
 
     /// What they have at a path. Equal times and sizes say nothing: packages are built so that two
     /// versions of a file have both in common.
     pub async fn at(&self, path: &str) -> Result<Images, ApiError> {
-        let client = self.run.client();
+        let client = self.client;
         let base = client.stat(self.base(), path).await?.map(|stat| stat.is_dir());
         let patched = client.stat(self.patched(), path).await?.is_some();
         Ok(match (base, patched) {
@@ -82,16 +77,8 @@ impl<'a> Shown<'a> {
 
     /// Removes them and waits until they are gone.
     pub async fn finish(self) {
-        for name in &self.names {
-            remove(self.run.docker, name).await;
-        }
-    }
-}
-
-impl Drop for Shown<'_> {
-    fn drop(&mut self) {
-        for name in &self.names {
-            remove_later(self.run.docker, name);
+        for container in self.containers {
+            container.finish().await;
         }
     }
 }

@@ -130,7 +130,7 @@ impl PackageSystem for Apt {
         Err(failed(FailureKind::Refused, format!("'{}' is no package name", printable(&change.name, 100))))
     }
 
-    async fn look(&self, builder: &Builder<'_>) -> Result<(Installed, Kept), Trouble> {
+    async fn look(&self, builder: &Builder) -> Result<(Installed, Kept), Trouble> {
         let before = installed(builder).await?.ok_or_else(|| {
             failed(FailureKind::Precondition, "changed since planning: the image has no dpkg database")
         })?;
@@ -170,7 +170,7 @@ impl PackageSystem for Apt {
 
     async fn tidy(
         &self,
-        builder: &Builder<'_>,
+        builder: &Builder,
         before: &Installed,
         kept: &Kept,
         changes: &[PackageChange],
@@ -205,7 +205,7 @@ impl PackageSystem for Apt {
 }
 
 /// What dpkg's database says; `None` where there is none.
-async fn installed(builder: &Builder<'_>) -> Result<Option<Installed>, ApiError> {
+async fn installed(builder: &Builder) -> Result<Option<Installed>, ApiError> {
     let mut archive = match builder.client().archive(builder.name(), STATUS).await {
         Err(error) if error.is_not_found() => return Ok(None),
         archive => archive?,
@@ -224,12 +224,12 @@ async fn installed(builder: &Builder<'_>) -> Result<Option<Installed>, ApiError>
     Ok(Some(Installed { packages: status.packages, unfinished: status.unfinished }))
 }
 
-async fn marks(builder: &Builder<'_>) -> Result<String, ApiError> {
+async fn marks(builder: &Builder) -> Result<String, ApiError> {
     let bytes = builder.client().read_file(builder.name(), MARKS, MARKS_LIMIT).await?;
     Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
 }
 
-async fn policy(builder: &Builder<'_>) -> Result<Policy, ApiError> {
+async fn policy(builder: &Builder) -> Result<Policy, ApiError> {
     let Some(stat) = builder.client().stat(builder.name(), POLICY).await? else { return Ok(Policy::None) };
     if stat.is_symlink() || stat.is_dir() {
         return Ok(Policy::Stays);

@@ -9,11 +9,10 @@ use std::time::Duration;
 use patchyard_types::FailureKind;
 use serde_json::{Value, json};
 
-use super::image;
 use super::words::{Output, Tail};
 use crate::DockerProvider;
-use crate::ask::{make, remove};
 use crate::client::{ApiError, Client};
+use crate::helpers::{Guard, remove_with_commits};
 use crate::names::{ROLE_BUILD, labels_of_running};
 use crate::read::json::text;
 use crate::swap::{Trouble, failed};
@@ -31,38 +30,33 @@ pub(super) struct Job<'a> {
     pub cache: &'a str,
 }
 
-/// A builder. Dropping it removes the container, in the background.
-pub(super) struct Builder<'a> {
-    docker: &'a DockerProvider,
-    name: String,
-    is_gone: bool,
+/// A builder.
+pub(super) struct Builder {
+    guard: Guard,
 }
 
-impl<'a> Builder<'a> {
+impl Builder {
     /// Makes a builder of an image; what a crash has left of one of the same name is removed first.
     pub async fn create(
-        docker: &'a DockerProvider,
+        docker: &DockerProvider,
         name: &str,
         base: &Value,
         job: &Job<'_>,
-    ) -> Result<Builder<'a>, ApiError> {
-        clear(docker, name).await;
-        docker.helpers.add(name);
-        // From here on the guard is responsible, also for a create whose answer is never seen.
-        let builder = Self { docker, name: name.to_owned(), is_gone: false };
-        let body = request(&docker.options.controller, base, job);
-        make(docker, name, body).await?;
-        Ok(builder)
+    ) -> Result<Self, ApiError> {
+        remove_with_commits(docker, name).await;
+        let guard = Guard::with_commits(docker, name.to_owned());
+        guard.create(request(&docker.options.controller, base, job)).await?;
+        Ok(Self { guard })
     }
 
     /// Its name, which the engine takes for its id.
     pub fn name(&self) -> &str {
-        &self.name
+        self.guard.name()
     }
 
     /// The engine it is on.
-    pub fn client(&self) -> &'a Client {
-        &self.docker.client
+    pub fn client(&self) -> &Client {
+        &self.guard.docker().client
     }
 
     /// Lets the package manager work until it ends. `quiet` is the longest it may
@@ -71,10 +65,10 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// When it prints without end, or nothing for too long.
     pub async fn run(&self, quiet: Duration) -> Result<Output, Trouble> {
-        let attach = self.client().post(&["containers", &self.name, "attach"]);
+        let attach = self.client().post(&["containers", self.name(), "attach"]);
         let attach = attach.query("stream", "1").query("stdout", "1").query("stderr", "1").timeout(quiet);
         let mut said = attach.stream().await?;
-        self.client().post(&["containers", &self.name, "start"]).done().await?;
+        self.client().post(&["containers", self.name(), "start"]).done().await?;
         let mut tail = Tail::new(OUTPUT);
         let mut header = [0; 8];
         while said.fill(&mut header).await.map_err(|error| silent(error, quiet))? {
@@ -90,7 +84,7 @@ impl<'a> Builder<'a> {
             }
         }
         // The output ends a moment before the engine has seen the process end.
-        let wait = self.client().post(&["containers", &self.name, "wait"]).timeout(quiet).json().await?;
+        let wait = self.client().post(&["containers", self.name(), "wait"]).timeout(quiet).json().await?;
         let exit =
             wait["StatusCode"].as_i64().ok_or_else(|| ApiError::protocol("a wait without StatusCode"))?;
         Ok(Output { exit, tail })
@@ -98,46 +92,26 @@ impl<'a> Builder<'a> {
 
     /// The bytes in its writable layer.
     pub async fn size(&self) -> Result<u64, ApiError> {
-        let sized = self.client().get(&["containers", &self.name, "json"]).query("size", "1");
+        let sized = self.client().get(&["containers", self.name(), "json"]).query("size", "1");
         let sized = sized.timeout(Duration::from_secs(300)).json().await?;
         sized["SizeRw"].as_u64().ok_or_else(|| ApiError::protocol("a container without SizeRw"))
     }
 
-    /// Removes the container and waits until it is gone.
-    pub async fn remove(&self) {
-        remove(self.docker, &self.name).await;
+    /// Removes the container and waits until it is gone; what was committed of it stays for now.
+    pub async fn remove_container(&self) {
+        self.guard.remove_container().await;
     }
 
-    /// It has been removed, and nothing was committed that nobody knows of.
-    pub fn done(mut self) {
-        self.is_gone = true;
+    /// Its container has been removed, and nothing was committed that nobody knows of.
+    pub fn release(self) {
+        self.guard.release();
     }
 
     /// Removes the container and what was committed of it, as far as they are still there. Dropping does
-    /// the same without waiting.
-    pub async fn finish(mut self) {
-        clear(self.docker, &self.name).await;
-        self.is_gone = true;
+    /// the same without waiting: a package script may hang in there.
+    pub async fn finish(self) {
+        self.guard.finish().await;
     }
-}
-
-impl Drop for Builder<'_> {
-    fn drop(&mut self) {
-        if self.is_gone {
-            return;
-        }
-        // Given up in the middle: a package script may hang in there. What this misses, because the
-        // process ends too, the next build of the same set or `gc` removes.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (docker, name) = (self.docker.clone(), self.name.clone());
-            runtime.spawn(async move { clear(&docker, &name).await });
-        }
-    }
-}
-
-async fn clear(docker: &DockerProvider, name: &str) {
-    remove(docker, name).await;
-    image::remove_intermediates(&docker.client, name).await;
 }
 
 fn silent(error: ApiError, quiet: Duration) -> Trouble {

@@ -139,8 +139,8 @@ async fn build(run: &Run<'_>, base: &Value) -> Result<Value, Trouble> {
     let (labels, tag) = (labels(run, base), tag(run));
     let corrected = image::correct(run.client(), base, &committed, &labels, &tag);
     // The layer is taken: its container can go while the image is made.
-    let (corrected, ()) = tokio::join!(corrected, builder.remove());
-    builder.done();
+    let (corrected, ()) = tokio::join!(corrected, builder.remove_container());
+    builder.release();
     let made = run.client().image(&corrected?).await?;
     made.ok_or_else(|| failed(FailureKind::Host, "somebody else has removed the patched image"))
 }
@@ -197,7 +197,7 @@ fn labels(run: &Run<'_>, base: &Value) -> BTreeMap<String, String> {
 async fn install(
     run: &Run<'_>,
     system: &impl PackageSystem,
-    builder: &Builder<'_>,
+    builder: &Builder,
     changes: &[PackageChange],
     files: Vec<Upload>,
 ) -> Result<(), Trouble> {

@@ -36,7 +36,7 @@ pub(super) trait PackageSystem {
     ///
     /// # Errors
     /// When there is no package database.
-    async fn look(&self, builder: &Builder<'_>) -> Result<(Installed, Self::Kept), Trouble>;
+    async fn look(&self, builder: &Builder) -> Result<(Installed, Self::Kept), Trouble>;
 
     /// What has to be in the builder besides the package files.
     ///
@@ -54,7 +54,7 @@ pub(super) trait PackageSystem {
     /// When the engine fails, or something of ours is still there.
     async fn tidy(
         &self,
-        builder: &Builder<'_>,
+        builder: &Builder,
         before: &Installed,
         kept: &Self::Kept,
         changes: &[PackageChange],

@@ -11,8 +11,8 @@ use std::time::Duration;
 use patchyard_types::{FailureKind, printable};
 use serde_json::{Value, json};
 
-use crate::ask::{make, remove, remove_later};
 use crate::client::ApiError;
+use crate::helpers::{Guard, remove};
 use crate::names::{ROLE_VOLUME, labels_of_running, of_run};
 use crate::read::json::text;
 use crate::swap::{Run, Trouble, failed};
@@ -157,15 +157,13 @@ async fn ended(
     note: Option<&str>,
 ) -> Result<String, Trouble> {
     clear(run).await;
-    let (client, name) = (run.client(), name(run));
-    run.docker.helpers.add(&name);
-    // From here on the guard is responsible, also for a create whose answer is never seen.
-    let guard = Guard { run, name: &name };
+    let guard = Guard::new(run.docker, name(run));
+    let (client, name) = (run.client(), guard.name());
     let mut argv = vec!["sh".to_owned(), "-c".to_owned(), script.to_owned(), "sh".to_owned()];
     argv.extend(words.iter().map(|&word| word.to_owned()));
     argv.extend((0..volumes).map(|n| n.to_string()));
-    make(run.docker, &name, request(&run.docker.options.controller, image, &argv, mounts)).await?;
-    let started = client.post(&["containers", &name, "start"]).timeout(Duration::from_secs(120)).done().await;
+    guard.create(request(&run.docker.options.controller, image, &argv, mounts)).await?;
+    let started = client.post(&["containers", name, "start"]).timeout(Duration::from_secs(120)).done().await;
     match started {
         Err(ApiError::Status { message, .. }) if message.contains("executable file not found") => {
             return Err(no_programs());
@@ -173,12 +171,12 @@ async fn ended(
         started => started?,
     }
     let limit = run.action.timeouts.step.as_duration();
-    let waiting = client.post(&["containers", &name, "wait"]).timeout(limit).json();
+    let waiting = client.post(&["containers", name, "wait"]).timeout(limit).json();
     let telling = async {
         loop {
             tokio::time::sleep(LOOKS).await;
             let Some(note) = note else { continue };
-            let Ok(last) = client.last_lines(&name, false, 1, 64).await else { continue };
+            let Ok(last) = client.last_lines(name, false, 1, 64).await else { continue };
             run.note(note, part(&String::from_utf8_lossy(&last)));
         }
     };
@@ -186,7 +184,7 @@ async fn ended(
         waited = waiting => waited?,
         () = telling => return Err(ApiError::protocol("a copy without an end").into()),
     };
-    let printed = client.last_lines(&name, false, WORDS.0, WORDS.1).await?;
+    let printed = client.last_lines(name, false, WORDS.0, WORDS.1).await?;
     let printed = String::from_utf8_lossy(&printed).into_owned();
     guard.finish().await;
     match waited["StatusCode"].as_i64() {
@@ -243,24 +241,6 @@ fn measured(printed: &str, volumes: usize) -> Option<Measured> {
 fn mount(volume: &str, end: &str, n: usize) -> Value {
     json!({"Type": "volume", "Source": volume, "Target": format!("/patchyard-{end}/{n}"),
         "ReadOnly": end == "from", "VolumeOptions": {"NoCopy": true}})
-}
-
-/// A container that goes when this is dropped.
-struct Guard<'a> {
-    run: &'a Run<'a>,
-    name: &'a str,
-}
-
-impl Guard<'_> {
-    async fn finish(self) {
-        remove(self.run.docker, self.name).await;
-    }
-}
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        remove_later(self.run.docker, self.name);
-    }
 }
 
 /// The create request. Pure: everything it is made of comes in.
