@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
 use patchyard_plan::{lint, unfinished};
-use patchyard_types::{Plan, RolloutId, printable};
+use patchyard_types::{Action, Plan, RolloutId, printable};
 
 use crate::rollouts;
 use crate::select::answers_to;
@@ -108,13 +108,13 @@ pub async fn begin(context: &Context, fleet: &Fleet, plan: &Plan) -> Result<Roll
 async fn refuse_what_is_in_hand(context: &Context, fleet: &Fleet, plan: &Plan) -> Result<(), Error> {
     let actions = &plan.decisions.actions;
     let held = rollouts::in_hand(&*context.store, context.clock.now()).await?;
-    if let Some(held) = actions.iter().find_map(|action| held.get(&action.target)) {
+    if let Some(held) = actions.iter().flat_map(Action::disturbed).find_map(|target| held.get(target)) {
         return Err(held.refusal());
     }
     // What another controller has in hand is written on its targets, and nowhere here.
     let hosts: BTreeSet<_> = actions.iter().map(|action| &action.host).collect();
     let found = hosts.into_iter().filter_map(|host| fleet.provider(host)).map(|host| host.discover());
-    let planned: BTreeSet<_> = actions.iter().map(|action| &action.target).collect();
+    let planned: BTreeSet<_> = actions.iter().flat_map(Action::disturbed).collect();
     for target in try_join_all(found).await?.iter().flatten().filter(|t| planned.contains(&t.id)) {
         if let Some(refusal) = unfinished(target) {
             let (name, why) = (printable(&target.name, 80), printable(&refusal.message, 400));

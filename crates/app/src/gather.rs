@@ -13,10 +13,11 @@ use jiff::Timestamp;
 use patchyard_contract::{Ask, Note, Part, Progress, Provider, ProviderError, Wish};
 use patchyard_types::{
     Assessment, Digest, HostId, ImageUpdate, Inventory, Millis, NotAssessed, PendingPatch, PendingStatus,
-    Refusal, StartingState, Target, printable,
+    StartingState, Target, printable,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::dependents::in_hand;
 use crate::{Context, Error, Fleet, PatchFilter, rollouts};
 
 /// How many package managers are asked at the same time: each is a process that downloads indices.
@@ -89,11 +90,7 @@ pub async fn gather(
 async fn tell_what_is_in_hand(context: &Context, known: &mut [Known]) -> Result<(), Error> {
     let held = rollouts::in_hand(&*context.store, context.clock.now()).await?;
     for target in known.iter_mut().map(|known| &mut known.target) {
-        if let Some(held) = held.get(&target.id) {
-            let next = rollouts::what_next(held.rollout, held.phase);
-            let message = format!("{} is not finished with it: {next}", held.rollout);
-            target.refusals.push(Refusal { code: "in_hand".to_owned(), message });
-        }
+        target.refusals.extend(held.get(&target.id).map(in_hand));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ pub mod audit;
 mod clock;
 pub mod config;
 mod context;
+mod dependents;
 mod discover;
 pub mod doctor;
 mod drive;

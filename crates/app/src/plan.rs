@@ -10,8 +10,9 @@ use patchyard_types::{
     PatchSetId, PendingStatus, Plan, Stream, Target, TargetId, Unsaved, printable,
 };
 
+use crate::dependents::{Dependents, guests};
 use crate::gather::{Known, Wanted, gather, narrow};
-use crate::rollouts::{LastRun, last_successes};
+use crate::rollouts::{LastRun, in_hand, last_successes};
 use crate::scan::reverted;
 use crate::select::Selection;
 use crate::settings::{Overrides, settle};
@@ -74,12 +75,20 @@ pub async fn plan(
         .map(|known| known.target.name.clone())
         .collect();
     let selected: BTreeSet<&TargetId> = known.iter().map(|known| &known.target.id).collect();
-    let others = everyone.into_iter().filter(|target| !selected.contains(&target.id)).collect();
+    let others = everyone.iter().filter(|target| !selected.contains(&target.id)).cloned().collect();
     let any_pending = known.iter().any(|known| has_pending(known, &request.patches));
     let mut any_unknown = !fleet.unreachable.is_empty();
     any_unknown |= known.iter().any(|known| matches!(known.assessment, Assessment::NotAssessed(_)));
     narrow(context, &fleet, &mut known, &request.patches, wanted, progress).await?;
-    let candidates = candidates(context, &fleet, request, known, &last, progress).await;
+    let dependents = Dependents {
+        context,
+        fleet: &fleet,
+        overrides: &request.overrides,
+        spared: &request.selection.exclude,
+        guests: guests(&everyone),
+        held: in_hand(&*context.store, context.clock.now()).await?,
+    };
+    let candidates = candidates(&dependents, known, &last, progress).await;
     let mut asked = Request {
         candidates,
         others,
@@ -146,20 +155,19 @@ fn has_pending(known: &Known, filter: &PatchFilter) -> bool {
 }
 
 async fn candidates(
-    context: &Context,
-    fleet: &Fleet,
-    request: &PlanRequest,
+    dependents: &Dependents<'_>,
     known: Vec<Known>,
     last: &BTreeMap<TargetId, LastRun>,
     progress: &dyn Progress,
 ) -> Vec<Candidate> {
+    let Dependents { context, fleet, overrides, .. } = *dependents;
     progress.note(Note { text: "looking for unsaved files".into(), part: None });
     let candidates = known.into_iter().map(|known| {
-        let overrides = &request.overrides;
         async move {
             let Known { mut target, inventory, mut assessment, narrowed, image_update } = known;
             let settled = settle(&context.config, overrides, &target);
             target.refusals.extend(settled.refusals);
+            let recreated = is_recreated(&assessment, &image_update);
             let unsaved = match unsaved(fleet, &target, &assessment, &image_update).await {
                 Ok(found) => found,
                 // What recreation would lose is not known: leave it alone.
@@ -180,6 +188,7 @@ async fn candidates(
                 unsaved,
                 settings: settled.settings,
                 excluded: settled.excluded,
+                dependents: if recreated { dependents.of(&target).await } else { Vec::new() },
                 target,
             }
         }
@@ -198,14 +207,22 @@ async fn unsaved(
     assessment: &Assessment,
     image_update: &Result<Option<patchyard_types::ImageUpdate>, NotAssessed>,
 ) -> Result<Unsaved, String> {
-    let packages = matches!(assessment, Assessment::Assessed { pending, .. } if !pending.is_empty());
-    if !packages && !matches!(image_update, Ok(Some(_))) {
+    if !is_recreated(assessment, image_update) {
         return Ok(Unsaved::default());
     }
     let Some(provider) = fleet.provider(&target.host) else { return Ok(Unsaved::default()) };
     provider.unsaved(target).await.map_err(|error| {
         format!("what it has written cannot be read: {}", printable(&error.to_string(), 400))
     })
+}
+
+/// Whether anything is pending for which a target would be recreated.
+fn is_recreated(
+    assessment: &Assessment,
+    image_update: &Result<Option<patchyard_types::ImageUpdate>, NotAssessed>,
+) -> bool {
+    let packages = matches!(assessment, Assessment::Assessed { pending, .. } if !pending.is_empty());
+    packages || matches!(image_update, Ok(Some(_)))
 }
 
 /// Plans, and fetches what the plan needs. A target whose packages cannot be had is left out with

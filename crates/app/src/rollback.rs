@@ -8,6 +8,7 @@ use patchyard_types::{
     Data, LeftOut, LeftOutReason, Method, Plan, RolloutId, RunEnd, RunId, Snapshot, TargetId, printable,
 };
 
+use crate::dependents::{Dependents, guests};
 use crate::plan::store_plan;
 use crate::rollouts::{self, LastRun, Rollout};
 use crate::settings::{Overrides, settle};
@@ -42,17 +43,28 @@ pub async fn plan_rollback(
         None => of_targets(context, subjects, all).await?,
     };
     let fleet = fleet::discover(context).await?;
-    let restorations = snapshots.into_iter().map(|snapshot| {
+    let dependents = Dependents {
+        context,
+        fleet: &fleet,
+        overrides,
+        spared: &[],
+        guests: guests(&fleet.targets),
+        held: rollouts::in_hand(&*context.store, context.clock.now()).await?,
+    };
+    let mut restorations = Vec::new();
+    for snapshot in snapshots {
         let target = fleet.targets.iter().find(|target| target.id == snapshot.target);
-        let settings = match target {
-            Some(target) => settle(&context.config, overrides, target).settings,
+        let (settings, dependents) = match target {
+            Some(target) => {
+                (settle(&context.config, overrides, target).settings, dependents.of(target).await)
+            }
             // It is gone: the planner leaves it out and says so.
-            None => context.config.defaults.clone(),
+            None => (context.config.defaults.clone(), Vec::new()),
         };
-        Restoration { snapshot, settings }
-    });
+        restorations.push(Restoration { snapshot, settings, dependents });
+    }
     let request = RestoreRequest {
-        restorations: restorations.collect(),
+        restorations,
         targets: fleet.targets.clone(),
         undoes: rollout,
         keep_data: overrides.data == Some(Data::Keep),

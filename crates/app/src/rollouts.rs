@@ -182,8 +182,11 @@ pub async fn in_hand(store: &dyn Store, now: Timestamp) -> Result<BTreeMap<Targe
     for Line { id, phase } in open(store, now).await? {
         let rollout = Rollout::read(store, id).await?;
         for (_, action) in rollout.runs().filter(|(run, _)| rollout.is_in_hand(run.action)) {
-            let name = action.name.clone();
-            held.insert(action.target.clone(), InHand { rollout: id, phase, name });
+            let own = (&action.target, &action.name);
+            let theirs = action.dependents.iter().map(|other| (&other.target, &other.name));
+            for (target, name) in std::iter::once(own).chain(theirs) {
+                held.insert(target.clone(), InHand { rollout: id, phase, name: name.clone() });
+            }
         }
     }
     Ok(held)

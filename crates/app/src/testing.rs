@@ -26,6 +26,7 @@ pub fn target(name: &str, service: &str) -> Target {
         networks: Vec::new(),
         ports: Vec::new(),
         depends_on: Vec::new(),
+        lives_in: Vec::new(),
         managers: Vec::new(),
         refusals: Vec::new(),
         config: Digest::of_bytes(b"config"),

@@ -15,5 +15,7 @@ pub mod suite;
 pub use audit::{AuditEntry, AuditHead, AuditReport, Auditor};
 pub use cache::{CacheError, PackageCache};
 pub use clock::Clock;
-pub use provider::{Ask, Call, ImageSource, Leftover, Note, Part, Progress, Provider, ProviderError, Wish};
+pub use provider::{
+    Ask, Call, ImageSource, Leftover, Note, OfDependent, Part, Progress, Provider, ProviderError, Wish,
+};
 pub use store::{Append, LockGuard, Store, StoreError};

@@ -136,20 +136,62 @@ pub struct Call {
     pub source: Option<ImageSource>,
     /// Where remarks on long work go.
     pub progress: Option<Arc<dyn Progress>>,
+    /// The dependent that it is about, where it is about one: [`Call::dependents`].
+    pub dependent: Option<OfDependent>,
+}
+
+/// One dependent's part of a call on its owner.
+#[derive(Debug, Clone)]
+pub struct OfDependent {
+    /// Which of the action's dependents.
+    pub number: usize,
+    /// What is done to it: [`Action::of_dependent`].
+    pub action: Arc<Action>,
 }
 
 impl Call {
-    /// The action this run carries out.
+    /// The action this run carries out; of a call about a dependent, that dependent's.
     ///
     /// # Errors
     /// When the plan has no such action or patch set: a broken plan.
     pub fn action(&self) -> Result<(&Action, &PatchSet), StepError> {
+        let (owner, set) = self.owner()?;
+        Ok((self.dependent.as_ref().map_or(owner, |dependent| &*dependent.action), set))
+    }
+
+    /// The action of the run, whomever of it the call is about.
+    ///
+    /// # Errors
+    /// When the plan has no such action or patch set: a broken plan.
+    pub fn owner(&self) -> Result<(&Action, &PatchSet), StepError> {
         self.plan
             .decisions
             .actions
             .get(self.run.action)
             .and_then(|action| Some((action, self.plan.patch_set(action)?)))
             .ok_or_else(|| StepError::Unknown(format!("the plan has no action for run {}", self.run)))
+    }
+
+    /// What the same call comes to for each dependent, in their order. A provider makes them itself: the
+    /// engine hands it the owner's call alone, and looks at everybody.
+    ///
+    /// # Errors
+    /// When the plan has no such action or patch set: a broken plan.
+    pub fn dependents(&self) -> Result<Vec<Self>, StepError> {
+        if self.dependent.is_some() {
+            return Ok(Vec::new());
+        }
+        let (owner, _) = self.owner()?;
+        let calls = (0..owner.dependents.len()).filter_map(|number| {
+            let dependent = OfDependent { number, action: Arc::new(owner.of_dependent(number)?) };
+            let records = self
+                .records
+                .iter()
+                .filter_map(|(step, record)| Some((*step, record.of_dependent(number)?)))
+                .collect();
+            Some(Self { records, dependent: Some(dependent), ..self.clone() })
+        });
+        Ok(calls.collect())
     }
 }
 
@@ -230,12 +272,14 @@ pub trait Provider: Send + Sync {
     /// sources, and verifies them. What the cache has already is not fetched again.
     async fn fetch(&self, target: &Target, packages: &[PackageChange]) -> Result<(), ProviderError>;
 
-    /// Does a step or takes it back. `Verify` and the baseline are the engine's own: it asks
+    /// Does a step or takes it back, for the target and for its dependents in their order: what stops goes the
+    /// other way round, for nobody lives in namespaces that are not there. `Verify` and the baseline are the engine's own: it asks
     /// [`Provider::observe`] for them and calls `perform` for `Preflight` only to compare the target
     /// with the plan and look for room. Undoing `Verify`, `Preflight` and `Prepare` is never asked.
     async fn perform(&self, call: &Call) -> Result<Record, StepError>;
 
-    /// Asks the world whether a step whose outcome is unknown has taken place.
+    /// Asks the world whether a step whose outcome is unknown has taken place, for the target and for all
+    /// of its dependents.
     ///
     /// # Errors
     /// When the host cannot be reached: the question stays open.

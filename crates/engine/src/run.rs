@@ -11,7 +11,7 @@ use patchyard_decide::run::{Mode, Probing, RunCommand, RunState, decide, rules};
 use patchyard_types::{
     Action, Digest, Direction, EventBody, Failure, FailureKind, HostId, LedgerEvent, Method, Millis,
     PatchSetId, Plan, Probe, Quarantine, Record, RolloutEvent, RunEnd, RunEvent, RunId, Step, StepError,
-    Stream, SwapStep,
+    Stream, SwapStep, TargetId,
 };
 use tokio::sync::watch;
 
@@ -71,7 +71,7 @@ impl RunTask<'_> {
             return Err(EngineError::NoProvider { host: action.host.clone() });
         };
         let mut state = self.engine.run(self.id).await?;
-        let _target = match self.lock_target(action) {
+        let _targets = match self.lock_targets(action) {
             Ok(guard) => guard,
             Err(StoreError::Locked { holder, .. }) if state.open.is_none() && state.records.is_empty() => {
                 let failure = format!("another rollout is working on it: {holder}");
@@ -251,6 +251,7 @@ impl RunTask<'_> {
             records: state.records.clone(),
             source: self.source(),
             progress: Some(Arc::new(Notes { run: self.id, watcher: Arc::clone(&self.watcher) })),
+            dependent: None,
         }
     }
 
@@ -272,9 +273,12 @@ impl RunTask<'_> {
         }
     }
 
-    fn lock_target(&self, action: &Action) -> Result<LockGuard, StoreError> {
-        let name = format!("target-{}", Digest::of_bytes(action.target.as_str().as_bytes()).short(16));
-        self.engine.store.lock(&name, &format!("run {} on {}", self.id, action.name))
+    /// Locks the target and its dependents.
+    fn lock_targets(&self, action: &Action) -> Result<Vec<LockGuard>, StoreError> {
+        let holder = format!("run {} on {}", self.id, action.name);
+        let name =
+            |target: &TargetId| format!("target-{}", Digest::of_bytes(target.as_str().as_bytes()).short(16));
+        action.disturbed().map(|target| self.engine.store.lock(&name(target), &holder)).collect()
     }
 
     fn to_run(&self, body: RunEvent) -> Append {

@@ -10,7 +10,7 @@ use patchyard_types::{
 
 use crate::data::VolumeUsers;
 use crate::request::{Candidate, PlanRequest};
-use crate::{data, lint, losses, quarantine};
+use crate::{data, dependents, lint, losses, quarantine};
 
 /// What becomes of a target.
 pub enum Judgement {
@@ -95,6 +95,9 @@ pub fn judge(
         && let Some(detail) = users.cannot_restore(target)
     {
         return LeftOut(LeftOutReason::Refused, detail);
+    }
+    if let Some((reason, detail)) = dependents::in_the_way(&candidate.dependents) {
+        return LeftOut(reason, detail);
     }
     let set = PatchSet { from, change };
     if let Err(left_out) = check(&set.change, candidate.settings.max_layer) {
@@ -344,6 +347,7 @@ fn action(candidate: &Candidate, set: &PatchSet, id: PatchSetId) -> Action {
     let mut action = skeleton(&candidate.target, &candidate.settings, method, id, &restored);
     action.writable_layer = candidate.settings.writable_layer;
     losses::add_writable_layer(&mut action.losses, action.writable_layer, &candidate.unsaved.paths);
+    dependents::add(&mut action, &candidate.dependents);
     // Only a layer is built on something; a new image stands on its own.
     if method == Method::Image {
         action.expected.base = None;
@@ -385,5 +389,6 @@ pub fn skeleton(
         data: if restored.is_empty() { Data::Keep } else { Data::Restore },
         max_unavailable: 1,
         losses: losses::losses(target, method, restored),
+        dependents: Vec::new(),
     }
 }

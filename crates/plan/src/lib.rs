@@ -3,10 +3,12 @@
 //! All thinking happens here, once, and without input or output: the same request gives the same
 //! plan, in whatever order its parts arrive. Each file decides one thing: `judge` what becomes of a
 //! target, `quarantine` what failed before, `order` who comes after whom, `waves` who goes with whom,
-//! `tags` which tags follow, `losses` what a way back does not bring back. [`lint()`] checks a
+//! `tags` which tags follow, `losses` what a way back does not bring back,
+//! `dependents` who is made again with its owner. [`lint()`] checks a
 //! finished plan, also one that came from somewhere else.
 
 mod data;
+mod dependents;
 mod estimate;
 mod filter;
 pub mod glob;
@@ -22,11 +24,14 @@ mod tags;
 mod waves;
 
 pub use data::VolumeUsers;
+pub use dependents::dependents;
 pub use filter::PatchFilter;
 pub use judge::{not_well, unfinished, would_lose};
 pub use lint::lint;
 pub use planner::{Planned, plan};
 pub use quarantine::{keeps_image_out, keeps_out};
-pub use request::{Candidate, PlanRequest, Restoration, RestoreRequest, TagPolicy, Timing, Timings};
+pub use request::{
+    Candidate, DependentTarget, PlanRequest, Restoration, RestoreRequest, TagPolicy, Timing, Timings,
+};
 pub use restore::restore;
 pub use waves::Wait;

@@ -88,8 +88,15 @@ impl Lint<'_> {
         let mut targets = BTreeSet::new();
         for action in &self.plan.decisions.actions {
             let part = part_of(action);
-            if !targets.insert(&action.target) {
-                self.error(&part, "its target is in the plan already");
+            for target in action.disturbed() {
+                if !targets.insert(target) {
+                    let problem = if *target == action.target {
+                        "its target is in the plan already".to_owned()
+                    } else {
+                        format!("its dependent {} is in the plan already", printable(target.name(), 80))
+                    };
+                    self.error(&part, problem);
+                }
             }
             let Some(set) = self.plan.patch_set(action) else {
                 self.error(&part, "its patch set is not in the plan");
@@ -109,19 +116,22 @@ impl Lint<'_> {
             if method != action.method {
                 self.error(&part, format!("method {} with a patch set for {method}", action.method));
             }
-            let expected = &action.expected;
-            if expected.object.is_empty() || expected.image.is_empty() || expected.reference.is_empty() {
-                self.error(&part, "does not say how its target must be");
-            }
-            let names: BTreeSet<_> = action.checks.iter().map(|check| &check.name).collect();
-            if names.len() < action.checks.len() {
-                self.error(&part, "has two checks of one name");
+            let own = (&action.expected, &action.checks);
+            let theirs = action.dependents.iter().map(|other| (&other.expected, &other.checks));
+            for (expected, checks) in std::iter::once(own).chain(theirs) {
+                if expected.object.is_empty() || expected.image.is_empty() || expected.reference.is_empty() {
+                    self.error(&part, "does not say how its target must be");
+                }
+                let names: BTreeSet<_> = checks.iter().map(|check| &check.name).collect();
+                if names.len() < checks.len() {
+                    self.error(&part, "has two checks of one name");
+                }
             }
             let timeouts = action.timeouts;
             if [timeouts.step, timeouts.healthy, timeouts.check].iter().any(|limit| limit.0 == 0) {
                 self.error(&part, "has a timeout of nothing");
             }
-            if action.max_unavailable == 0 {
+            if action.services().any(|(_, budget)| budget == 0) {
                 self.error(&part, "has a budget of nothing");
             }
         }
@@ -144,8 +154,10 @@ impl Lint<'_> {
                     continue;
                 };
                 seen[*index] += 1;
-                let place = services.entry(&action.service).or_insert((0, usize::MAX));
-                *place = (place.0 + 1, place.1.min(action.max_unavailable));
+                for (service, budget) in action.services() {
+                    let place = services.entry(service).or_insert((0, usize::MAX));
+                    *place = (place.0 + 1, place.1.min(budget));
+                }
                 *sets.entry(action.patch_set).or_insert(0) += 1;
             }
             for (service, (count, cap)) in services {

@@ -9,9 +9,9 @@ use patchyard_types::{
 
 use crate::data::VolumeUsers;
 use crate::judge::{self, Judgement};
-use crate::request::{Candidate, PlanRequest, TagPolicy, Timings};
-use crate::waves::{Slot, Wait};
-use crate::{estimate, order, tags, waves};
+use crate::request::{Candidate, DependentTarget, PlanRequest, TagPolicy, Timings};
+use crate::waves::{Part, Slot, Wait};
+use crate::{dependents, estimate, order, tags, waves};
 
 /// The format of [`Decisions`] written here.
 pub const VERSION: u32 = 1;
@@ -57,7 +57,13 @@ pub fn plan(request: &PlanRequest) -> Planned {
                 if let Some(note) = note {
                     later.entry(note).or_insert_with(Vec::new).push(target.name.as_str());
                 }
-                drafts.push(Draft { target, settings: &candidate.settings, action: *action, set: *set });
+                drafts.push(Draft {
+                    target,
+                    settings: &candidate.settings,
+                    dependents: &candidate.dependents,
+                    action: *action,
+                    set: *set,
+                });
             }
             Judgement::UpToDate => up_to_date.push(target.name.clone()),
             Judgement::FilteredOut => filtered_out.push(target.name.clone()),
@@ -67,6 +73,7 @@ pub fn plan(request: &PlanRequest) -> Planned {
     let everyone = || candidates.iter().map(|candidate| &candidate.target).chain(&request.others);
     let sizes = service_sizes(everyone());
     let arranged = arrange(drafts, &sizes);
+    left_out.extend(arranged.left_out);
     let mut notes = arranged.notes;
     notes.extend(later.into_iter().map(|(note, names)| format!("{}: {note}", some_of(&names))));
     let mut decisions = arranged.decisions;
@@ -91,6 +98,7 @@ pub fn plan(request: &PlanRequest) -> Planned {
 pub struct Draft<'a> {
     pub target: &'a Target,
     pub settings: &'a Settings,
+    pub dependents: &'a [DependentTarget],
     pub action: Action,
     pub set: PatchSet,
 }
@@ -100,17 +108,26 @@ pub struct Arranged {
     pub decisions: Decisions,
     pub waits: Vec<Option<Wait>>,
     pub notes: Vec<String>,
+    pub left_out: Vec<LeftOut>,
 }
 
-/// Puts drafts (sorted by name) into waves within the budgets of their services.
+/// Puts drafts (sorted by name) into waves within the budgets of their services. A target that is made again
+/// with another one has no place of its own.
 pub fn arrange(mut drafts: Vec<Draft<'_>>, sizes: &BTreeMap<String, usize>) -> Arranged {
-    // A service has one budget; where its targets disagree, the most careful one counts.
-    let mut caps: BTreeMap<String, usize> = BTreeMap::new();
-    for draft in &drafts {
-        let service = &draft.action.service;
-        let cap = draft.settings.max_unavailable.of(sizes.get(service).copied().unwrap_or(1));
-        caps.entry(service.clone()).and_modify(|c| *c = cap.min(*c)).or_insert(cap);
-    }
+    let mut left_out = Vec::new();
+    let involved = drafts.iter().flat_map(|draft| {
+        let theirs = draft.dependents.iter().map(|other| (other.target.service.as_str(), &other.settings));
+        std::iter::once((draft.target.service.as_str(), draft.settings)).chain(theirs)
+    });
+    let caps = dependents::caps(involved, sizes);
+    drafts.retain(|draft| match dependents::over_budget(&draft.action, &caps) {
+        Some(detail) => {
+            left_out.push(leave_out(draft.target, LeftOutReason::Refused, detail));
+            false
+        }
+        None => true,
+    });
+    left_out.extend(once_each(&mut drafts));
     let targets: Vec<&Target> = drafts.iter().map(|draft| draft.target).collect();
     let order::Order { rank, waits_for, notes: circles } = order::order(&targets);
     let mut waits_by_rank = vec![Vec::new(); rank.len()];
@@ -123,8 +140,10 @@ pub fn arrange(mut drafts: Vec<Draft<'_>>, sizes: &BTreeMap<String, usize>) -> A
     let slots: Vec<_> = drafts
         .iter()
         .map(|draft| Slot {
-            service: &draft.action.service,
-            cap: caps[&draft.action.service],
+            services: dependents::takes(&draft.action)
+                .into_iter()
+                .map(|(service, takes)| Part { service, takes, cap: caps[service] })
+                .collect(),
             set: draft.action.patch_set,
             group: rank[&order::group(draft.target)],
         })
@@ -155,8 +174,11 @@ pub fn arrange(mut drafts: Vec<Draft<'_>>, sizes: &BTreeMap<String, usize>) -> A
     let mut waits = Vec::with_capacity(whole);
     let mut last = None;
     for (draft, (wave, wait)) in placed {
-        let Draft { target: _, settings: _, mut action, set } = draft;
+        let Draft { target: _, settings: _, dependents: _, mut action, set } = draft;
         action.max_unavailable = caps[&action.service];
+        for dependent in &mut action.dependents {
+            dependent.max_unavailable = caps[&dependent.service];
+        }
         if last != Some(wave) {
             last = Some(wave);
             decisions.waves.push(patchyard_types::Wave(Vec::new()));
@@ -168,7 +190,30 @@ pub fn arrange(mut drafts: Vec<Draft<'_>>, sizes: &BTreeMap<String, usize>) -> A
         decisions.actions.push(action);
         waits.push(wait);
     }
-    Arranged { decisions, waits, notes }
+    Arranged { decisions, waits, notes, left_out }
+}
+
+/// Takes out who is made again with another one: what is pending on it, a later plan finds.
+fn once_each(drafts: &mut Vec<Draft<'_>>) -> Vec<LeftOut> {
+    let mut in_order: Vec<&Draft<'_>> = drafts.iter().collect();
+    // Owners come before their dependents, of whom each has fewer than they have.
+    in_order.sort_by_key(|draft| std::cmp::Reverse(draft.dependents.len()));
+    let mut left_out = Vec::new();
+    let mut taken: BTreeMap<&TargetId, &str> = BTreeMap::new();
+    for draft in in_order {
+        let action = &draft.action;
+        let Some(owner) = action.disturbed().find_map(|target| taken.get(target)) else {
+            taken.extend(action.disturbed().map(|target| (target, action.name.as_str())));
+            continue;
+        };
+        let who = if taken.contains_key(&action.target) { "it" } else { "who lives in its namespaces" };
+        let owner = printable(owner, 100);
+        let detail = format!("{who} is made again with {owner} in this plan; plan again after it");
+        left_out.push(leave_out(draft.target, LeftOutReason::WithOwner, detail));
+    }
+    let out: BTreeSet<TargetId> = left_out.iter().map(|left_out| left_out.target.clone()).collect();
+    drafts.retain(|draft| !out.contains(&draft.action.target));
+    left_out
 }
 
 /// What is said about a plan.

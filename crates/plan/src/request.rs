@@ -32,6 +32,21 @@ pub struct Candidate {
     pub settings: Settings,
     /// Taken out by its label or on the command line.
     pub excluded: bool,
+    /// Who lives in its namespaces, as [`dependents`](crate::dependents()) puts them in order.
+    pub dependents: Vec<DependentTarget>,
+}
+
+/// A target that is made again with the one in whose namespaces it lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DependentTarget {
+    /// The target as discovery found it.
+    pub target: Target,
+    /// What configuration, labels and flags decide for it.
+    pub settings: Settings,
+    /// Taken out by its label or on the command line.
+    pub excluded: bool,
+    /// What its writable layer holds that recreation would lose, or why that is not known.
+    pub unsaved: Result<Unsaved, String>,
 }
 
 /// Whether tags follow their patched image.
@@ -87,6 +102,8 @@ pub struct Restoration {
     pub snapshot: Snapshot,
     /// What configuration, labels and flags decide for the target.
     pub settings: Settings,
+    /// Who lives in its namespaces now, as [`dependents`](crate::dependents()) puts them in order.
+    pub dependents: Vec<DependentTarget>,
 }
 
 /// Everything a manual rollback is planned from.

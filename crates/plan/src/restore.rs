@@ -9,7 +9,7 @@ use patchyard_types::{
 use crate::data::VolumeUsers;
 use crate::planner::{self, Draft, Planned, Said};
 use crate::request::{Restoration, RestoreRequest, TagPolicy};
-use crate::{data, judge, tags};
+use crate::{data, dependents, judge, tags};
 
 /// Plans a manual rollback, with the same waves and budgets as any plan.
 ///
@@ -24,7 +24,7 @@ pub fn restore(request: &RestoreRequest) -> Planned {
         .sort_by(|a, b| (&a.snapshot.target, &a.snapshot.id).cmp(&(&b.snapshot.target, &b.snapshot.id)));
 
     let (mut drafts, mut left_out, mut up_to_date) = (Vec::new(), Vec::new(), Vec::new());
-    for Restoration { snapshot, settings } in restorations {
+    for Restoration { snapshot, settings, dependents } in restorations {
         let mut leave_out = |reason, detail: String| {
             left_out.push(patchyard_types::LeftOut {
                 target: snapshot.target.clone(),
@@ -51,6 +51,8 @@ pub fn restore(request: &RestoreRequest) -> Planned {
             leave_out(LeftOutReason::Refused, printable(&refusal.message, 400));
         } else if let Some(detail) = restored.first().and_then(|_| cannot_fill(target, &restored, &users)) {
             leave_out(LeftOutReason::Refused, detail);
+        } else if let Some((reason, detail)) = dependents::in_the_way(dependents) {
+            leave_out(reason, detail);
         } else {
             let set = PatchSet {
                 // A snapshot stays on its host: the platform is whatever it was.
@@ -63,7 +65,8 @@ pub fn restore(request: &RestoreRequest) -> Planned {
             };
             let mut action = judge::skeleton(target, settings, Method::Restore, set.id(), &restored);
             action.expected.base = None;
-            drafts.push(Draft { target, settings, action, set });
+            dependents::add(&mut action, dependents);
+            drafts.push(Draft { target, settings, dependents, action, set });
         }
     }
     drafts.sort_by(|a, b| planner::by_name(a.target, b.target));
@@ -71,6 +74,7 @@ pub fn restore(request: &RestoreRequest) -> Planned {
 
     let sizes = planner::service_sizes(request.targets.iter());
     let arranged = planner::arrange(drafts, &sizes);
+    left_out.extend(arranged.left_out);
     let mut decisions = arranged.decisions;
     if request.tags == TagPolicy::Move {
         let snapshots: BTreeMap<_, _> =

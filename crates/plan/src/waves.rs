@@ -9,14 +9,22 @@ use patchyard_types::PatchSetId;
 
 /// What decides about one action's wave.
 pub struct Slot<'a> {
-    /// Its service.
-    pub service: &'a str,
-    /// How many of the service may go at once.
-    pub cap: usize,
+    /// The services it disturbs, each once.
+    pub services: Vec<Part<'a>>,
     /// Its patch set.
     pub set: PatchSetId,
     /// Its group's number; groups are numbered so that each comes after what it waits for.
     pub group: usize,
+}
+
+/// What an action takes of a service's budget.
+pub struct Part<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// How many targets of it are unavailable while the action goes; never more than may be.
+    pub takes: usize,
+    /// How many of the service may be at once.
+    pub cap: usize,
 }
 
 /// Why an action is not in the first wave: the bound that put it where it is.
@@ -54,8 +62,10 @@ pub fn assign(slots: &[Slot<'_>], waits_for: &[Vec<usize>], parallel: usize) -> 
                     not_before(end + 1, Wait::Dependency);
                 }
             }
-            if let Some(&(wave, count)) = services.get(slot.service) {
-                not_before(if count < slot.cap { wave } else { wave + 1 }, Wait::Service);
+            for Part { service, takes, cap } in &slot.services {
+                if let Some(&(wave, count)) = services.get(service) {
+                    not_before(if count + takes <= *cap { wave } else { wave + 1 }, Wait::Service);
+                }
             }
             if let Some(first) = first_attempt.get(&slot.set) {
                 not_before(first + 1, Wait::FirstAttempt);
@@ -64,8 +74,10 @@ pub fn assign(slots: &[Slot<'_>], waits_for: &[Vec<usize>], parallel: usize) -> 
             let wait = if wave > bound.0 { Some(Wait::Parallel) } else { bound.1 };
 
             first_attempt.entry(slot.set).or_insert(wave);
-            let place = services.entry(slot.service).or_insert((wave, 0));
-            *place = if place.0 == wave { (wave, place.1 + 1) } else { (wave, 1) };
+            for Part { service, takes, cap: _ } in &slot.services {
+                let place = services.entry(*service).or_insert((wave, 0));
+                *place = if place.0 == wave { (wave, place.1 + takes) } else { (wave, *takes) };
+            }
             let end = &mut group_ends[slot.group];
             *end = (*end).max(Some(wave));
             (wave, wait)

@@ -554,7 +554,11 @@ fn rollback(of: &[Candidate]) -> RestoreRequest {
     RestoreRequest {
         restorations: (1..)
             .zip(of)
-            .map(|(n, c)| Restoration { snapshot: snapshot(c, n), settings: Settings::default() })
+            .map(|(n, c)| Restoration {
+                snapshot: snapshot(c, n),
+                settings: Settings::default(),
+                dependents: c.dependents.clone(),
+            })
             .collect(),
         targets: of.iter().map(|c| c.target.clone()).collect(),
         undoes: Some(RolloutId(12)),

@@ -1,5 +1,6 @@
 //! The names of what Patchyard makes on an engine: objects, labels and tags are found again by them.
 
+use patchyard_contract::Call;
 use patchyard_types::{Digest, ObjectName, RunId};
 use serde_json::{Map, Value, json};
 
@@ -98,6 +99,15 @@ pub fn of_run(controller: &str, run: RunId, part: &str) -> ObjectName {
     ObjectName::new(format!("{PREFIX}{}-{}-{part}", controller8(controller), run.to_string().to_lowercase()))
 }
 
+/// A container of the target that a call is about: of a dependent, `patchyard-1a2b3c4d-r12.3-new-1`.
+#[must_use]
+pub fn of_call(controller: &str, call: &Call, part: &str) -> ObjectName {
+    match &call.dependent {
+        None => of_run(controller, call.run, part),
+        Some(dependent) => of_run(controller, call.run, &format!("{part}-{}", dependent.number + 1)),
+    }
+}
+
 /// A container in which a patch set's layer is built: `patchyard-1a2b3c4d-99aabbcc-build`.
 #[must_use]
 pub fn of_patch_set(controller: &str, patch_set: &Digest, part: &str) -> ObjectName {
@@ -140,6 +150,19 @@ pub fn snapshot_tag(controller: &str, run: RunId) -> String {
 #[must_use]
 pub fn snapshot_base_tag(controller: &str, run: RunId) -> String {
     format!("{}-base", snapshot_tag(controller, run))
+}
+
+/// The tag that keeps what a dependent has written, beside the snapshot of its owner.
+#[must_use]
+pub fn snapshot_dependent_tag(controller: &str, run: RunId, number: usize) -> String {
+    format!("{}-{}", snapshot_tag(controller, run), number + 1)
+}
+
+/// The tag of an image that a container runs unchanged, where its reference has moved on:
+/// `patchyard/nginx:d66ef321cab7`.
+#[must_use]
+pub fn unchanged_tag(reference: &str, image: &str) -> String {
+    format!("patchyard/{}:{}", repository_word(reference), short_image(image))
 }
 
 /// The first twelve hex digits of an image id.

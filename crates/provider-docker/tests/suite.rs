@@ -13,7 +13,17 @@ macro_rules! behaviours {
         async fn $behaviour() {
             provider::$behaviour(&RealYard::carrying().await).await;
         }
-    )*};
+    )*
+
+    /// The same of a target together with those who live in its namespaces.
+    mod with_dependents {
+        $(
+            #[tokio::test]
+            async fn $behaviour() {
+                super::provider::$behaviour(&super::RealYard::with_dependents().await).await;
+            }
+        )*
+    }};
 }
 
 behaviours!(

@@ -106,7 +106,7 @@ async fn while_the_replacement_serves_nothing_revives_the_original() {
     );
     assert_eq!(
         hand.records[&patchyard_types::Step::Swap(SwapStep::Hold)],
-        Record::Held { policy: "unless-stopped".to_owned(), retries: 0 }
+        Record::Held { policy: "unless-stopped".to_owned(), retries: 0, dependents: Vec::new() }
     );
     // On the way back the replacement must not be revived either.
     hand.undoing(SwapStep::Start).await;
@@ -135,7 +135,10 @@ async fn a_lost_record_is_found_again_in_the_world() {
         hand.records.remove(&patchyard_types::Step::Swap(step));
     }
     let Probe::Done { record } = hand.probe(SwapStep::Hold, Direction::Do).await else { panic!("held") };
-    assert_eq!(record, Record::Held { policy: "unless-stopped".to_owned(), retries: 0 });
+    assert_eq!(
+        record,
+        Record::Held { policy: "unless-stopped".to_owned(), retries: 0, dependents: Vec::new() }
+    );
     let snapshot = snapshot_of(hand.doing(SwapStep::Snapshot).await);
     let Probe::Done { record } = hand.probe(SwapStep::Snapshot, Direction::Do).await else { panic!("taken") };
     assert_eq!(snapshot_of(record), snapshot);
@@ -176,13 +179,13 @@ async fn a_half_made_replacement_is_made_again() {
     let yard = RealYard::ordinary().await;
     let mut hand = Hand::new(&yard);
     hand.doing_up_to(SwapStep::Preflight).await;
-    let Record::Created { object } = hand.doing(SwapStep::Create).await else { panic!("created") };
+    let Record::Created { object, .. } = hand.doing(SwapStep::Create).await else { panic!("created") };
     hand.records.remove(&patchyard_types::Step::Swap(SwapStep::Create));
     // As if its settings had not all arrived.
     let update = json!({"RestartPolicy": {"Name": "no"}});
     yard.client().post(&["containers", &object, "update"]).json_body(&update).done().await.unwrap();
     assert_eq!(hand.probe(SwapStep::Create, Direction::Do).await, Probe::NotDone);
-    let Record::Created { object: again } = hand.doing(SwapStep::Create).await else { panic!("created") };
+    let Record::Created { object: again, .. } = hand.doing(SwapStep::Create).await else { panic!("created") };
     assert_ne!(again, object);
     assert!(yard.inspect(&object).await.is_null());
 }

@@ -13,6 +13,8 @@ pub enum Fault {
     HangsAndDoes,
     /// The connection breaks before the request arrives.
     LostBefore,
+    /// The connection breaks in the middle: of a target and its dependents only the first half was reached.
+    LostHalf,
     /// The connection breaks after the effect.
     LostAfter,
 }
@@ -58,13 +60,14 @@ impl Faults {
             Direction::Do => self.doing,
             Direction::Undo => self.undoing,
         };
-        (rng.u32(0..1000) < per_mille).then(|| match rng.u32(0..8) {
+        (rng.u32(0..1000) < per_mille).then(|| match rng.u32(0..9) {
             0 => Fault::Fails(FailureKind::PackageManager),
             1 => Fault::Fails(FailureKind::NoSpace),
             2 => Fault::Fails(FailureKind::Host),
             3 => Fault::Hangs,
             4 => Fault::HangsAndDoes,
             5 => Fault::LostBefore,
+            6 => Fault::LostHalf,
             _ => Fault::LostAfter,
         })
     }

@@ -11,7 +11,7 @@ use patchyard_types::{
     Action, Change, Direction, Failure, FailureKind, Health, HostId, Image, ImageUpdate, InstalledPackage,
     Inventory, Method, Mount, MountKind, Observation, PackageChange, PackageManager, PendingPatch, Probe,
     Record, RunId, SavedVolume, Snapshot, SnapshotId, StartingState, Step, StepError, Subject, SwapStep,
-    TagMove, Target, TargetState, Unsaved,
+    TagMove, Target, TargetId, TargetState, Unsaved,
 };
 
 use crate::fault::Fault;
@@ -107,15 +107,92 @@ fn failed(kind: FailureKind, message: &str) -> StepError {
     StepError::Failed(Failure::new(kind, message))
 }
 
+/// Whether a call takes away what others live in: they go first then.
+fn goes_down(call: &Call) -> bool {
+    match (call.step, call.direction) {
+        (Step::Swap(SwapStep::Stop | SwapStep::Retire), Direction::Do) => true,
+        (Step::Swap(SwapStep::Stop), Direction::Undo) | (_, Direction::Do) => false,
+        (_, Direction::Undo) => true,
+    }
+}
+
+/// Where a replacement lives: in the replacement of the container that its original lives in, where the run
+/// makes one.
+fn successor(call: &Call, lives_in: Option<&String>) -> Result<Option<String>, StepError> {
+    let Some(lives_in) = lives_in else { return Ok(None) };
+    let (owner, _) = call.owner()?;
+    let parts = (0..owner.dependents.len()).filter_map(|number| owner.of_dependent(number));
+    let moved = parts.chain([owner.clone()]).find(|part| part.expected.object == *lives_in);
+    Ok(Some(moved.map_or_else(|| lives_in.clone(), |part| Names::of(call.run, &part).replacement)))
+}
+
 /// What a call comes to: effects still to be made, and what it leaves on record.
 struct Work {
     effects: Vec<Effect>,
     record: Record,
+    /// So many of the effects are about the first half of those whom the call is about.
+    half: usize,
 }
 
 impl SimProvider {
-    /// Looks at the world and says what is left to do for a call.
+    /// Looks at the world and says what is left to do for a call, for the target and its dependents.
     fn work(world: &World, call: &Call, at: Timestamp) -> Result<Work, StepError> {
+        let mut calls = Self::everyone(world, call)?;
+        let goes_down = goes_down(call);
+        if goes_down {
+            calls.reverse();
+        }
+        let (mut effects, mut records, mut half) = (Vec::new(), Vec::new(), 0);
+        for (number, call) in calls.iter().enumerate() {
+            let (action, _) = call.action()?;
+            let work = Self::work_of(world, call, at)?;
+            records.push(work.record);
+            if !Self::already_of(world, call, action) {
+                effects.extend(work.effects);
+            }
+            if number < calls.len().div_ceil(2) {
+                half = effects.len();
+            }
+        }
+        if goes_down {
+            records.reverse();
+        }
+        let own = if records.is_empty() { Record::Nothing } else { records.remove(0) };
+        Ok(Work { effects, record: own.with_dependents(records), half })
+    }
+
+    /// The call itself, and what it comes to for each dependent whom the step is about.
+    fn everyone(world: &World, call: &Call) -> Result<Vec<Call>, StepError> {
+        let Step::Swap(step) = call.step;
+        let mut calls = vec![call.clone()];
+        let alone = match step {
+            SwapStep::Prepare | SwapStep::Save | SwapStep::Fill | SwapStep::Carry => true,
+            SwapStep::Verify | SwapStep::Snapshot => true,
+            // Beside one that has ended nobody can be started: verifying will see it.
+            SwapStep::Start if call.direction == Direction::Do => {
+                let (action, _) = call.action()?;
+                let new = world.objects.get(&Names::of(call.run, action).replacement);
+                new.is_some_and(|new| {
+                    new.behaviour == Behaviour::CrashesAtStart || (new.starts > 0 && !new.alive(world.now()))
+                })
+            }
+            SwapStep::Preflight | SwapStep::Create | SwapStep::Stop | SwapStep::Hold => false,
+            SwapStep::Rename | SwapStep::Start | SwapStep::Retire => false,
+        };
+        if !alone {
+            calls.extend(call.dependents()?);
+        }
+        Ok(calls)
+    }
+
+    /// Whether what a call would do is already so, for everybody whom it is about.
+    fn already(world: &World, call: &Call) -> bool {
+        let calls = Self::everyone(world, call).unwrap_or_default();
+        calls.iter().all(|call| call.action().is_ok_and(|(action, _)| Self::already_of(world, call, action)))
+    }
+
+    /// Looks at the world and says what is left to do for one target alone.
+    fn work_of(world: &World, call: &Call, at: Timestamp) -> Result<Work, StepError> {
         let (action, set) = call.action()?;
         let names = Names::of(call.run, action);
         let original = world.objects.get(&names.original);
@@ -140,12 +217,22 @@ impl SimProvider {
             }
             (SwapStep::Create, Direction::Do) => {
                 let original = original.ok_or_else(gone)?;
-                let image = patched_image(world, action, set)?;
-                let behaviour = match world.targets.get(&action.target) {
-                    Some(target) if image != base_image(&target.service) => target.patched,
-                    _ => Behaviour::Good,
+                let (image, behaviour) = match (&call.dependent, world.targets.get(&action.target)) {
+                    (Some(_), _) => (original.image.clone(), original.behaviour),
+                    (None, target) => {
+                        let image = patched_image(world, action, set)?;
+                        let is_base = target.is_none_or(|target| image == base_image(&target.service));
+                        (
+                            image,
+                            if is_base {
+                                Behaviour::Good
+                            } else {
+                                target.map_or(Behaviour::Good, |t| t.patched)
+                            },
+                        )
+                    }
                 };
-                record = Record::Created { object: names.replacement.clone() };
+                record = Record::Created { object: names.replacement.clone(), dependents: Vec::new() };
                 let value = Box::new(SimObject {
                     name: names.new_name,
                     image,
@@ -158,11 +245,12 @@ impl SimProvider {
                     written: 0,
                     carried: None,
                     left: None,
+                    lives_in: successor(call, original.lives_in.as_ref())?,
                 });
                 vec![Effect::Create { object: names.replacement, value }]
             }
             (SwapStep::Create, Direction::Undo) => {
-                vec![Effect::Remove { object: names.replacement }, Effect::Drop { copies: vec![names.copy] }]
+                vec![Effect::Drop { copies: vec![names.copy] }, Effect::Remove { object: names.replacement }]
             }
             (SwapStep::Stop, Direction::Do) => {
                 let original = original.ok_or_else(gone)?;
@@ -181,7 +269,7 @@ impl SimProvider {
             }
             (SwapStep::Hold, direction) => {
                 original.ok_or_else(gone)?;
-                record = Record::Held { policy: "always".into(), retries: 0 };
+                record = Record::Held { policy: "always".into(), retries: 0, dependents: Vec::new() };
                 vec![Effect::Hold { object: names.original, held: direction == Direction::Do }]
             }
             (SwapStep::Save | SwapStep::Fill, Direction::Do) => {
@@ -272,7 +360,7 @@ impl SimProvider {
                 return Err(StepError::Unknown(format!("never asked of a provider: {step}")));
             }
         };
-        Ok(Work { effects, record })
+        Ok(Work { half: effects.len(), effects, record })
     }
 
     /// Whether somebody else's container bears the target's name.
@@ -282,8 +370,8 @@ impl SimProvider {
             .is_some_and(|(handle, _)| *handle != names.original && *handle != names.replacement)
     }
 
-    /// Whether what a call would do is already so.
-    fn already(world: &World, call: &Call, action: &Action) -> bool {
+    /// Whether what a call would do is already so for one target alone.
+    fn already_of(world: &World, call: &Call, action: &Action) -> bool {
         let names = Names::of(call.run, action);
         let original = world.objects.get(&names.original);
         let replacement = world.objects.get(&names.replacement);
@@ -368,6 +456,7 @@ impl Provider for SimProvider {
                 networks: vec![],
                 ports: vec![],
                 depends_on: vec![],
+                lives_in: value.lives_in.iter().cloned().collect(),
                 managers: vec![],
                 refusals: target.refusals.clone(),
                 config: value.config,
@@ -444,10 +533,12 @@ impl Provider for SimProvider {
                 return Err(failed(kind, "a fault of the simulation"));
             }
             let work = Self::work(world, call, now)?;
-            let already = Self::already(world, call, action);
+            let already = Self::already(world, call);
             let effectful = !matches!(call.step, Step::Swap(SwapStep::Prepare | SwapStep::Preflight));
             // What somebody else has done already is not done a second time.
-            let others = world.targets.get(&action.target).is_some_and(|target| target.interfered);
+            let interfered =
+                |target: &TargetId| world.targets.get(target).is_some_and(|target| target.interfered);
+            let others = action.disturbed().any(interfered);
             if already && effectful && !others && call.direction == Direction::Do {
                 let violation = format!("{} of {} was done blindly a second time", call.step, call.run);
                 world.violations.push(violation);
@@ -457,7 +548,12 @@ impl Provider for SimProvider {
                 world.applied.insert((call.run, call.step));
                 let at = now.checked_add(SignedDuration::from_millis(takes as i64 / 2)).unwrap_or(now);
                 world.end_copying(call.run);
-                for (number, effect) in work.effects.into_iter().enumerate() {
+                let mut effects = work.effects;
+                if fault == Some(Fault::LostHalf) {
+                    world.left_half_done += u32::from(work.half < effects.len());
+                    effects.truncate(work.half);
+                }
+                for (number, effect) in effects.into_iter().enumerate() {
                     // The second half of a copy, when whoever waits for it still does.
                     let later =
                         if number > 0 && matches!(effect, Effect::Copy { .. }) { takes / 4 } else { 0 };
@@ -475,7 +571,9 @@ impl Provider for SimProvider {
         }
         drop(self.world());
         match fault {
-            Some(Fault::LostBefore | Fault::LostAfter) => Err(StepError::Unknown("connection lost".into())),
+            Some(Fault::LostBefore | Fault::LostHalf | Fault::LostAfter) => {
+                Err(StepError::Unknown("connection lost".into()))
+            }
             _ => Ok(work),
         }
     }
@@ -483,10 +581,10 @@ impl Provider for SimProvider {
     async fn probe(&self, call: &Call) -> Result<Probe, ProviderError> {
         self.clock.sleep(Duration::from_millis(20)).await;
         let world = self.reach()?;
-        let Ok((action, _)) = call.action() else {
+        if call.action().is_err() {
             return Ok(Probe::CannotTell { reason: "the plan has no such action".into() });
-        };
-        if !Self::already(&world, call, action) {
+        }
+        if !Self::already(&world, call) {
             return Ok(Probe::NotDone);
         }
         if let (Step::Swap(SwapStep::Snapshot), Direction::Do, Some(kept)) =

@@ -53,6 +53,8 @@ pub struct SimObject {
     pub carried: Option<u64>,
     /// What its target's volume held when it was stopped.
     pub left: Option<SimData>,
+    /// The container in whose namespaces it lives, by its handle.
+    pub lives_in: Option<String>,
 }
 
 /// What is in a target's volume, or in a copy of one.
@@ -224,6 +226,8 @@ pub struct World {
     pub budget: BTreeMap<String, usize>,
     /// The most of one service's targets that have been down at the same time.
     pub most_down: usize,
+    /// How many calls on a target and its dependents have reached only some of them.
+    pub left_half_done: u32,
     /// The host does not answer before this time.
     pub silent_until: Option<Timestamp>,
     pub(crate) applied: BTreeSet<(RunId, Step)>,
@@ -251,6 +255,7 @@ impl World {
             violations: Vec::new(),
             budget: BTreeMap::new(),
             most_down: 0,
+            left_half_done: 0,
             silent_until: None,
             applied: BTreeSet::new(),
             due: Vec::new(),
@@ -284,11 +289,21 @@ impl World {
             written: 0,
             carried: None,
             left: None,
+            lives_in: None,
         };
         self.volumes.insert(name.into(), SimData { by: Some((format!("{name}-first"), 1)), whole: true });
         self.objects.insert(format!("{name}-first"), object);
         self.targets.insert(id.clone(), target);
         id
+    }
+
+    /// Moves a target into the namespaces of another one, since before the simulation.
+    pub fn move_in(&mut self, dependent: &str, owner: &str) {
+        let owner = self.named(owner).map(|(handle, _)| handle.clone());
+        if let Some((handle, _)) = self.named(dependent) {
+            let handle = handle.clone();
+            self.change(&handle, |object| object.lives_in = owner);
+        }
     }
 
     /// Somebody else does something to a target at a time.
@@ -315,12 +330,21 @@ impl World {
         self.now = now;
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
     pub(crate) fn schedule(&mut self, at: Timestamp, effect: Effect) {
         self.due.push((at, effect));
     }
 
     /// Makes a change. One that changes nothing was made a second time: asked for without a look.
     fn apply(&mut self, effect: Effect) {
+        if let Effect::Start { object } = &effect
+            && !self.can_start(object)
+        {
+            return;
+        }
         let touched = effect.object().map(|handle| (handle.to_owned(), self.objects.get(handle).cloned()));
         let words = format!("{effect:?}");
         self.make(effect);
@@ -343,6 +367,7 @@ impl World {
                 }
             }
             Effect::Stop { object } => {
+                self.check_nobody_is_cut_off(&object);
                 let held = self.volume_of(&object).and_then(|volume| self.volumes.get(&volume).cloned());
                 self.change(&object, |o| {
                     if o.started.take().is_some() {
@@ -453,8 +478,40 @@ impl World {
             (self.volumes.get(&volume), self.objects.get(starting).and_then(|o| o.left.as_ref()));
         if found.is_none_or(|data| !data.whole) {
             self.spoilt.push((volume, format!("{starting} was started on half of its data")));
-        } else if self.restores && left.is_some() && left != found {
+        } else if self.restores && !self.is_dependent(starting) && left.is_some() && left != found {
             self.spoilt.push((volume, format!("{starting} was started on data that it had not left")));
+        }
+    }
+
+    /// Dependents keep their data: they run what they ran.
+    fn is_dependent(&self, object: &str) -> bool {
+        self.objects.get(object).is_some_and(|object| object.lives_in.is_some())
+    }
+
+    /// An engine starts nobody in namespaces that are not there.
+    fn can_start(&mut self, starting: &str) -> bool {
+        let Some(owner) = self.objects.get(starting).and_then(|object| object.lives_in.clone()) else {
+            return true;
+        };
+        let owner = self.objects.get(&owner);
+        let hands_off = !self.targets.values().any(|target| target.interfered);
+        if hands_off && owner.is_none_or(|owner| owner.started.is_none()) {
+            let message = format!("{starting} was to be started in namespaces that are not there");
+            self.violations.push(message);
+        }
+        owner.is_some_and(|owner| owner.alive(self.now))
+    }
+
+    /// Whoever lives in the namespaces of a container has to be stopped before it.
+    fn check_nobody_is_cut_off(&mut self, stopping: &str) {
+        let hands_off = !self.targets.values().any(|target| target.interfered);
+        let left = self
+            .objects
+            .values()
+            .find(|object| object.started.is_some() && object.lives_in.as_deref() == Some(stopping));
+        if let Some(left) = left.filter(|_| hands_off) {
+            let message = format!("{} was cut off: {stopping} was stopped under it", left.name);
+            self.violations.push(message);
         }
     }
 

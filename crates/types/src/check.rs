@@ -185,7 +185,7 @@ mod tests {
             http: BTreeMap::from([(25, HttpAnswer::NotHttp), (8080, HttpAnswer::Silent)]),
             healthcheck: false,
         };
-        let record = crate::Record::Preflighted { baseline };
+        let record = crate::Record::Preflighted { baseline: baseline.clone(), dependents: vec![baseline] };
         let text = crate::canonical_json(&record);
         assert_eq!(serde_json::from_str::<crate::Record>(&text).unwrap(), record, "{text}");
     }

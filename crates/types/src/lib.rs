@@ -37,8 +37,8 @@ pub use id::{HostId, IdError, ObjectName, RolloutId, RunId, TargetId};
 pub use inventory::{Arch, InstalledPackage, Inventory, OsRelease, PackageManager, StartingState};
 pub use patch::{Change, Method, PackageChange, PatchSet, PatchSetId};
 pub use plan::{
-    About, Action, Decisions, Estimate, Expected, LeftOut, LeftOutReason, Loss, Plan, PlanDigest, TagMove,
-    Wave,
+    About, Action, Decisions, Dependent, Estimate, Expected, LeftOut, LeftOutReason, Loss, Plan, PlanDigest,
+    TagMove, Wave,
 };
 pub use quarantine::{Quarantine, QuarantineId};
 pub use settings::{Budget, Data, Settings, Timeouts, WritableLayer};

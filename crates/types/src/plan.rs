@@ -93,6 +93,66 @@ pub struct Action {
     pub max_unavailable: usize,
     /// What a way back would lose.
     pub losses: Vec<Loss>,
+    /// The targets that live in its namespaces, those that live in theirs after them. They are stopped,
+    /// made again on the images they have, and started with it: one run, one verdict, one way back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependents: Vec<Dependent>,
+}
+
+impl Action {
+    /// A dependent as if it had an action of its own: the owner's, about this target.
+    #[must_use]
+    pub fn of_dependent(&self, number: usize) -> Option<Self> {
+        let Dependent { target, name, service, expected, checks, writable_layer, max_unavailable } =
+            self.dependents.get(number)?.clone();
+        Some(Self {
+            target,
+            name,
+            service,
+            expected,
+            checks,
+            max_unavailable,
+            writable_layer,
+            // Nothing of its own changes, and its volumes stay as they are.
+            data: Data::Keep,
+            losses: Vec::new(),
+            dependents: Vec::new(),
+            ..self.clone()
+        })
+    }
+
+    /// Everything that its run disturbs: the target itself, and its dependents.
+    pub fn disturbed(&self) -> impl Iterator<Item = &TargetId> {
+        std::iter::once(&self.target).chain(self.dependents.iter().map(|dependent| &dependent.target))
+    }
+
+    /// The service of each target that its run disturbs, with how many of it may be unavailable at once.
+    pub fn services(&self) -> impl Iterator<Item = (&str, usize)> {
+        let own = (self.service.as_str(), self.max_unavailable);
+        let theirs = self.dependents.iter().map(|other| (other.service.as_str(), other.max_unavailable));
+        std::iter::once(own).chain(theirs)
+    }
+}
+
+/// A target that lives in the namespaces of another one, which is patched. The engine knows the other
+/// one by its id, so that it is made again, unchanged, beside the replacement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependent {
+    /// The target.
+    pub target: TargetId,
+    /// Its name, for people.
+    pub name: String,
+    /// Its service: unavailable during the run.
+    pub service: String,
+    /// How it must be before anything is done.
+    pub expected: Expected,
+    /// Its named checks; its baseline and its healthcheck come on top.
+    pub checks: Vec<Check>,
+    /// Whether data in its writable layer may be lost; it is never carried over.
+    #[serde(default, skip_serializing_if = "WritableLayer::is_leave_out")]
+    pub writable_layer: WritableLayer,
+    /// How many targets of its service may be unavailable at the same time.
+    pub max_unavailable: usize,
 }
 
 /// A target's state before the patch, as planned.
@@ -207,6 +267,8 @@ pub enum LeftOutReason {
     Unhealthy,
     /// Excluded by its label `io.patchyard.exclude`.
     Excluded,
+    /// It lives in the namespaces of a target of this plan, and is made again with it.
+    WithOwner,
     /// Its patch would need more room than `max_layer` allows.
     TooLarge,
 }

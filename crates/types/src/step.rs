@@ -123,11 +123,17 @@ pub enum Record {
     Preflighted {
         /// The baseline.
         baseline: Baseline,
+        /// The baselines of its dependents, in their order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        dependents: Vec<Baseline>,
     },
     /// `Create`: the new container.
     Created {
         /// Its handle.
         object: String,
+        /// The handles of its dependents' new containers, in their order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        dependents: Vec<String>,
     },
     /// `Hold`: what the restart policy was before, as the engine wrote it.
     Held {
@@ -135,6 +141,9 @@ pub enum Record {
         policy: String,
         /// Its retry limit.
         retries: u64,
+        /// The policies of its dependents, in their order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        dependents: Vec<(String, u64)>,
     },
     /// `Save`: the copies of its volumes, all of them complete.
     Saved {
@@ -151,6 +160,51 @@ pub enum Record {
         /// The snapshot.
         snapshot: Box<Snapshot>,
     },
+}
+
+impl Record {
+    /// What a step has left about a dependent, as if that had a run of its own. `Prepare` and what is
+    /// about the owner alone leave nothing.
+    #[must_use]
+    pub fn of_dependent(&self, number: usize) -> Option<Self> {
+        match self {
+            Self::Preflighted { baseline: _, dependents } => {
+                let baseline = dependents.get(number)?.clone();
+                Some(Self::Preflighted { baseline, dependents: Vec::new() })
+            }
+            Self::Created { object: _, dependents } => {
+                let object = dependents.get(number)?.clone();
+                Some(Self::Created { object, dependents: Vec::new() })
+            }
+            Self::Held { policy: _, retries: _, dependents } => {
+                let (policy, retries) = dependents.get(number)?.clone();
+                Some(Self::Held { policy, retries, dependents: Vec::new() })
+            }
+            Self::Nothing
+            | Self::Prepared { .. }
+            | Self::Saved { .. }
+            | Self::Verified { .. }
+            | Self::Snapshotted { .. } => None,
+        }
+    }
+
+    /// The record of the owner and what the same step has left about its dependents, as one.
+    #[must_use]
+    pub fn with_dependents(mut self, of_dependents: Vec<Self>) -> Self {
+        for record in of_dependents {
+            match (&mut self, record) {
+                (Self::Preflighted { dependents, .. }, Self::Preflighted { baseline, .. }) => {
+                    dependents.push(baseline);
+                }
+                (Self::Created { dependents, .. }, Self::Created { object, .. }) => dependents.push(object),
+                (Self::Held { dependents, .. }, Self::Held { policy, retries, .. }) => {
+                    dependents.push((policy, retries));
+                }
+                _ => {}
+            }
+        }
+        self
+    }
 }
 
 /// What a probe found out about a step whose outcome is unknown.
@@ -174,4 +228,30 @@ pub enum Probe {
         /// What stands in the way.
         reason: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_step_leaves_about_dependents_is_taken_apart_again() {
+        let created = |object: &str| Record::Created { object: object.to_owned(), dependents: Vec::new() };
+        let held =
+            |policy: &str| Record::Held { policy: policy.to_owned(), retries: 3, dependents: Vec::new() };
+        for (own, others) in [
+            (created("a"), vec![created("b"), created("c")]),
+            (held("always"), vec![held("no"), held("on-failure")]),
+        ] {
+            let whole = own.clone().with_dependents(others.clone());
+            assert_ne!(whole, own);
+            let apart: Vec<_> = (0..2).filter_map(|number| whole.of_dependent(number)).collect();
+            assert_eq!(apart, others);
+            assert_eq!(whole.of_dependent(2), None);
+        }
+        assert_eq!(Record::Nothing.with_dependents(vec![Record::Nothing]), Record::Nothing);
+        // What was written before there were any is read as it was.
+        let old: Record = serde_json::from_str(r#"{"record":"created","object":"a"}"#).unwrap();
+        assert_eq!(old, created("a"));
+    }
 }

@@ -45,6 +45,8 @@ pub struct Target {
     pub ports: Vec<PublishedPort>,
     /// Services of the same project that must be up before it (Compose `depends_on`).
     pub depends_on: Vec<String>,
+    /// Handles of the targets in whose namespaces it lives: it is cut off when one of them is recreated.
+    pub lives_in: Vec<String>,
     /// Who else acts on it.
     pub managers: Vec<Manager>,
     /// Why this release does not patch it; empty when it may be patched.

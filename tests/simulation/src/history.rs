@@ -105,14 +105,18 @@ impl<'a> History<'a> {
         if !self.begun.insert(index) {
             complaints.push("a second time".to_owned());
         }
-        if self.running.iter().filter(|other| self.action(**other).service == me.service).count()
-            >= self.scenario.world().budget[&me.service]
-        {
-            complaints.push("above its service's budget".to_owned());
+        let all = self.running.iter().map(|other| self.action(*other)).chain([me]);
+        let disturbed: Vec<&str> = all.flat_map(services_of).collect();
+        for service in services_of(me) {
+            let at_once = disturbed.iter().filter(|other| **other == service).count();
+            if at_once > self.scenario.world().budget[service] {
+                complaints.push(format!("above the budget of {service}"));
+            }
         }
         let failed = self.failed.iter().map(|other| self.action(*other));
         for other in failed {
-            if other.service == me.service || other.patch_set == me.patch_set {
+            let meet = services_of(other).iter().any(|service| services_of(me).contains(service));
+            if meet || other.patch_set == me.patch_set {
                 complaints.push(format!("although {} failed", other.name));
             }
         }
@@ -144,4 +148,10 @@ impl<'a> History<'a> {
     fn action(&self, index: usize) -> &'a Action {
         &self.plan.decisions.actions[index]
     }
+}
+
+/// The services that a run disturbs, one for each of its targets.
+fn services_of(action: &Action) -> Vec<&str> {
+    let theirs = action.dependents.iter().map(|dependent| dependent.service.as_str());
+    std::iter::once(action.service.as_str()).chain(theirs).collect()
 }

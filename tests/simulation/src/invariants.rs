@@ -1,7 +1,7 @@
 //! What must hold at the end of every rollout, whatever went wrong.
 
 use patchyard_provider_sim::{Behaviour, SimObject, World};
-use patchyard_types::{Action, RunEnd, RunId, SnapshotId};
+use patchyard_types::{Action, Dependent, RunEnd, RunId, SnapshotId, TargetId};
 
 use crate::history;
 use crate::scenario::{Outcome, Scenario};
@@ -26,13 +26,59 @@ pub fn broken(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
                 .push(format!("{} counts as patched with a bad version ({:?})", target.name, target.patched));
         }
         // Who else laid hands on it has made his own state; a person decides about attention.
-        if target.interfered || end == RunEnd::NeedsAttention || outcome.runs[action].resolved_by_hand {
+        let interfered = |id: &TargetId| world.targets.get(id).is_some_and(|target| target.interfered);
+        let by_hand = end == RunEnd::NeedsAttention || outcome.runs[action].resolved_by_hand;
+        if planned.disturbed().any(interfered) || by_hand {
             continue;
+        }
+        for dependent in &planned.dependents {
+            let complaints = dependent_of(&world, outcome, planned, dependent, end);
+            broken.extend(complaints.into_iter().map(|c| format!("{} ({end:?}): {c}", dependent.name)));
         }
         let complaints = state_of(&world, outcome, action, planned, end);
         broken.extend(complaints.into_iter().map(|c| format!("{} ({end:?}): {c}", target.name)));
     }
     broken
+}
+
+/// Complaints about a target that lives in the namespaces of a planned one: it serves, in those of whom its owner
+/// is by now, and is what it was.
+fn dependent_of(
+    world: &World,
+    outcome: &Outcome,
+    planned: &Action,
+    dependent: &Dependent,
+    end: RunEnd,
+) -> Vec<String> {
+    let name = dependent.name.as_str();
+    let mut complaints = Vec::new();
+    let mine: Vec<_> = world.objects.iter().filter(|(_, object)| world.is_of(object, name)).collect();
+    let [(handle, object)] = mine[..] else {
+        return vec![format!("{} containers instead of one", mine.len())];
+    };
+    let Some((first, before)) = outcome.before.iter().find(|(_, object)| object.name == name) else {
+        return vec!["it was not there before".into()];
+    };
+    if object.name != name || object.held || object.started.is_none() {
+        complaints.push(format!("it was left as {object:?}"));
+    }
+    if (object.image.as_str(), object.config) != (before.image.as_str(), before.config) {
+        complaints.push("it is not what it was".into());
+    }
+    if (handle == first) == (end == RunEnd::Succeeded) {
+        complaints.push(format!("its container is {handle}, was {first}"));
+    }
+    if object.starts > before.starts + 1 {
+        complaints.push(format!("it was started {} times", object.starts - before.starts));
+    }
+    let owners: Vec<&str> = std::iter::once(planned.name.as_str())
+        .chain(planned.dependents.iter().map(|other| other.name.as_str()))
+        .collect();
+    let lives_in = object.lives_in.as_ref().and_then(|owner| world.objects.get(owner));
+    if !lives_in.is_some_and(|owner| owners.contains(&owner.name.as_str())) {
+        complaints.push(format!("it lives in {:?}, which nobody serves from", object.lives_in));
+    }
+    complaints
 }
 
 /// Complaints about one target's containers and snapshots.

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use patchyard_contract::{Ask, Clock, Provider, ProviderError};
-use patchyard_plan::{Candidate, PatchFilter, PlanRequest, TagPolicy};
-use patchyard_types::{Assessment, Budget, Data, Plan, Quarantine, QuarantineId, Settings, WritableLayer};
+use patchyard_plan::{Candidate, DependentTarget, PatchFilter, PlanRequest, TagPolicy};
+use patchyard_types::{
+    Assessment, Budget, Data, Plan, Quarantine, QuarantineId, Settings, Unsaved, WritableLayer,
+};
 
 /// How much may be down, and how much may fail.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +43,8 @@ pub async fn plan(
         ..Settings::default()
     };
     let mut candidates = Vec::new();
-    for target in provider.discover().await? {
+    let everyone = provider.discover().await?;
+    for target in everyone.clone() {
         let inventory = provider.inventory(&target).await?;
         let pending = provider.pending(&target, &inventory, &Ask::default()).await?;
         candidates.push(Candidate {
@@ -53,6 +56,15 @@ pub async fn plan(
             image_update: Ok(None),
             settings: settings.clone(),
             excluded: false,
+            dependents: patchyard_plan::dependents(&target, &everyone)
+                .into_iter()
+                .map(|dependent| DependentTarget {
+                    target: dependent.clone(),
+                    settings: settings.clone(),
+                    excluded: false,
+                    unsaved: Ok(Unsaved::default()),
+                })
+                .collect(),
             target,
         });
     }

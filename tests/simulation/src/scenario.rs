@@ -78,6 +78,19 @@ impl Scenario {
     /// # Panics
     /// When the simulated host does not answer: nothing has gone wrong yet.
     pub async fn new(seed: u64, targets: &[(String, String, Behaviour)], limits: Limits) -> Self {
+        Self::living_together(seed, targets, &[], limits).await
+    }
+
+    /// The same, where some live in the namespaces of others: names of dependents and of their owners.
+    ///
+    /// # Panics
+    /// When the simulated host does not answer: nothing has gone wrong yet.
+    pub async fn living_together(
+        seed: u64,
+        targets: &[(String, String, Behaviour)],
+        lives_in: &[(String, String)],
+        limits: Limits,
+    ) -> Self {
         let clock = Arc::new(SimClock::new());
         let mut world = World::new(seed, HostId::new("sim-host"));
         world.restores = true;
@@ -85,6 +98,9 @@ impl Scenario {
             .iter()
             .map(|(service, name, behaviour)| world.add(service, name, *behaviour, clock.now()))
             .collect();
+        for (dependent, owner) in lives_in {
+            world.move_in(dependent, owner);
+        }
         for (service, _, _) in targets {
             let replicas = targets.iter().filter(|(other, ..)| other == service).count();
             // At least one, or nothing would ever be patched.
@@ -122,13 +138,22 @@ impl Scenario {
                 targets.push((format!("s{service}"), format!("s{service}-{number}"), behaviour));
             }
         }
+        // Each lives in one of those before it, or in none: there are no circles.
+        let mut lives_in = Vec::new();
+        if rng.u32(0..3) == 0 {
+            for (number, (_, name, _)) in targets.iter().enumerate().skip(1) {
+                if rng.bool() {
+                    lives_in.push((name.clone(), targets[rng.usize(0..number)].1.clone()));
+                }
+            }
+        }
         let max_unavailable = match rng.u32(0..4) {
             0 => Budget::Count(2),
             1 => Budget::Percent(rng.u8(0..=100)),
             _ => Budget::Count(1),
         };
         let limits = Limits { max_unavailable, max_failures: Budget::Count(rng.u32(0..4)) };
-        let scenario = Self::new(rng.u64(..), &targets, limits).await;
+        let scenario = Self::living_together(rng.u64(..), &targets, &lives_in, limits).await;
         {
             let mut world = scenario.world();
             if rng.u32(0..10) >= 4 {
@@ -250,7 +275,7 @@ impl Scenario {
         let (_, state) = engine.rollout(rollout).await.unwrap_or_else(|error| panic!("{error}"));
         let runs = self.plan.decisions.actions.iter().zip(&state.runs);
         let called = runs.filter(|(_, run)| run.end() == Some(RunEnd::NeedsAttention));
-        called.map(|(action, _)| action.target.clone()).collect()
+        called.flat_map(|(action, _)| action.disturbed().cloned()).collect()
     }
 
     async fn outcome(

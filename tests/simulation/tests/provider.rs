@@ -11,24 +11,42 @@ use patchyard_provider_sim::{Behaviour, Interference, SimClock, SimProvider, Wor
 use patchyard_simulation_tests::plan::{Limits, plan};
 use patchyard_types::{HostId, Plan, TargetId};
 
-/// A simulated host with one target.
+/// A simulated host with one target, and perhaps with others in its namespaces.
 struct SimYard {
     clock: Arc<SimClock>,
     world: Arc<Mutex<World>>,
     plan: Arc<Plan>,
-    target: TargetId,
+    /// Whom somebody else lays hands on.
+    victim: TargetId,
 }
 
 impl SimYard {
     async fn new() -> Self {
+        Self::living_together(&[]).await
+    }
+
+    /// Each lives in the one before it, the first one in the target.
+    async fn with_dependents() -> Self {
+        Self::living_together(&["side", "third"]).await
+    }
+
+    async fn living_together(others: &[&str]) -> Self {
         let clock = Arc::new(SimClock::new());
         let mut world = World::new(1, HostId::new("sim-host"));
         world.restores = true;
-        let target = world.add("shop", "shop-1", Behaviour::Good, clock.now());
+        let mut victim = world.add("shop", "shop-1", Behaviour::Good, clock.now());
+        let mut owner = "shop-1";
+        for name in others {
+            victim = world.add(name, name, Behaviour::Good, clock.now());
+            world.move_in(name, owner);
+            owner = name;
+        }
         let world = Arc::new(Mutex::new(world));
         let provider = SimProvider::new(Arc::clone(&world), clock.clone());
         let plan = Arc::new(plan(&provider, &*clock, Limits::default(), Vec::new()).await.unwrap());
-        Self { clock, world, plan, target }
+        assert_eq!(plan.decisions.actions.len(), 1);
+        assert_eq!(plan.decisions.actions[0].dependents.len(), others.len());
+        Self { clock, world, plan, victim }
     }
 
     fn look<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
@@ -51,8 +69,15 @@ impl Yard for SimYard {
     async fn serving(&self) -> Option<String> {
         let now = self.clock.now();
         self.look(|world| {
-            let (handle, object) = world.named("shop-1")?;
-            object.alive(now).then(|| format!("{handle} {}", object.image))
+            // Everybody serves, or nobody does.
+            let names = ["shop-1", "side", "third"]
+                .into_iter()
+                .filter(|name| world.targets.values().any(|target| target.name == *name));
+            let all = names.map(|name| {
+                let (handle, object) = world.named(name)?;
+                object.alive(now).then(|| format!("{handle} {} in {:?}", object.image, object.lives_in))
+            });
+            all.collect::<Option<Vec<_>>>().map(|all| all.join(", "))
         })
     }
 
@@ -67,7 +92,7 @@ impl Yard for SimYard {
     }
 
     async fn meddle(&self) {
-        self.look(|world| world.interfere(&self.target, Interference::Recreate, self.clock.now()));
+        self.look(|world| world.interfere(&self.victim, Interference::Recreate, self.clock.now()));
     }
 }
 
@@ -77,7 +102,17 @@ macro_rules! behaviours {
         async fn $behaviour() {
             provider::$behaviour(&SimYard::new().await).await;
         }
-    )*};
+    )*
+
+    /// The same of a target together with those who live in its namespaces.
+    mod with_dependents {
+        $(
+            #[tokio::test(start_paused = true)]
+            async fn $behaviour() {
+                super::provider::$behaviour(&super::SimYard::with_dependents().await).await;
+            }
+        )*
+    }};
 }
 
 behaviours!(

@@ -44,6 +44,12 @@ struct Met {
     taken_over: AtomicU32,
     /// Requests.
     requests: AtomicU32,
+    /// Runs with dependents that succeeded.
+    together: AtomicU32,
+    /// Runs with dependents that were taken back.
+    back_together: AtomicU32,
+    /// Runs with dependents of which a call reached only some.
+    half: AtomicU32,
 }
 
 /// One random rollout, now and then with another one after it; everything in it follows from the seed.
@@ -96,6 +102,14 @@ async fn run_randomly(scenario: &Scenario, rng: &mut fastrand::Rng, met: &Met) -
     let outcome = scenario.run(&crashes, &asks, person).await;
     met.taken_over.fetch_add(u32::from(outcome.controllers > 1), Relaxed);
     met.requests.fetch_add(u32::try_from(outcome.rollout.requests).unwrap(), Relaxed);
+    for (number, action) in scenario.plan.decisions.actions.iter().enumerate() {
+        if !action.dependents.is_empty() {
+            let end = outcome.rollout.runs[number].end();
+            met.together.fetch_add(u32::from(end == Some(RunEnd::Succeeded)), Relaxed);
+            met.back_together.fetch_add(u32::from(end == Some(RunEnd::RolledBack)), Relaxed);
+        }
+    }
+    met.half.fetch_add(scenario.world().left_half_done, Relaxed);
     outcome
 }
 
@@ -109,8 +123,19 @@ fn ten_thousand_random_rollouts_hold_every_invariant() {
             scope.spawn(|| half.for_each(|seed| random_rollout(seed, &met)));
         }
     });
-    let Met { several_down, planned_around, stale_plans, taken_over, requests } = &met;
-    for count in [several_down, planned_around, stale_plans, taken_over, requests] {
+    let Met {
+        several_down,
+        planned_around,
+        stale_plans,
+        taken_over,
+        requests,
+        together,
+        back_together,
+        half,
+    } = &met;
+    let counts =
+        [several_down, planned_around, stale_plans, taken_over, requests, together, back_together, half];
+    for count in counts {
         assert!(count.load(Relaxed) > 100, "hardly met: {met:?}");
     }
 }
@@ -277,4 +302,58 @@ fn a_full_disk_under_the_state_pauses_and_loses_nothing() {
         assert_eq!(outcome.rollout.ended, Some(RolloutEnd::Succeeded));
         assert!(outcome.controllers > 1, "the first controller had to pause");
     });
+}
+
+/// One target, one who lives in its namespaces, and one who lives in those of that one.
+async fn pod(seed: u64, behaviour: Behaviour) -> Scenario {
+    let target = |service: &str| (service.to_owned(), format!("{service}-0"), behaviour);
+    let targets = ["shop", "side", "third"].map(target);
+    let lives_in = [("side-0", "shop-0"), ("third-0", "side-0")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let scenario = Scenario::living_together(seed, &targets, &lives_in, Limits::default()).await;
+    assert_eq!(scenario.plan.decisions.actions.len(), 1);
+    assert_eq!(scenario.plan.decisions.actions[0].dependents.len(), 2);
+    scenario
+}
+
+/// Whoever lives in a target's namespaces goes there and back with it, wherever the controller dies.
+#[test]
+fn a_crash_at_any_event_leaves_no_dependent_behind() {
+    for (behaviour, expected) in [
+        (Behaviour::Good, RunEnd::Succeeded),
+        (Behaviour::CrashesAtStart, RunEnd::RolledBack),
+        (Behaviour::Http500, RunEnd::RolledBack),
+    ] {
+        for append in 0..40 {
+            for written in [false, true] {
+                simulate(async {
+                    let scenario = pod(5, behaviour).await;
+                    let outcome = scenario.run(&[CrashAt { append, written }], &[], None).await;
+                    let story = format!("{behaviour:?}, crash at append {append}, written: {written}");
+                    check(&scenario, &outcome, &story);
+                    assert_eq!(outcome.end(0), expected, "{story}");
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fault_between_a_target_and_its_dependents_leaves_none_behind() {
+    let faults = [Fault::LostHalf, Fault::LostAfter, Fault::HangsAndDoes, Fault::Fails(FailureKind::Host)];
+    let met = |step: &SwapStep| !matches!(step, SwapStep::Verify | SwapStep::Fill);
+    for step in SwapStep::ALL.into_iter().filter(met) {
+        for (behaviour, direction) in
+            [(Behaviour::Good, Direction::Do), (Behaviour::Http500, Direction::Undo)]
+        {
+            for fault in faults {
+                simulate(async {
+                    let scenario = pod(6, behaviour).await;
+                    let at = FaultAt { action: 0, step: Step::Swap(step), direction, fault };
+                    scenario.world().faults.placed.push(at);
+                    let outcome = scenario.run(&[], &[], None).await;
+                    check(&scenario, &outcome, &format!("{fault:?} in {direction:?} {step}"));
+                });
+            }
+        }
+    }
 }

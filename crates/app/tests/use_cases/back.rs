@@ -245,6 +245,7 @@ async fn gc_removes_what_nothing_needs_and_leaves_what_an_open_rollout_does() {
         written: 0,
         carried: None,
         left: None,
+        lives_in: None,
     };
     yard.world(0).objects.insert("stray".into(), stray);
     let fleet = yard.discover().await;

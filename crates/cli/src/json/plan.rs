@@ -1,7 +1,7 @@
 //! `patchyard.plan/v1`: what would be done to whom, in which order, and who is left out.
 
 use patchyard_app::{PlanReport, RollbackReport, Unreachable};
-use patchyard_types::{Action, Change, LeftOut, PackageChange, Plan, TagMove};
+use patchyard_types::{Action, Change, Dependent, LeftOut, PackageChange, Plan, TagMove};
 use serde::Serialize;
 
 use super::discover::UnreachableJson;
@@ -55,6 +55,17 @@ struct ActionJson {
     data: String,
     max_unavailable: usize,
     losses: Vec<LossJson>,
+    /// Who lives in its namespaces and is made again with it.
+    dependents: Vec<DependentJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct DependentJson {
+    target: String,
+    name: String,
+    service: String,
+    checks: Vec<String>,
+    max_unavailable: usize,
 }
 
 /// A package that changes: `from` is `null` for a new one, `to` for one that is removed.
@@ -200,6 +211,7 @@ impl ActionJson {
             data,
             max_unavailable,
             losses,
+            dependents,
         } = action;
         let (mut packages, mut image, mut snapshot) = (Vec::new(), None, None);
         match plan.patch_set(action).map(|set| &set.change) {
@@ -230,6 +242,21 @@ impl ActionJson {
             data: data.to_string(),
             max_unavailable: *max_unavailable,
             losses: losses.collect(),
+            dependents: dependents.iter().map(DependentJson::from).collect(),
+        }
+    }
+}
+
+impl From<&Dependent> for DependentJson {
+    fn from(dependent: &Dependent) -> Self {
+        let Dependent { target, name, service, expected: _, checks, writable_layer: _, max_unavailable } =
+            dependent;
+        Self {
+            target: target.to_string(),
+            name: name.clone(),
+            service: service.clone(),
+            checks: checks.iter().map(|check| check.name.clone()).collect(),
+            max_unavailable: *max_unavailable,
         }
     }
 }

@@ -96,6 +96,7 @@ impl From<&Target> for TargetJson {
             networks,
             ports,
             depends_on,
+            lives_in: _,
             managers,
             refusals,
             config: _,

@@ -158,6 +158,7 @@ pub const fn left_out(reason: LeftOutReason) -> &'static str {
         LeftOutReason::WritableLayer => "writable_layer",
         LeftOutReason::Unhealthy => "unhealthy",
         LeftOutReason::Excluded => "excluded",
+        LeftOutReason::WithOwner => "with_owner",
         LeftOutReason::TooLarge => "too_large",
     }
 }

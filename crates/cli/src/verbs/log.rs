@@ -202,12 +202,14 @@ fn left(record: &Record) -> String {
         Record::Prepared { image, size } => {
             format!(" ({}, {})", name(image), patchyard_app::size::show(*size))
         }
-        Record::Preflighted { baseline } => {
+        Record::Preflighted { baseline, .. } => {
             let ports: Vec<_> = baseline.listening.iter().map(|socket| format!(":{}", socket.port)).collect();
             let ports = if ports.is_empty() { "no ports".to_owned() } else { ports.join(" ") };
             format!(" (baseline: {ports}, {})", count(baseline.processes.len(), "program"))
         }
-        Record::Created { object } => format!(" ({})", name(&object.chars().take(12).collect::<String>())),
+        Record::Created { object, .. } => {
+            format!(" ({})", name(&object.chars().take(12).collect::<String>()))
+        }
         Record::Saved { volumes } => {
             let size = volumes.iter().fold(0_u64, |sum, saved| sum.saturating_add(saved.size));
             format!(" ({}, {})", count(volumes.len(), "volume"), patchyard_app::size::show(size))

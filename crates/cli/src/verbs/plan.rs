@@ -182,7 +182,7 @@ fn push_at(indent: usize, text: &mut String, ui: &Ui, paragraph: &str) {
 fn push_waves(text: &mut String, ui: &Ui, plan: &Plan) {
     let names = |wave: &patchyard_types::Wave| {
         let actions = wave.0.iter().filter_map(|index| plan.decisions.actions.get(*index));
-        actions.map(|action| name(&action.name)).collect::<Vec<_>>().join(", ")
+        actions.map(named).collect::<Vec<_>>().join(", ")
     };
     let waves = &plan.decisions.waves;
     let shown = waves.iter().take(WAVES).enumerate();
@@ -193,6 +193,15 @@ fn push_waves(text: &mut String, ui: &Ui, plan: &Plan) {
     }
     let order = if waves.len() > 1 { "   one wave after the other" } else { "" };
     push(text, ui, &format!("{}{}", steps.join(" → "), paint(DIM, order)));
+}
+
+/// An action's target, and who is made again with it.
+fn named(action: &Action) -> String {
+    let with: Vec<_> = action.dependents.iter().map(|dependent| name(&dependent.name)).collect();
+    match with.is_empty() {
+        true => name(&action.name),
+        false => format!("{} (with {})", name(&action.name), with.join(", ")),
+    }
 }
 
 /// What changes, patch set by patch set.

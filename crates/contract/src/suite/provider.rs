@@ -66,6 +66,7 @@ impl<'a> Hand<'a> {
             records: self.records.clone(),
             source: None,
             progress: None,
+            dependent: None,
         }
     }
 

@@ -178,10 +178,14 @@ fn records(run: RunId) -> [Record; 11] {
     };
     [
         Record::Prepared { image: "sha256:2222".to_owned(), size: 18_000_000 },
-        Record::Preflighted { baseline },
-        Record::Created { object: "c0ffee".to_owned() },
+        Record::Preflighted { baseline: baseline.clone(), dependents: vec![baseline] },
+        Record::Created { object: "c0ffee".to_owned(), dependents: vec!["c0ffee2".to_owned()] },
         Record::Nothing,
-        Record::Held { policy: "on-failure".to_owned(), retries: 3 },
+        Record::Held {
+            policy: "on-failure".to_owned(),
+            retries: 3,
+            dependents: vec![("always".to_owned(), 0)],
+        },
         Record::Nothing,
         Record::Nothing,
         Record::Nothing,
@@ -242,6 +246,7 @@ pub fn plan(name: &str) -> Plan {
         data: Data::Restore,
         max_unavailable: 1,
         losses: vec![Loss { kind: "volume".to_owned(), detail: "db: kept as it is".to_owned() }],
+        dependents: Vec::new(),
     };
     let decisions = Decisions {
         version: 1,

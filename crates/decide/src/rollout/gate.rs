@@ -17,7 +17,9 @@ pub(super) fn closed(
     if failed.len() > tolerated {
         return Some(format!("the rollout stopped: {} runs failed, {tolerated} are tolerated", failed.len()));
     }
-    if let Some(sibling) = failed.iter().find(|other| other.service == me.service) {
+    let disturbs = |service: &str| me.services().any(|(other, _)| other == service);
+    if let Some(sibling) = failed.iter().find(|other| other.services().any(|(service, _)| disturbs(service)))
+    {
         return Some(format!("{} of the same service failed", sibling.name));
     }
     if let Some(twin) = failed.iter().find(|other| other.patch_set == me.patch_set) {

@@ -134,6 +134,26 @@ fn a_failure_stops_its_service_and_its_patch_set_and_nobody_else() {
 }
 
 #[test]
+fn a_failure_stops_who_shares_a_service_through_a_dependent() {
+    let mut story = Story::new(&[("mail", "bad"), ("shop", "other"), ("db", "good")]);
+    let dependent = |service: &str| patchyard_types::Dependent {
+        target: patchyard_types::TargetId::new("sim", &patchyard_types::HostId::new("h"), service),
+        name: format!("{service}-side"),
+        service: service.into(),
+        expected: action().expected,
+        checks: vec![],
+        writable_layer: patchyard_types::WritableLayer::LeaveOut,
+        max_unavailable: 1,
+    };
+    story.plan.decisions.actions[0].dependents = vec![dependent("proxy")];
+    story.plan.decisions.actions[1].dependents = vec![dependent("proxy")];
+    story.ends(0, RunEnd::RolledBack);
+    assert!(story.skipped_because().contains("same service"));
+    story.ends(1, RunEnd::Skipped);
+    assert_eq!(story.next(), [RolloutCommand::Start { action: 2 }]);
+}
+
+#[test]
 fn more_failures_than_tolerated_stop_everything() {
     let mut story = Story::new(&[("a", "1"), ("b", "2"), ("c", "3")]);
     story.ends(0, RunEnd::RolledBack);

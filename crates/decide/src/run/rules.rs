@@ -93,12 +93,17 @@ pub(super) const fn blames_nothing(_: Method, _: FailureKind) -> bool {
     false
 }
 
-/// Enough for one call to an engine that is alive, with the disk of a busy host.
-pub(super) const fn one_call(_: &Action) -> Millis {
-    Millis::from_secs(60)
+/// Enough for one call to an engine that is alive, with the disk of a busy host; for each dependent again.
+pub(super) const fn one_call(action: &Action) -> Millis {
+    each(action, Millis::from_secs(60))
 }
 
-/// The configured limit of a step.
+/// The configured limit of a step; for each dependent again.
 pub(super) const fn configured(action: &Action) -> Millis {
-    action.timeouts.step
+    each(action, action.timeouts.step)
+}
+
+/// A step does its work on the target and on its dependents, one after the other.
+const fn each(action: &Action, limit: Millis) -> Millis {
+    Millis(limit.0.saturating_mul(1 + action.dependents.len() as u64))
 }

@@ -30,5 +30,6 @@ pub(crate) fn action() -> Action {
         data: Data::Restore,
         max_unavailable: 1,
         losses: Vec::new(),
+        dependents: Vec::new(),
     }
 }

@@ -32,6 +32,7 @@ pub fn target(host: &str, service: &str, number: usize, image: &str) -> Target {
         networks: Vec::new(),
         ports: Vec::new(),
         depends_on: Vec::new(),
+        lives_in: Vec::new(),
         managers: Vec::new(),
         refusals: Vec::new(),
         config: Digest::of_bytes(name.as_bytes()),
@@ -71,6 +72,7 @@ pub fn candidate(target: Target, pending: Vec<PendingPatch>) -> Candidate {
         unsaved: Unsaved::default(),
         settings: Settings { max_unavailable: Budget::Count(1), ..Settings::default() },
         excluded: false,
+        dependents: Vec::new(),
         target,
     }
 }

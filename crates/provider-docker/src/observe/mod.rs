@@ -29,9 +29,9 @@ pub(crate) async fn observe(
     let (action, _) = call.action().map_err(|error| ProviderError::Local { reason: error.to_string() })?;
     let container = match (subject, call.records.get(&Step::Swap(SwapStep::Create))) {
         (Subject::Original, _) => action.expected.object.clone(),
-        (Subject::Replacement, Some(Record::Created { object })) => object.clone(),
+        (Subject::Replacement, Some(Record::Created { object, .. })) => object.clone(),
         (Subject::Replacement, _) => {
-            names::of_run(&docker.options.controller, call.run, "new").as_str().to_owned()
+            names::of_call(&docker.options.controller, call, "new").as_str().to_owned()
         }
     };
     let inspect = match docker.client.get(&["containers", &container, "json"]).json().await {

@@ -8,7 +8,7 @@ use patchyard_contract::ProviderError;
 use patchyard_types::{OsRelease, Target, TargetId};
 use serde_json::{Value, json};
 
-use super::guests::{guests, is, missing_hosts};
+use super::guests::{is, lives_in, missing_hosts};
 use super::inventory::platform_of;
 use super::json::{list, text};
 use super::managers::Watchtower;
@@ -172,13 +172,11 @@ impl Found {
         for inspect in &others {
             let image = self.images.get(text(&inspect["Image"])).unwrap_or(&null);
             let base = image["Config"]["Labels"][LABEL_BASE].as_str().and_then(|id| self.images.get(id));
-            let guests = guests(inspect, others.iter().copied());
             let missing_hosts = missing_hosts(inspect, &self.containers);
             let linked_from = linked_from(inspect, &others);
             let around = Surroundings {
                 kind: docker.client.kind(),
                 own_container: own_container.as_deref(),
-                guests: &guests,
                 missing_hosts: &missing_hosts,
                 linked_from: &linked_from,
                 foreign_run: foreign_run(inspect, &own, &docker.options.controller),
@@ -188,7 +186,9 @@ impl Found {
                 docker.remember_platform(text(&inspect["Image"]), platform_of(image));
             }
             let os = self.os.get(text(&inspect["Image"])).cloned().flatten();
-            targets.push(target::target(inspect, image, base.unwrap_or(&null), os, &engine, &around));
+            let mut found = target::target(inspect, image, base.unwrap_or(&null), os, &engine, &around);
+            found.lives_in = lives_in(inspect, &others);
+            targets.push(found);
         }
         one_each(&mut targets);
         name_services(&mut targets);
@@ -216,7 +216,7 @@ fn foreign_run<'a>(inspect: &'a Value, own: &[&'a Value], controller: &str) -> O
         if whose == controller8(controller) {
             return None;
         }
-        let here = match part {
+        let here = match part.split('-').next().unwrap_or_default() {
             "new" => label(other, crate::names::LABEL_NAME) == container_name(inspect),
             "old" => {
                 controller8(label(inspect, LABEL_CONTROLLER)) == whose

@@ -18,11 +18,22 @@ pub(super) fn hosts(inspect: &Value) -> impl Iterator<Item = (&'static str, &str
         .filter_map(|key| Some((key, text(&inspect["HostConfig"][key]).strip_prefix("container:")?)))
 }
 
-/// Names of containers that live in a namespace of this one.
-pub(super) fn guests<'a>(inspect: &Value, all: impl Iterator<Item = &'a Value>) -> Vec<String> {
+/// Ids and names of containers that live in a namespace of this one.
+fn guests<'a>(inspect: &Value, all: impl Iterator<Item = &'a Value>) -> Vec<(String, String)> {
     all.filter(|other| hosts(other).any(|(_, host)| is(inspect, host)))
-        .map(|other| container_name(other).to_owned())
+        .map(|other| (text(&other["Id"]).to_owned(), container_name(other).to_owned()))
         .collect()
+}
+
+/// Ids of the containers that this one lives in.
+pub(super) fn lives_in(inspect: &Value, all: &[&Value]) -> Vec<String> {
+    let mut found: Vec<String> = hosts(inspect)
+        .filter_map(|(_, host)| all.iter().find(|other| is(other, host)))
+        .map(|other| text(&other["Id"]).to_owned())
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 /// Ids or names of the containers that this one lives in and that are not there.
@@ -41,8 +52,8 @@ pub(super) fn is(inspect: &Value, named: &str) -> bool {
     !named.is_empty() && (container_name(inspect) == named || text(&inspect["Id"]) == named)
 }
 
-/// Asks the engine who lives in a namespace of this container now, running or not.
-pub(crate) async fn guests_now(client: &Client, inspect: &Value) -> Result<Vec<String>, ApiError> {
+/// Asks the engine who lives in a namespace of this container now, running or not: ids and names.
+pub(crate) async fn guests_now(client: &Client, inspect: &Value) -> Result<Vec<(String, String)>, ApiError> {
     let listed = client.get(&["containers", "json"]).query("all", "1").json().await?;
     let ids: Vec<String> = list(&listed).map(|entry| text(&entry["Id"]).to_owned()).collect();
     let asked = futures_util::stream::iter(ids).map(|id| async move {
@@ -53,9 +64,9 @@ pub(crate) async fn guests_now(client: &Client, inspect: &Value) -> Result<Vec<S
         }
     });
     let all: Vec<Option<Value>> = asked.buffer_unordered(super::discover::PARALLEL).try_collect().await?;
-    let mut names = guests(inspect, all.iter().flatten());
-    names.sort();
-    Ok(names)
+    let mut found = guests(inspect, all.iter().flatten());
+    found.sort();
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -72,7 +83,10 @@ mod tests {
         let lost = json!({"Name": "/c", "Id": "c4", "HostConfig":
             {"IpcMode": "container:gone", "PidMode": "container:gone", "NetworkMode": "container:c1"}});
         let all = [web, by_id, by_name, lost];
-        assert_eq!(guests(&all[0], all.iter()), ["a", "b", "c"]);
+        let names: Vec<String> = guests(&all[0], all.iter()).into_iter().map(|(_, name)| name).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        let listed: Vec<&Value> = all.iter().collect();
+        assert_eq!(lives_in(&all[3], &listed), ["c1"]);
         assert!(guests(&all[1], all.iter()).is_empty());
         assert_eq!(missing_hosts(&all[3], &all), ["gone"]);
         assert!(missing_hosts(&all[1], &all).is_empty());

@@ -18,8 +18,6 @@ pub(super) struct Surroundings<'a> {
     pub kind: EngineKind,
     /// The id of the container this process runs in, or its beginning.
     pub own_container: Option<&'a str>,
-    /// Names of containers that live in this one's namespaces.
-    pub guests: &'a [String],
     /// Containers in whose namespaces this one lives, and which are not there any more.
     pub missing_hosts: &'a [String],
     /// Names of containers linked to this one.
@@ -106,15 +104,6 @@ fn namespaces(host: &Value, around: &Surroundings<'_>, refuse: &mut impl FnMut(&
             format!("it lives in a namespace of container {}, which is gone: recreate it", named.join(", ")),
         );
     }
-    if !around.guests.is_empty() {
-        refuse(
-            "shared_namespace",
-            format!(
-                "other containers live in its namespaces and would be cut off ({}): not in this release",
-                around.guests.join(", ")
-            ),
-        );
-    }
     if list(&host["Links"]).next().is_some() {
         refuse("links", "it has links to other containers (--link): not in this release".to_owned());
     }
@@ -146,7 +135,6 @@ mod tests {
         Surroundings {
             kind: EngineKind::Docker,
             own_container: None,
-            guests: &[],
             missing_hosts: &[],
             linked_from: &[],
             foreign_run: None,
@@ -180,7 +168,6 @@ mod tests {
             ["own_container"]
         );
         assert_eq!(codes(&plain, &Surroundings { kind: EngineKind::Podman, ..around() }), ["podman"]);
-        assert_eq!(codes(&plain, &Surroundings { guests: &guests, ..around() }), ["shared_namespace"]);
         assert_eq!(codes(&plain, &Surroundings { missing_hosts: &guests, ..around() }), ["namespace_gone"]);
         assert_eq!(codes(&plain, &Surroundings { linked_from: &guests, ..around() }), ["links"]);
         assert_eq!(

@@ -66,6 +66,7 @@ pub(super) fn target(
     let project = compose.as_ref().map(|compose| compose.project.as_str());
     Target {
         id: TargetId::new("docker", engine.host, &stable),
+        lives_in: Vec::new(),
         managers: managers(&name, &labels, project, engine.watchtowers),
         provider: "docker".to_owned(),
         host: engine.host.clone(),
@@ -227,7 +228,6 @@ mod tests {
         let around = Surroundings {
             kind: EngineKind::Docker,
             own_container: None,
-            guests: &[],
             missing_hosts: &[],
             linked_from: &[],
             foreign_run: None,

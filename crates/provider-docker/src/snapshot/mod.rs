@@ -53,6 +53,19 @@ pub(crate) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
         image::tag(run.client(), old.image(), &tag).await?;
         tags.push(tag);
     }
+    let of_dependents = what_dependents_wrote(run).await?;
+    if !own_layer && !of_dependents.is_empty() {
+        // Further tags come behind these two.
+        tags.push(names::snapshot_base_tag(controller, id));
+        image::tag(run.client(), old.image(), &names::snapshot_base_tag(controller, id)).await?;
+    }
+    let lost_of_dependents: Vec<String> = of_dependents
+        .iter()
+        .map(|(name, tag)| {
+            format!("what {name} had written into itself: in the image {tag}, and not put back")
+        })
+        .collect();
+    tags.extend(of_dependents.into_iter().map(|(_, tag)| tag));
     let size = match run.client().image(&kept_image).await? {
         Some(image) if own_layer => image_size(&image).saturating_sub(image_size(&base)),
         _ => 0,
@@ -60,6 +73,7 @@ pub(crate) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     let volumes = save::saved(run).map(<[_]>::to_vec).unwrap_or_default();
     let size = volumes.iter().fold(size, |sum, saved| sum.saturating_add(saved.size));
     let lost = LOST.iter().chain(LOST_OF_LAYER.iter().filter(|_| own_layer)).map(|&text| text.to_owned());
+    let lost = lost.chain(lost_of_dependents);
     let snapshot = Snapshot {
         id: SnapshotId(id.to_string()),
         target: run.action.target.clone(),
@@ -88,9 +102,12 @@ pub(crate) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
 pub(crate) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
     let (controller, id) = (&run.docker.options.controller, run.call.run);
     // By the names of the run, so that half a snapshot goes too.
-    let tags = [names::snapshot_tag(controller, id), names::snapshot_base_tag(controller, id)];
+    let mut tags = vec![names::snapshot_tag(controller, id), names::snapshot_base_tag(controller, id)];
+    tags.extend((0..run.action.dependents.len()).map(|n| names::snapshot_dependent_tag(controller, id, n)));
     forget(run.client(), &tags).await?;
-    image::remove_intermediates(run.client(), names::of_run(controller, id, "old").as_str()).await;
+    for call in run.call.dependents()?.iter().chain([run.call]) {
+        image::remove_intermediates(run.client(), names::of_call(controller, call, "old").as_str()).await;
+    }
     file::remove(&run.docker.options.state_dir, &SnapshotId(id.to_string()))
         .map_err(|error| failed(FailureKind::Host, format!("cannot remove the snapshot's file: {error}")))?;
     Ok(Record::Nothing)
@@ -191,11 +208,32 @@ async fn forget(client: &Client, tags: &[String]) -> Result<(), ApiError> {
 /// The writable layer as an image with the settings of the image below it.
 async fn layer(run: &Run<'_>, old: &Container, base: &Value, tag: &str) -> Result<String, Trouble> {
     // What a crash leaves of it is found by the name of the container it is of.
-    let name = names::of_run(&run.docker.options.controller, run.call.run, "old").to_string();
+    let name = run.old_name();
     image::remove_intermediates(run.client(), &name).await;
     let committed = image::commit(run.client(), old.id(), &name).await?;
     let labels = own_labels(base);
     Ok(image::correct(run.client(), base, &committed, &labels, tag).await?)
+}
+
+/// Keeps what dependents have written since they were planned for: their replacements do not have it. Names and
+/// tags of those that have written anything.
+async fn what_dependents_wrote(run: &Run<'_>) -> Result<Vec<(String, String)>, Trouble> {
+    let mut kept = Vec::new();
+    for (number, call) in run.call.dependents()?.iter().enumerate() {
+        let dependent = Run::new(run.docker, call)?;
+        let old = dependent.old_or_gone().await?;
+        if unsaved::unsaved_of_run(&dependent, &old.0).await?.paths.is_empty() {
+            continue;
+        }
+        let base = run.client().image(old.image()).await?;
+        let base = base.ok_or_else(|| {
+            failed(FailureKind::Host, dependent.about("its image is not on the host any more"))
+        })?;
+        let tag = names::snapshot_dependent_tag(&run.docker.options.controller, run.call.run, number);
+        layer(&dependent, &old, &base, &tag).await?;
+        kept.push((patchyard_types::printable(&dependent.action.name, 100), tag));
+    }
+    Ok(kept)
 }
 
 /// The labels of ours that the base has: a snapshot of a patched container is still patched.

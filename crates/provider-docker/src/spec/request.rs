@@ -56,6 +56,19 @@ impl CreateRequest {
         Self { name: name.to_owned(), body, networks: self.networks.clone() }
     }
 
+    /// Moves it out of the namespaces of containers into those of their successors, by their ids.
+    #[must_use]
+    pub fn in_namespaces_of(mut self, successors: &BTreeMap<String, String>) -> Self {
+        for key in NAMESPACES {
+            let mode = &mut self.body["HostConfig"][key];
+            let owner = mode.as_str().and_then(|mode| mode.strip_prefix("container:"));
+            if let Some(successor) = owner.and_then(|owner| successors.get(owner)) {
+                *mode = json!(format!("container:{successor}"));
+            }
+        }
+        self
+    }
+
     /// Moves it into the namespaces that its predecessor lives in now, where it lived in another
     /// container's: that one may have been recreated since, and the engine knows it by its id.
     #[must_use]
@@ -295,6 +308,22 @@ mod tests {
         );
         with["HostConfig"]["NetworkMode"] = json!("bridge");
         assert_eq!(made(&container()).beside(&with).body["HostConfig"]["NetworkMode"], "shop_default");
+    }
+
+    #[test]
+    fn a_dependent_moves_with_those_it_lives_in_and_with_nobody_else() {
+        let mut with = container();
+        with["HostConfig"]["NetworkMode"] = json!("container:old");
+        with["HostConfig"]["PidMode"] = json!("container:other");
+        with["HostConfig"]["IpcMode"] = json!("container:second");
+        with["NetworkSettings"]["Networks"] = json!({});
+        let successors = [("old", "new"), ("second", "third")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        let host = &made(&with).in_namespaces_of(&successors.into()).body["HostConfig"];
+        assert_eq!(
+            (&host["NetworkMode"], &host["PidMode"], &host["IpcMode"]),
+            (&json!("container:new"), &json!("container:other"), &json!("container:third"))
+        );
+        assert!(made(&container()).in_namespaces_of(&BTreeMap::new()) == made(&container()));
     }
 
     #[test]

@@ -35,6 +35,14 @@ impl Container {
             .any(|state| self.0["State"][*state].as_bool() == Some(true))
     }
 
+    /// Whether it runs, and the engine has not had to start it again.
+    pub fn runs_since_its_start(&self) -> bool {
+        let state = &self.0["State"];
+        state["Running"].as_bool() == Some(true)
+            && state["Restarting"].as_bool() != Some(true)
+            && self.0["RestartCount"].as_u64().unwrap_or(0) == 0
+    }
+
     /// Whether it has ever been started.
     pub fn was_started(&self) -> bool {
         self.is_up() || self.0["State"]["StartedAt"].as_str().is_some_and(|at| !at.is_empty() && at != NEVER)

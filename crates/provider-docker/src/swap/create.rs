@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::run::restart_policy;
 use super::{Container, Run, Trouble, done_if, failed, last_words, preflight};
 use crate::client::{ApiError, Client};
+use crate::layer::image;
 use crate::read::json::list;
 use crate::spec::{self, CreateRequest, Inputs};
 use crate::{carry, gc, injected, names, save, snapshot, view};
@@ -21,7 +22,7 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     let meant = intent(run, &old).await?;
     if let Some(found) = run.new_container().await? {
         if found.was_started() || is_whole(run, &old, &found, &meant).await? {
-            return Ok(Record::Created { object: found.id().to_owned() });
+            return Ok(Record::Created { object: found.id().to_owned(), dependents: Vec::new() });
         }
         // A crash has left it half made.
         remove(run.client(), &found).await?;
@@ -39,7 +40,7 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
             format!("the engine cannot make it again as it is: {}", listed.join("; ")),
         ));
     }
-    if run.action.method != Method::Restore {
+    if !is_from_snapshot(run) {
         injected::carry(run, &old.0, &id).await?;
     }
     gc::remember_volumes(run, &anonymous_volumes(&old.0))?;
@@ -50,7 +51,7 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     if run.action.data == Data::Restore {
         save::check(run, &old).await?;
     }
-    Ok(Record::Created { object: id })
+    Ok(Record::Created { object: id, dependents: Vec::new() })
 }
 
 pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
@@ -71,8 +72,11 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
             ),
         ));
     }
-    // Here, and not before it was stopped: the original serves again, and nobody waits.
-    last_words::keep(run, &new).await;
+    // Here, and not before it was stopped: the original serves again, and nobody waits. What a run leaves
+    // of them are those of the target itself.
+    if run.call.dependent.is_none() {
+        last_words::keep(run, &new).await;
+    }
     remove(run.client(), &new).await?;
     Ok(Record::Nothing)
 }
@@ -83,7 +87,8 @@ pub(super) async fn probe(run: &Run<'_>, undone: bool) -> Result<Probe, ApiError
         return Ok(done_if(new.is_none()));
     }
     let Some(new) = new else { return Ok(Probe::NotDone) };
-    let done = Probe::Done { record: Record::Created { object: new.id().to_owned() } };
+    let record = Record::Created { object: new.id().to_owned(), dependents: Vec::new() };
+    let done = Probe::Done { record };
     if new.was_started() {
         return Ok(done);
     }
@@ -105,6 +110,9 @@ struct Intent {
 }
 
 async fn intent(run: &Run<'_>, old: &Container) -> Result<Intent, Trouble> {
+    if run.call.dependent.is_some() {
+        return unchanged(run, old).await;
+    }
     let image_id = run.prepared()?;
     let missing = |what: &str, id: &str| {
         failed(
@@ -142,6 +150,50 @@ async fn intent(run: &Run<'_>, old: &Container) -> Result<Intent, Trouble> {
     Ok(Intent { request, before: old.0.clone(), image })
 }
 
+/// What is meant with a dependent: the same again, on the image it has, in the namespaces of the replacements
+/// of those it lives in. The engine knows them by their ids.
+async fn unchanged(run: &Run<'_>, old: &Container) -> Result<Intent, Trouble> {
+    let image = run.client().image(old.image()).await?;
+    let image = image.ok_or_else(|| failed(FailureKind::Host, "its image is not on the host any more"))?;
+    let named = old.0["Config"]["Image"].as_str().unwrap_or_default();
+    let leads_there = run.client().image(named).await?;
+    let reference = match leads_there.is_some_and(|found| found["Id"].as_str() == Some(old.image())) {
+        true => named.to_owned(),
+        false => {
+            // The tag has moved on since, and a pull is no reason to change it.
+            let tag = names::unchanged_tag(&run.action.expected.reference, old.image());
+            image::tag(run.client(), old.image(), &tag).await?;
+            tag
+        }
+    };
+    let held = run.held().map(|policy| restart_policy(&policy));
+    let request = spec::create_request(Inputs {
+        container: &old.0,
+        image: &image,
+        host_name: run.docker.info["Name"].as_str().unwrap_or_default(),
+        reference: &reference,
+        image_id: old.image(),
+        restart_policy: held.as_ref(),
+        labels: &labels(run, old),
+    })
+    .map_err(|refusal| failed(FailureKind::Refused, format!("cannot be made again: {}", refusal.message)))?;
+    let request = request.in_namespaces_of(&successors(run).await?);
+    Ok(Intent { request, before: old.0.clone(), image })
+}
+
+/// The ids of the containers that a dependent may live in, with those of their replacements.
+async fn successors(run: &Run<'_>) -> Result<BTreeMap<String, String>, Trouble> {
+    let owner = run.on_owner();
+    let mut found = BTreeMap::new();
+    for call in owner.dependents()?.into_iter().chain([owner]) {
+        let other = Run::new(run.docker, &call)?;
+        if let Some(new) = other.new_container().await? {
+            found.insert(other.action.expected.object.clone(), new.id().to_owned());
+        }
+    }
+    Ok(found)
+}
+
 fn labels(run: &Run<'_>, old: &Container) -> BTreeMap<String, String> {
     // Where it has got to on the way does not matter: the original is renamed only when the
     // replacement has been made.
@@ -167,7 +219,12 @@ async fn is_whole(
 ) -> Result<bool, ApiError> {
     // A snapshot's image has in it what Compose had put there.
     Ok(is_as_meant(made, meant).is_empty()
-        && (run.action.method == Method::Restore || injected::is_carried(run, &old.0, made.id()).await?))
+        && (is_from_snapshot(run) || injected::is_carried(run, &old.0, made.id()).await?))
+}
+
+/// Whether a replacement is made from a snapshot: a dependent never is, whatever is done to its owner.
+fn is_from_snapshot(run: &Run<'_>) -> bool {
+    run.action.method == Method::Restore && run.call.dependent.is_none()
 }
 
 fn is_as_meant(made: &Container, meant: &Intent) -> Vec<spec::Difference> {

@@ -15,7 +15,7 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     if old.restart_policy().0 != HELD {
         run.set_restart_policy(old.id(), &(HELD.to_owned(), 0)).await?;
     }
-    Ok(Record::Held { policy: policy.0, retries: policy.1 })
+    Ok(Record::Held { policy: policy.0, retries: policy.1, dependents: Vec::new() })
 }
 
 pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
@@ -46,7 +46,9 @@ pub(super) async fn probe(run: &Run<'_>, undone: bool) -> Result<Probe, ApiError
     let own = own_policy(run, &old).await?;
     Ok(match undone {
         true => done_if(now == run.held().unwrap_or(own)),
-        false if now.0 == HELD => Probe::Done { record: Record::Held { policy: own.0, retries: own.1 } },
+        false if now.0 == HELD => {
+            Probe::Done { record: Record::Held { policy: own.0, retries: own.1, dependents: Vec::new() } }
+        }
         false => Probe::NotDone,
     })
 }

@@ -14,6 +14,7 @@ mod retire;
 mod run;
 mod start;
 mod stop;
+mod together;
 
 use patchyard_contract::{Call, ProviderError};
 use patchyard_types::{Direction, Probe, Record, Step, StepError, SwapStep};
@@ -29,10 +30,10 @@ use run::{GONE, judge};
 pub(crate) use run::{Run, Trouble, failed, restart_policy};
 pub(crate) use start::REPLACEMENT_GONE;
 
-/// Does a step or takes it back.
+/// Does a step or takes it back, for a target and its dependents.
 pub(crate) async fn perform(docker: &DockerProvider, call: &Call) -> Result<Record, StepError> {
     let run = Run::new(docker, call)?;
-    let error = match Box::pin(effect(&run)).await {
+    let error = match Box::pin(together::perform(&run)).await {
         Ok(record) => return Ok(record),
         Err(Trouble::Step(error)) => return Err(error),
         Err(Trouble::Api(error)) => error,
@@ -42,7 +43,7 @@ pub(crate) async fn perform(docker: &DockerProvider, call: &Call) -> Result<Reco
         return Err(verdict);
     }
     // It said no. Did it do it all the same?
-    match Box::pin(ask(&run)).await {
+    match Box::pin(together::probe(&run)).await {
         Ok(Probe::Done { record }) => Ok(record),
         Ok(_) => Err(verdict),
         Err(_) => Err(StepError::Unknown(error.to_string())),
@@ -55,9 +56,10 @@ pub(crate) async fn probe(docker: &DockerProvider, call: &Call) -> Result<Probe,
         Ok(run) => run,
         Err(error) => return Ok(Probe::CannotTell { reason: error.to_string() }),
     };
-    Box::pin(ask(&run)).await.map_err(|error| docker.error(error))
+    Box::pin(together::probe(&run)).await.map_err(|error| docker.error(error))
 }
 
+/// Does a step or takes it back, for one target alone.
 async fn effect(run: &Run<'_>) -> Result<Record, Trouble> {
     let Step::Swap(step) = run.call.step;
     match (step, run.call.direction) {
@@ -88,6 +90,7 @@ async fn effect(run: &Run<'_>) -> Result<Record, Trouble> {
     }
 }
 
+/// Asks the world about one target alone.
 async fn ask(run: &Run<'_>) -> Result<Probe, ApiError> {
     let Step::Swap(step) = run.call.step;
     let undone = run.call.direction == Direction::Undo;

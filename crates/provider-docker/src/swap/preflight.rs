@@ -5,7 +5,7 @@ use patchyard_types::{FailureKind, Record, WritableLayer};
 use serde_json::Value;
 
 use super::{Container, GONE, Run, Trouble, failed};
-use crate::{names, read, room};
+use crate::{names, read, room, unsaved};
 
 /// What has to be free besides the old container's writable layer: the new one's first writes, logs,
 /// and the engine's own books.
@@ -18,7 +18,8 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     is_as_planned(run, &old)?;
     is_fit(&old)?;
     nobody_else_is_at_work(run, &old).await?;
-    nobody_lives_in_it(run, &old).await?;
+    nobody_else_lives_in_it(run, &old).await?;
+    has_written_nothing(run, &old).await?;
     there_is_room(run, &old).await?;
     Ok(Record::Nothing)
 }
@@ -77,6 +78,7 @@ async fn nobody_else_is_at_work(run: &Run<'_>, old: &Container) -> Result<(), Tr
             entry["Labels"][names::LABEL_TARGET].as_str() == Some(run.action.target.as_str());
         let is_original = old.label(names::LABEL_RUN) == Some(&other.to_string())
             && old.label(names::LABEL_CONTROLLER).map(names::controller8).as_ref() == Some(&controller);
+        let part = part.split('-').next().unwrap_or_default();
         if (part == "new" && is_replacement) || (part == "old" && is_original) {
             let whose = if controller == own {
                 "this controller".to_owned()
@@ -92,17 +94,41 @@ async fn nobody_else_is_at_work(run: &Run<'_>, old: &Container) -> Result<(), Tr
     Ok(())
 }
 
-/// Refuses a target in whose namespaces others live since it was planned: they would be cut off.
-async fn nobody_lives_in_it(run: &Run<'_>, old: &Container) -> Result<(), Trouble> {
-    let guests = read::guests_now(run.client(), &old.0).await?;
+/// Refuses a target in whose namespaces others live since it was planned: they would be cut off. Its
+/// dependents are known, and made again with it.
+async fn nobody_else_lives_in_it(run: &Run<'_>, old: &Container) -> Result<(), Trouble> {
+    let (owner, _) = run.call.owner()?;
+    let is_known = |id: &String| owner.dependents.iter().any(|other| other.expected.object == *id);
+    let mut guests = read::guests_now(run.client(), &old.0).await?;
+    guests.retain(|(id, _)| !is_known(id));
     if guests.is_empty() {
         return Ok(());
     }
-    let names = patchyard_types::printable(&guests.join(", "), 300);
+    let names: Vec<&str> = guests.iter().map(|(_, name)| name.as_str()).collect();
+    let names = patchyard_types::printable(&names.join(", "), 300);
     Err(failed(
         FailureKind::Precondition,
         format!(
             "changed since planning: other containers live in its namespaces and would be cut off ({names})"
+        ),
+    ))
+}
+
+/// Refuses a dependent that holds data by now: it is planned for as one that holds none, or none that counts.
+async fn has_written_nothing(run: &Run<'_>, old: &Container) -> Result<(), Trouble> {
+    if run.call.dependent.is_none() || run.action.writable_layer == WritableLayer::Discard {
+        return Ok(());
+    }
+    let paths = unsaved::unsaved_of_run(run, &old.0).await?.paths;
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let some: Vec<&str> = paths.iter().take(3).map(String::as_str).collect();
+    Err(failed(
+        FailureKind::Precondition,
+        format!(
+            "changed since planning: its writable layer holds data that recreation would lose: {}",
+            patchyard_types::printable(&some.join(", "), 300)
         ),
     ))
 }

@@ -1,5 +1,7 @@
 //! One call of the engine on one run: what it is about, and how trouble with it is told.
 
+use std::collections::BTreeMap;
+
 use patchyard_contract::Call;
 use patchyard_types::{Action, Failure, FailureKind, PatchSet, Record, Step, StepError, SwapStep};
 use serde_json::{Value, json};
@@ -76,12 +78,30 @@ impl<'a> Run<'a> {
 
     /// The replacement's name until it takes over.
     pub fn new_name(&self) -> String {
-        names::of_run(&self.docker.options.controller, self.call.run, "new").to_string()
+        names::of_call(&self.docker.options.controller, self.call, "new").to_string()
     }
 
     /// The original's name once it is set aside.
     pub fn old_name(&self) -> String {
-        names::of_run(&self.docker.options.controller, self.call.run, "old").to_string()
+        names::of_call(&self.docker.options.controller, self.call, "old").to_string()
+    }
+
+    /// Says of whom something is, where it is of a dependent.
+    pub fn about(&self, message: &str) -> String {
+        match &self.call.dependent {
+            Some(dependent) => {
+                format!(
+                    "its dependent {}: {message}",
+                    patchyard_types::printable(&dependent.action.name, 100)
+                )
+            }
+            None => message.to_owned(),
+        }
+    }
+
+    /// The call on the owner, of a call about a dependent, before anything is on record.
+    pub fn on_owner(&self) -> Call {
+        Call { records: BTreeMap::new(), dependent: None, ..self.call.clone() }
     }
 
     /// The original, wherever it has got to.
@@ -96,7 +116,7 @@ impl<'a> Run<'a> {
 
     /// The replacement: by the record of its creation, by its name, by its labels.
     pub async fn new_container(&self) -> Result<Option<Container>, ApiError> {
-        if let Some(Record::Created { object }) = self.record(SwapStep::Create) {
+        if let Some(Record::Created { object, .. }) = self.record(SwapStep::Create) {
             return self.client().container(object).await;
         }
         if let Some(container) = self.client().container(&self.new_name()).await? {
@@ -130,6 +150,7 @@ impl<'a> Run<'a> {
         container.label(names::LABEL_CONTROLLER) == Some(&self.docker.options.controller)
             && container.label(names::LABEL_RUN) == Some(&self.call.run.to_string())
             && container.label(names::LABEL_ROLE) == Some(names::ROLE_TARGET)
+            && container.label(names::LABEL_TARGET) == Some(self.action.target.as_str())
             && container.id() != self.action.expected.object
     }
 
@@ -149,7 +170,7 @@ impl<'a> Run<'a> {
     /// The restart policy that was held, by the record.
     pub fn held(&self) -> Option<(String, u64)> {
         match self.record(SwapStep::Hold) {
-            Some(Record::Held { policy, retries }) => Some((policy.clone(), *retries)),
+            Some(Record::Held { policy, retries, .. }) => Some((policy.clone(), *retries)),
             _ => None,
         }
     }

@@ -99,7 +99,7 @@ async fn a_copy_that_a_crash_cut_off_is_made_again() {
     let mut ours = composed(folder.path()).await;
     let image = ours.plan_image("2", &["ENV NEW=1"]).await;
     let mut hand = preflown(&ours, &image).await;
-    let Record::Created { object } = hand.doing(SwapStep::Create).await else { panic!("created") };
+    let Record::Created { object, .. } = hand.doing(SwapStep::Create).await else { panic!("created") };
     hand.records.remove(&Step::Swap(SwapStep::Create));
     assert!(matches!(hand.probe(SwapStep::Create, Direction::Do).await, Probe::Done { .. }));
     let mut half = TarWriter::new();

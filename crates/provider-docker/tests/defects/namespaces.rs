@@ -15,14 +15,16 @@ const KINDS: [(&str, &str); 3] = [("NetworkMode", "net"), ("PidMode", "pid"), ("
 async fn guest(yard: &RealYard, key: &str) -> String {
     let guest = format!("{}-guest", yard.name);
     let mode = format!("container:{}", yard.name);
-    let body = json!({"Image": yard.reference, "Cmd": ["sleep", "1000"], "HostConfig": {key: mode}});
+    let body = json!({"Image": yard.reference, "Cmd": ["sleep", "1000"], "Env": ["MINE=1"],
+        "Volumes": {"/anonymous": {}}, "StopSignal": "SIGKILL", "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": {key: mode, "RestartPolicy": {"Name": "unless-stopped"}, "Memory": 134_217_728}});
     yard.run(&guest, &body).await;
     guest
 }
 
-/// One that others depend on is not touched: they know it by its id.
+/// They know it by its id: a naive recreate cuts them off for good, ours makes them again with it.
 #[tokio::test]
-async fn in_whose_namespaces_others_live_is_left_alone_by_name() {
+async fn in_whose_namespaces_others_live_takes_them_along() {
     for (key, kind) in KINDS {
         let mut pair = Pair::new(|body, _| body["HostConfig"]["IpcMode"] = json!("shareable")).await;
         let of_naive = guest(&pair.naive, key).await;
@@ -31,30 +33,116 @@ async fn in_whose_namespaces_others_live_is_left_alone_by_name() {
         let why = restart.done().await.unwrap_err();
         assert!(why.to_string().contains("No such container"), "{key}: {why}");
 
-        // Planned before the guest came, and found out before anything is disturbed.
-        let image = pair.ours.plan_image("2", &[]).await;
-        let guest = guest(&pair.ours, key).await;
-        let before = pair.ours.serving().await;
-        let mut hand = Hand::with_image(&pair.ours, &image);
+        let yard = &mut pair.ours;
+        let guest = guest(yard, key).await;
+        assert_eq!(yard.target().await.refusals, [], "{key}");
+        let before = yard.inspect(&guest).await;
+        let write = "echo kept > /anonymous/file; echo gone > /tmp/file";
+        yard.exec(&guest, &["sh", "-c", write]).await;
+
+        // There and back by hand: the very same containers serve again, together.
+        let image = yard.plan_image("2", &["ENV NEW=1"]).await;
+        let mut hand = preflown(yard, &image).await;
+        hand.doing_up_to(SwapStep::Start).await;
+        assert!(live_together(yard, &guest, &yard.name, kind).await, "{key}");
+        hand.back().await;
+        let back = yard.inspect(&guest).await;
+        assert_eq!((&back["Id"], &back["HostConfig"]), (&before["Id"], &before["HostConfig"]), "{key}");
+        assert!(live_together(yard, &guest, &yard.name, kind).await, "{key}");
+
+        // To the end, and back to the snapshot: another container each time, and the same in everything else.
+        let snapshot = swap(yard, 2, &[]).await;
+        again_as_it_was(yard, &before, &guest, key, kind).await;
+        assert_eq!(snapshot.lost.len(), 1, "{key}: {:?}", snapshot.lost);
+        restore(yard, 3, &snapshot).await;
+        again_as_it_was(yard, &before, &guest, key, kind).await;
+    }
+}
+
+/// A guest was made again: it lives with the yard's target, has what it had, and can be started at any time.
+async fn again_as_it_was(yard: &RealYard, before: &Value, guest: &str, key: &str, kind: &str) {
+    let now = yard.inspect(guest).await;
+    assert_ne!(now["Id"], before["Id"], "{key}");
+    assert_eq!(now["Image"], before["Image"], "{key}");
+    for field in ["Env", "Cmd", "Image", "StopSignal"] {
+        assert_eq!(now["Config"][field], before["Config"][field], "{key}: {field}");
+    }
+    for field in ["RestartPolicy", "Memory"] {
+        assert_eq!(now["HostConfig"][field], before["HostConfig"][field], "{key}: {field}");
+    }
+    assert_eq!(now["Mounts"][0]["Name"], before["Mounts"][0]["Name"], "{key}");
+    assert_eq!(yard.exec(guest, &["cat", "/anonymous/file"]).await, "kept\n", "{key}");
+    assert!(live_together(yard, guest, &yard.name, kind).await, "{key}");
+    let restart = yard.client().post(&["containers", guest, "restart"]).query("t", "0");
+    restart.done().await.unwrap_or_else(|error| panic!("{key}: {error}"));
+    assert!(live_together(yard, guest, &yard.name, kind).await, "{key}");
+}
+
+/// Somebody who moved in since the plan was made would be cut off.
+#[tokio::test]
+async fn who_moves_in_after_planning_stops_the_run_before_anything_is_disturbed() {
+    for (key, kind) in KINDS {
+        let mut yard = RealYard::with(|body, _| body["HostConfig"]["IpcMode"] = json!("shareable")).await;
+        let image = yard.plan_image("2", &[]).await;
+        let guest = guest(&yard, key).await;
+        let before = yard.serving().await;
+        let mut hand = Hand::with_image(&yard, &image);
         let why = failure(hand.try_to(SwapStep::Preflight, Direction::Do).await);
         assert_eq!(why.kind, FailureKind::Precondition, "{key}: {why}");
         assert!(why.message.contains(&guest), "{key}: {why}");
-        let refusals = pair.ours.target().await.refusals;
-        assert_eq!(refusals.len(), 1, "{key}: {refusals:?}");
-        assert_eq!(refusals[0].code, "shared_namespace");
-        assert!(refusals[0].message.contains(&guest), "{key}: {refusals:?}");
-
-        assert!(before.is_some());
-        assert_eq!(pair.ours.serving().await, before);
-        let restart = pair.ours.client().post(&["containers", &guest, "restart"]).query("t", "0");
-        restart.done().await.unwrap_or_else(|error| panic!("{key}: {error}"));
-        assert!(live_together(&pair.ours, &guest, &pair.ours.name, kind).await);
+        assert_eq!(yard.serving().await, before);
+        assert!(live_together(&yard, &guest, &yard.name, kind).await);
         // A guest that is stopped would be cut off as well.
-        pair.ours.client().post(&["containers", &guest, "stop"]).query("t", "0").done().await.unwrap();
+        yard.client().post(&["containers", &guest, "stop"]).query("t", "0").done().await.unwrap();
         failure(hand.try_to(SwapStep::Preflight, Direction::Do).await);
-        pair.ours.client().delete(&["containers", &guest]).done().await.unwrap();
+        yard.client().delete(&["containers", &guest]).done().await.unwrap();
         hand.doing(SwapStep::Preflight).await;
     }
+}
+
+/// What a dependent has written into itself since it was planned for is not in its new container.
+#[tokio::test]
+async fn what_a_dependent_writes_after_planning_is_kept_with_the_snapshot() {
+    let mut yard = RealYard::with(|_, _| {}).await;
+    let guest = guest(&yard, "NetworkMode").await;
+    let image = yard.plan_image("2", &[]).await;
+    yard.exec(&guest, &["sh", "-c", "echo early > /srv/early"]).await;
+    let mut hand = Hand::with_image(&yard, &image);
+    let why = failure(hand.try_to(SwapStep::Preflight, Direction::Do).await);
+    assert_eq!(why.kind, FailureKind::Precondition, "{why}");
+    assert!(why.message.contains(&guest) && why.message.contains("/srv/early"), "{why}");
+
+    yard.exec(&guest, &["rm", "/srv/early"]).await;
+    let mut hand = preflown(&yard, &image).await;
+    yard.exec(&guest, &["sh", "-c", "echo late > /srv/late"]).await;
+    let snapshot = hand.swapped().await;
+    let [_, _, tag] = &snapshot.tags[..] else { panic!("{:?}", snapshot.tags) };
+    assert!(snapshot.lost.iter().any(|lost| lost.contains(&guest) && lost.contains(tag)), "{snapshot:?}");
+    let shown = yard.create(&format!("{}-shown", yard.name), &json!({"Image": tag, "Cmd": ["true"]})).await;
+    let late = yard.client().read_file(&shown, "/srv/late", 100).await.unwrap();
+    assert_eq!(late.as_deref(), Some(&b"late\n"[..]));
+    yard.client().delete(&["containers", &shown]).done().await.unwrap();
+    yard.docker.remove_snapshot(&snapshot).await.unwrap();
+    assert!(yard.client().get(&["images", tag, "json"]).json().await.is_err(), "it goes with the snapshot");
+}
+
+/// A tag that has been pulled anew since is no reason to put a dependent on another image.
+#[tokio::test]
+async fn a_dependent_stays_on_the_image_it_has() {
+    let mut yard = RealYard::with(|_, _| {}).await;
+    let guest = guest(&yard, "NetworkMode").await;
+    let before = yard.inspect(&guest).await;
+    let image = yard.plan_image("2", &[]).await;
+    let moved = crate::yard::derive(&yard.reference, &yard.reference, &["ENV PULLED=1"]);
+    assert_ne!(before["Image"], moved);
+    let mut hand = preflown(&yard, &image).await;
+    hand.swapped().await;
+    let now = yard.inspect(&guest).await;
+    assert_ne!(now["Id"], before["Id"]);
+    assert_eq!(now["Image"], before["Image"]);
+    let seen = yard.docker.discover().await.unwrap();
+    let seen = seen.into_iter().find(|target| target.name == guest).unwrap();
+    assert_eq!(seen.image.reference, yard.reference, "the reference it was created with is still known");
 }
 
 /// Makes the yard's target a guest of a container of its own.

@@ -67,15 +67,16 @@ async fn what_cannot_be_put_back_is_refused_by_name() {
         .container(base, json!({"HostConfig": {"NetworkMode": format!("container:{}", host.name)}}))
         .await;
     let borrower = yard.container(base, json!({"HostConfig": {"VolumesFrom": [host.name]}})).await;
-    for (container, expected) in [
-        (&removed, vec!["auto_remove"]),
-        (&host, vec!["shared_namespace"]),
-        (&guest, vec![]),
-        (&borrower, vec![]),
-    ] {
+    for (container, expected) in
+        [(&removed, vec!["auto_remove"]), (&host, vec![]), (&guest, vec![]), (&borrower, vec![])]
+    {
         let codes: Vec<String> = yard.target(container).await.refusals.into_iter().map(|r| r.code).collect();
         assert_eq!(codes, expected, "{}", container.name);
     }
+    let owner = yard.target(&host).await;
+    assert_eq!(yard.target(&guest).await.lives_in, [owner.object], "whose namespaces it lives in is known");
+    assert_eq!(owner.lives_in, [""; 0]);
+    assert_eq!(yard.target(&borrower).await.lives_in, [""; 0], "volumes are no namespace");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -188,6 +188,7 @@ impl Yard {
             records: BTreeMap::new(),
             source: None,
             progress: None,
+            dependent: None,
         }
     }
 
@@ -347,6 +348,7 @@ fn plan() -> Plan {
         data: Data::Keep,
         max_unavailable: 1,
         losses: Vec::new(),
+        dependents: Vec::new(),
     };
     Plan {
         decisions: Decisions {

@@ -22,7 +22,7 @@ use patchyard_contract::{Ask, Call, Provider};
 use patchyard_provider_docker::client::{Client, Environment, Exec, resolve};
 use patchyard_provider_docker::{DockerProvider, Options};
 use patchyard_types::{
-    About, Action, Budget, Change, Data, Decisions, Digest, Direction, Expected, Method, Millis,
+    About, Action, Budget, Change, Data, Decisions, Dependent, Digest, Direction, Expected, Method, Millis,
     PackageChange, PatchSet, Plan, Record, RolloutId, RunId, Snapshot, SnapshotId, StartingState, Step,
     StepError, SwapStep, Target, Timeouts, Wave, WritableLayer,
 };
@@ -120,6 +120,66 @@ impl RealYard {
         yard
     }
 
+    /// The same, with one in its network and another one in the process namespace of that one.
+    pub async fn with_dependents() -> Self {
+        let mut yard = Self::with(|body, _| {
+            body["HostConfig"]["IpcMode"] = json!("shareable");
+        })
+        .await;
+        yard.writable_layer = WritableLayer::Carry;
+        yard.data = Data::Restore;
+        yard.sh("mkdir /srv/data; echo written > /srv/data/file").await;
+        let [side, third] = yard.others();
+        let host = json!({
+            "NetworkMode": format!("container:{}", yard.name), "IpcMode": format!("container:{}", yard.name),
+            "RestartPolicy": {"Name": "always"},
+        });
+        let body = json!({"Image": yard.reference, "Cmd": ["sleep", "10000"], "StopSignal": "SIGKILL",
+            "Volumes": {"/anonymous": {}}, "Healthcheck": {"Test": ["NONE"]}, "HostConfig": host});
+        yard.run(&side, &body).await;
+        let host = json!({"PidMode": format!("container:{side}"), "RestartPolicy": {"Name": "on-failure"}});
+        let body = json!({"Image": yard.reference, "Cmd": ["sleep", "10000"], "StopSignal": "SIGKILL",
+            "Healthcheck": {"Test": ["NONE"]}, "HostConfig": host});
+        yard.run(&third, &body).await;
+        yard.plan_layer().await;
+        assert_eq!(yard.plan().decisions.actions[0].dependents.len(), 2);
+        yard
+    }
+
+    /// The names of those who live in the target's namespaces, where there are any.
+    pub fn others(&self) -> [String; 2] {
+        ["side", "third"].map(|other| format!("{}-{other}", self.name))
+    }
+
+    /// Who lives in the target's namespaces, and in theirs.
+    async fn dependents(&self, target: &Target) -> Vec<Dependent> {
+        let mut involved = vec![target.object.clone()];
+        let mut left = self.docker.discover().await.unwrap();
+        let mut found = Vec::new();
+        let lives_in =
+            |other: &Target, involved: &[String]| other.lives_in.iter().any(|owner| involved.contains(owner));
+        while let Some(at) = left.iter().position(|other| lives_in(other, &involved)) {
+            let other = left.remove(at);
+            involved.push(other.object.clone());
+            found.push(Dependent {
+                target: other.id,
+                name: other.name,
+                service: other.service,
+                expected: Expected {
+                    object: other.object,
+                    image: other.image.id,
+                    config: other.config,
+                    reference: other.image.reference,
+                    base: other.image.base,
+                },
+                checks: Vec::new(),
+                writable_layer: WritableLayer::LeaveOut,
+                max_unavailable: 1,
+            });
+        }
+        found
+    }
+
     /// Runs a script as root in the target and returns what it prints.
     pub async fn sh(&self, script: &str) -> String {
         let argv = ["sh", "-ec", script];
@@ -212,11 +272,11 @@ impl RealYard {
             method,
             patch_set: set.id(),
             expected: Expected {
-                object: target.object,
-                image: target.image.id,
+                object: target.object.clone(),
+                image: target.image.id.clone(),
                 config: target.config,
-                reference: target.image.reference,
-                base: target.image.base,
+                reference: target.image.reference.clone(),
+                base: target.image.base.clone(),
             },
             checks: Vec::new(),
             verify_for: Millis::from_secs(1),
@@ -230,6 +290,7 @@ impl RealYard {
             data: self.data,
             max_unavailable: 1,
             losses: Vec::new(),
+            dependents: self.dependents(&target).await,
         };
         let decisions = Decisions {
             version: 1,
@@ -309,9 +370,18 @@ impl Yard for RealYard {
     }
 
     async fn serving(&self) -> Option<String> {
-        let inspect = self.inspect(&self.name).await;
-        let up = inspect["State"]["Running"].as_bool() == Some(true);
-        up.then(|| format!("{} {}", inspect["Id"], inspect["Image"]))
+        let mut all = Vec::new();
+        for name in std::iter::once(self.name.clone()).chain(self.others()) {
+            let inspect = self.inspect(&name).await;
+            if inspect.is_null() && name != self.name {
+                continue;
+            }
+            if inspect["State"]["Running"].as_bool() != Some(true) {
+                return None;
+            }
+            all.push(format!("{} {}", inspect["Id"], inspect["Image"]));
+        }
+        Some(all.join(", "))
     }
 
     async fn objects(&self) -> Vec<String> {
@@ -320,7 +390,7 @@ impl Yard for RealYard {
         let mut found = Vec::new();
         for entry in listed.as_array().unwrap() {
             let name = entry["Names"][0].as_str().unwrap().trim_start_matches('/').to_owned();
-            if name == self.name || name.starts_with(&own) {
+            if name == self.name || self.others().contains(&name) || name.starts_with(&own) {
                 let inspect = self.inspect(&name).await;
                 let policy = &inspect["HostConfig"]["RestartPolicy"]["Name"];
                 found.push(format!("{} {name} {} {policy}", entry["Id"], entry["State"]));
@@ -386,6 +456,7 @@ impl<'a> Hand<'a> {
             records: self.records.clone(),
             source: None,
             progress: None,
+            dependent: None,
         }
     }
 

@@ -10,6 +10,7 @@ mod bad_versions;
 mod compose;
 mod crashes;
 mod data;
+mod dependents;
 mod face;
 mod good_versions;
 mod harness;

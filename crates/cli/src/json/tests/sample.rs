@@ -18,7 +18,7 @@ use patchyard_app::{
 use patchyard_contract::suite::sample::{actor, at, events, host, plan, snapshot};
 use patchyard_provider_sim::{SimClock, SimProvider, World};
 use patchyard_types::{
-    Arch, Assessment, Budget, Change, Check, CheckKind, Digest, Event, EventBody, Health, HostId,
+    Arch, Assessment, Budget, Change, Check, CheckKind, Dependent, Digest, Event, EventBody, Health, HostId,
     HostManager, Image, ImageUpdate, InstalledPackage, Inventory, LedgerEvent, LeftOut, LeftOutReason, Loss,
     Manager, Method, Millis, Mount, MountKind, NotAssessed, OsRelease, PackageManager, PendingPatch,
     PendingStatus, Plan, PublishedPort, Quarantine, QuarantineId, Refusal, Request, RolloutEnd, RolloutId,
@@ -154,6 +154,7 @@ fn target() -> Target {
             protocol: "tcp".into(),
         }],
         depends_on: vec!["db".into()],
+        lives_in: Vec::new(),
         managers: vec![
             Manager::Compose("shop".into()),
             Manager::Watchtower("watchtower".into()),
@@ -179,6 +180,7 @@ fn bare() -> Target {
         networks: Vec::new(),
         ports: Vec::new(),
         depends_on: Vec::new(),
+        lives_in: Vec::new(),
         managers: Vec::new(),
         refusals: Vec::new(),
         ..target()
@@ -364,6 +366,15 @@ pub fn every_method() -> Plan {
             ..first.clone()
         });
     }
+    plan.decisions.actions[0].dependents = vec![Dependent {
+        target: TargetId::new("docker", &host(), "side"),
+        name: "side".into(),
+        service: "side".into(),
+        expected: first.expected,
+        checks: first.checks,
+        writable_layer: patchyard_types::WritableLayer::Discard,
+        max_unavailable: 1,
+    }];
     let reasons = [
         LeftOutReason::NotAssessed,
         LeftOutReason::Refused,
@@ -372,6 +383,7 @@ pub fn every_method() -> Plan {
         LeftOutReason::WritableLayer,
         LeftOutReason::Unhealthy,
         LeftOutReason::Excluded,
+        LeftOutReason::WithOwner,
         LeftOutReason::TooLarge,
     ];
     plan.about.left_out = reasons.map(left_out).into();

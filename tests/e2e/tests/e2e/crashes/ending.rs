@@ -22,6 +22,9 @@ pub(super) fn ended_well(yard: &Yard<'_>, died_after_the_end: bool) {
         let patched = began && case != BAD;
         assert_eq!(service.answer().unwrap(), if patched { "lab-web 1.1\n" } else { "lab-web 1.0\n" });
     }
+    for (guest, service) in yard.guests.iter().zip(services) {
+        guest.lives_with(service);
+    }
     if began {
         its_state_is_right(yard);
     }
@@ -95,8 +98,9 @@ fn its_state_is_right(yard: &Yard<'_>) {
 fn no_container_was_treated_twice(host: &Watched<'_>) {
     let counted = host.witness.counted();
     // What copies volumes begins anew.
+    let is_replacement = |what: &str| what.ends_with("-new") || what.ends_with("-new-1");
     let is_replaced =
-        |what: &str| !what.ends_with("-volume") && (!what.starts_with("create ") || what.ends_with("-new"));
+        |what: &str| !what.ends_with("-volume") && (!what.starts_with("create ") || is_replacement(what));
     let twice: Vec<_> = counted.iter().filter(|(what, times)| is_replaced(what) && **times > 1).collect();
     assert!(twice.is_empty(), "more than once: {twice:#?} of {counted:#?}");
 }

@@ -48,6 +48,8 @@ struct Scenario {
     carries: bool,
     /// Whether volumes are saved, and restored on the way back.
     saves: bool,
+    /// Whether somebody lives in the network of each service.
+    guests: bool,
     /// How many points `./test` takes, spread over the whole.
     sample: usize,
     /// The points that `./test` takes in any case.
@@ -207,6 +209,7 @@ fn a_rollout_of_layers_survives_a_crash_at_any_moment() {
         ],
         carries: true,
         saves: true,
+        guests: false,
         counts: |_| true,
         sample: 4,
         always: &[
@@ -243,6 +246,7 @@ fn a_rollout_of_images_that_keeps_no_snapshot_survives_a_crash_at_any_moment() {
         ],
         carries: false,
         saves: false,
+        guests: false,
         counts: |_| true,
         sample: 4,
         // The first of several removals is done: the others must still be known for ours.
@@ -266,6 +270,7 @@ fn a_layer_on_its_way_to_a_second_host_survives_a_crash_at_any_moment() {
         // What one host does alone, the layers have shown.
         carries: false,
         saves: false,
+        guests: false,
         counts: |point| {
             let of_second = point.starts_with("R1.2 ");
             is_of(point, "middle copy")
@@ -274,5 +279,33 @@ fn a_layer_on_its_way_to_a_second_host_survives_a_crash_at_any_moment() {
         },
         sample: 0,
         always: &["middle copy@40", "note loading the patched image@40"],
+    });
+}
+
+#[test]
+fn a_rollout_with_dependents_survives_a_crash_at_any_moment() {
+    die_at_every_chosen_point(&Scenario {
+        method: "layer",
+        defaults: "tag: keep",
+        services: [("good", 0), (BAD, 0)],
+        writes: false,
+        points: &[],
+        carries: false,
+        saves: false,
+        guests: true,
+        counts: |_| true,
+        sample: 3,
+        // Between one container and the next.
+        always: &[
+            "middle create@40",
+            "middle stop@20",
+            "middle hold@10",
+            "middle rename@10",
+            "middle start@150",
+            "middle retire@10",
+            "middle undo start@40",
+            "middle undo stop@150",
+            "effect undo create",
+        ],
     });
 }

@@ -1,7 +1,7 @@
 //! Where a scenario is played, again and again, and one play of it until `apply`.
 
 use patchyard_e2e_tests::{
-    Controller, Engine, Objects, PrivateEngine, Registry, Service, ServiceOptions, Witness,
+    Controller, Engine, Guest, Objects, PrivateEngine, Registry, Service, ServiceOptions, Witness,
 };
 
 use super::Scenario;
@@ -93,6 +93,8 @@ impl Place {
 pub(super) struct Yard<'a> {
     pub scenario: &'a Scenario,
     pub services: [Service; 2],
+    /// Who lives in the network of each, where the scenario has them.
+    pub guests: Vec<Guest>,
     pub controller: Controller,
     /// The plan's digest.
     pub plan: String,
@@ -112,6 +114,10 @@ impl<'a> Yard<'a> {
 
     pub fn new(scenario: &'a Scenario, place: &'a Place) -> Self {
         let services = scenario.services.map(|(case, host)| place.service(case, host));
+        let guests: Vec<Guest> = match scenario.guests {
+            true => services.iter().map(Guest::of).collect(),
+            false => Vec::new(),
+        };
         let controller = place.controller(scenario);
         let names = services.iter().map(Service::name);
         let plan = controller
@@ -119,6 +125,10 @@ impl<'a> Yard<'a> {
             .expect(0);
         let plan = plan.json("patchyard.plan/v1");
         assert_eq!(plan["actions"].as_array().map(Vec::len), Some(services.len()), "{plan:#}");
+        for action in plan["actions"].as_array().unwrap() {
+            let with = action["dependents"].as_array().map(Vec::len);
+            assert_eq!(with, Some(usize::from(scenario.guests)), "{plan:#}");
+        }
         let plan = plan["digest"].as_str().unwrap().to_owned();
         if scenario.writes {
             services[0].put("/srv", Self::WRITTEN, "since the plan");
@@ -128,6 +138,6 @@ impl<'a> Yard<'a> {
             before: engine.objects(),
             witness: Witness::of(engine),
         });
-        Self { scenario, hosts: hosts.collect(), services, controller, plan }
+        Self { scenario, hosts: hosts.collect(), services, guests, controller, plan }
     }
 }
