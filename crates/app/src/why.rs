@@ -1,12 +1,13 @@
 //! Why: what is pending on one target, and why it is or is not patched.
 
 use patchyard_contract::Progress;
-use patchyard_plan::VolumeUsers;
+use patchyard_plan::{VolumeUsers, in_the_way};
 use patchyard_types::{Data, Method, Millis, Quarantine, QuarantineId, Settings, Unsaved};
 
 use crate::PatchFilter;
+use crate::dependents::{Dependents, guests};
 use crate::gather::{Known, Wanted, gather};
-use crate::rollouts::{LastRun, last_successes};
+use crate::rollouts::{LastRun, in_hand, last_successes};
 use crate::scan::reverted;
 use crate::select::Selection;
 use crate::settings::{Overrides, settle};
@@ -26,6 +27,10 @@ pub struct WhyReport {
     pub unsaved: Result<Unsaved, String>,
     /// Why its data could not be restored, where that is wanted.
     pub cannot_restore: Option<String>,
+    /// Who lives in its namespaces and is made again with it.
+    pub dependents: Vec<String>,
+    /// Why one of them keeps it out of plans.
+    pub in_the_way: Option<String>,
     /// Entries of the quarantine that concern its service.
     pub quarantine: Vec<(QuarantineId, Quarantine)>,
     /// The last run that patched it.
@@ -66,6 +71,15 @@ pub async fn why(
         Some(provider) => provider.unsaved(target).await.map_err(|error| error.to_string()),
         None => Ok(Unsaved::default()),
     };
+    let dependents = Dependents {
+        context,
+        fleet: &fleet,
+        overrides: &Overrides::default(),
+        spared: &[],
+        guests: guests(&everyone),
+        held: in_hand(&*context.store, context.clock.now()).await?,
+    };
+    let dependents = dependents.of(target).await;
     let wanted = Wanted { max_age, allow_remove: settled.settings.allow_remove, images: true };
     let mut known = gather(context, &fleet, wanted, progress).await?;
     let Some(mut known) = known.pop() else {
@@ -82,6 +96,8 @@ pub async fn why(
         ignored_labels: settled.ignored,
         unsaved,
         cannot_restore,
+        in_the_way: in_the_way(&dependents).map(|(_, detail)| detail),
+        dependents: dependents.into_iter().map(|dependent| dependent.target.name).collect(),
         quarantine: quarantine.into_iter().filter(|(_, q)| q.service == known.target.service).collect(),
         last: last.get(&known.target.id).cloned(),
         reverted,

@@ -47,6 +47,7 @@ pub fn dependents<'a>(target: &Target, everyone: impl IntoIterator<Item = &'a Ta
 }
 
 /// Why a target is left alone because of somebody who would be made again with it, if it is.
+#[must_use]
 pub fn in_the_way(dependents: &[DependentTarget]) -> Option<(LeftOutReason, String)> {
     dependents.iter().find_map(|DependentTarget { target, settings, excluded, unsaved }| {
         let because = |reason, why: &str| {

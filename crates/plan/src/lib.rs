@@ -24,7 +24,7 @@ mod tags;
 mod waves;
 
 pub use data::VolumeUsers;
-pub use dependents::dependents;
+pub use dependents::{dependents, in_the_way};
 pub use filter::PatchFilter;
 pub use judge::{not_well, unfinished, would_lose};
 pub use lint::lint;

@@ -184,7 +184,7 @@ fn budgets_count_who_is_made_again_as_unavailable() {
     let planned = plan(&request).plan;
     assert_eq!(planned.decisions.waves.iter().map(|wave| wave.0.len()).collect::<Vec<_>>(), [2, 1]);
     assert_eq!(lint(&planned), vec![]);
-    let mut squeezed = planned.clone();
+    let mut squeezed = planned;
     let last = squeezed.decisions.waves.pop().unwrap();
     squeezed.decisions.waves[0].0.extend(last.0);
     let findings = lint(&squeezed);

@@ -60,14 +60,14 @@ impl Faults {
             Direction::Do => self.doing,
             Direction::Undo => self.undoing,
         };
-        (rng.u32(0..1000) < per_mille).then(|| match rng.u32(0..9) {
+        (rng.u32(0..1000) < per_mille).then(|| match rng.u32(0..11) {
             0 => Fault::Fails(FailureKind::PackageManager),
             1 => Fault::Fails(FailureKind::NoSpace),
             2 => Fault::Fails(FailureKind::Host),
             3 => Fault::Hangs,
             4 => Fault::HangsAndDoes,
             5 => Fault::LostBefore,
-            6 => Fault::LostHalf,
+            6..=8 => Fault::LostHalf,
             _ => Fault::LostAfter,
         })
     }

@@ -110,7 +110,7 @@ fn failed(kind: FailureKind, message: &str) -> StepError {
 /// Whether a call takes away what others live in: they go first then.
 fn goes_down(call: &Call) -> bool {
     match (call.step, call.direction) {
-        (Step::Swap(SwapStep::Stop | SwapStep::Retire), Direction::Do) => true,
+        (Step::Swap(SwapStep::Stop), Direction::Do) => true,
         (Step::Swap(SwapStep::Stop), Direction::Undo) | (_, Direction::Do) => false,
         (_, Direction::Undo) => true,
     }

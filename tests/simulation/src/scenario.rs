@@ -140,7 +140,7 @@ impl Scenario {
         }
         // Each lives in one of those before it, or in none: there are no circles.
         let mut lives_in = Vec::new();
-        if rng.u32(0..3) == 0 {
+        if rng.bool() {
             for (number, (_, name, _)) in targets.iter().enumerate().skip(1) {
                 if rng.bool() {
                     lives_in.push((name.clone(), targets[rng.usize(0..number)].1.clone()));

@@ -119,6 +119,12 @@ fn obstacles(report: &WhyReport) -> Vec<String> {
         }
         Err(reason) => found.push(format!("what it has written cannot be read: {}", remark(reason))),
     }
+    if !report.dependents.is_empty() {
+        let names: Vec<_> = report.dependents.iter().take(5).map(|dependent| name(dependent)).collect();
+        let names = names.join(", ");
+        found.push(format!("in its namespaces live, and with it are made again: {names}"));
+    }
+    found.extend(report.in_the_way.iter().map(|detail| remark(detail)));
     found.extend(report.cannot_restore.iter().map(|detail| remark(detail)));
     for (id, entry) in &report.quarantine {
         let versions: Vec<_> = entry.versions.iter().take(5).map(|version| name(version)).collect();

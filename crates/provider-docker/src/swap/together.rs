@@ -1,7 +1,7 @@
 //! Together: a target and its dependents, who live in its namespaces, one step for all of them.
 //!
 //! Nobody lives in namespaces that are not there: whoever is made or started comes after those it lives in,
-//! whoever is stopped or removed before them. A step looks before it acts on each, so that a step that a
+//! whoever is stopped, or taken back, before them. A step looks before it acts on each, so that a step that a
 //! crash has left half done is done again.
 
 use patchyard_contract::Call;
@@ -89,7 +89,9 @@ fn concerned(run: &Run<'_>) -> Result<Vec<Call>, StepError> {
 
 fn owner_goes_last(step: SwapStep, direction: Direction) -> bool {
     match (step, direction) {
-        (SwapStep::Stop | SwapStep::Retire, Direction::Do) => true,
+        // What is retired is stopped, and what its owner has to fulfil for that comes first.
+        (SwapStep::Retire, _) => false,
+        (SwapStep::Stop, Direction::Do) => true,
         (SwapStep::Stop, Direction::Undo) => false,
         (_, Direction::Undo) => true,
         (_, Direction::Do) => false,
