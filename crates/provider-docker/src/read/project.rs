@@ -5,9 +5,9 @@
 //! from anywhere: nothing but an ordinary small file is opened, and only names of services and paths
 //! within their containers are taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -25,14 +25,26 @@ const SERVICE: &str = "com.docker.compose.service";
 const SECRETS: &str = "/run/secrets";
 /// A Compose file is text that people write.
 const LIMIT: u64 = 1024 * 1024;
+/// The most files that are read for a project: they may name each other in a circle.
+const FILES: usize = 50;
 
 /// What is said of one service.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Said {
     /// Services that it needs first.
     needs: Vec<String>,
     /// Paths of its configs and secrets in the container.
     injected: Vec<String>,
+    /// The service that it takes things over from, and the file that one is in, if it is another.
+    extends: Option<(Option<String>, String)>,
+}
+
+/// What a file says.
+#[derive(Debug, Default, Clone)]
+struct Parsed {
+    services: Services,
+    /// Files that belong to the project as well.
+    include: Vec<String>,
 }
 
 /// What is said of each service, by its name.
@@ -76,16 +88,64 @@ fn key(container: &Value) -> Option<(String, String)> {
 }
 
 fn read(folder: &str, files: &str) -> Services {
+    let folder = Path::new(folder);
+    let mut files_read = Files::default();
     let mut services = Services::new();
-    for file in files.split(',') {
-        let Some(source) = source(&Path::new(folder).join(file.trim())) else { continue };
-        for (service, Said { needs, injected }) in parse(&source) {
-            let said = services.entry(service).or_default();
-            said.needs.extend(needs);
-            said.injected.extend(injected);
+    let mut open: Vec<_> = files.split(',').rev().map(|file| folder.join(file.trim())).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(path) = open.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let Some(Parsed { services: said, include }) = files_read.at(&path).cloned() else { continue };
+        open.extend(include.iter().map(|name| beside(&path, name)));
+        for (service, said) in said {
+            let whole = services.entry(service).or_default();
+            whole.injected.extend(files_read.taken_over(&path, &said));
+            whole.needs.extend(said.needs);
+            whole.injected.extend(said.injected);
         }
     }
+    for said in services.values_mut() {
+        said.injected.sort_unstable();
+        said.injected.dedup();
+    }
     services
+}
+
+/// A file that another one names: names start at its folder.
+fn beside(file: &Path, name: &str) -> PathBuf {
+    file.parent().unwrap_or(file).join(name)
+}
+
+/// The files of one project that were read.
+#[derive(Default)]
+struct Files(BTreeMap<PathBuf, Parsed>);
+
+impl Files {
+    fn at(&mut self, path: &Path) -> Option<&Parsed> {
+        if !self.0.contains_key(path) && self.0.len() < FILES {
+            let parsed = source(path).map_or_else(Parsed::default, |source| parse(&source));
+            self.0.insert(path.to_owned(), parsed);
+        }
+        self.0.get(path)
+    }
+
+    /// The paths that a service takes over from those it extends. Whom they need is their own affair.
+    fn taken_over(&mut self, file: &Path, said: &Said) -> Vec<String> {
+        let (mut paths, mut path, mut next) = (Vec::new(), file.to_owned(), said.extends.clone());
+        for _ in 0..FILES {
+            let Some((file, service)) = next else { break };
+            if let Some(file) = file {
+                path = beside(&path, &file);
+            }
+            let base = self.at(&path).and_then(|parsed| parsed.services.get(&service));
+            let Some(Said { injected, extends, .. }) = base else { break };
+            paths.extend(injected.iter().cloned());
+            next = extends.clone();
+        }
+        paths
+    }
 }
 
 fn source(path: &Path) -> Option<String> {
@@ -100,12 +160,39 @@ fn source(path: &Path) -> Option<String> {
 struct File {
     #[serde(default)]
     services: BTreeMap<String, Option<Service>>,
+    #[serde(default)]
+    include: Vec<Include>,
+}
+
+/// Its name alone, or with settings; several at once override each other.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Include {
+    Name(String),
+    Path { path: OneOrMore },
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+/// A service of the same file, or of another.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Extends {
+    Service(String),
+    Of { service: String, file: Option<String> },
 }
 
 #[derive(Deserialize)]
 struct Service {
     #[serde(default)]
     depends_on: Option<DependsOn>,
+    #[serde(default)]
+    extends: Option<Extends>,
     #[serde(default)]
     configs: Vec<Injected>,
     #[serde(default)]
@@ -143,20 +230,30 @@ enum DependsOn {
 }
 
 /// A file that makes no sense says nothing: whoever wrote it hears of it from Compose.
-fn parse(source: &str) -> Services {
-    let Ok(File { services }) = serde_saphyr::from_str(source) else { return Services::new() };
-    let said = services.into_iter().map(|(name, service)| {
-        let Some(Service { depends_on, configs, secrets }) = service else { return (name, Said::default()) };
-        let needs = match depends_on {
-            Some(DependsOn::Names(names)) => names,
-            Some(DependsOn::Conditions(names)) => names.into_keys().collect(),
-            None => Vec::new(),
-        };
-        let configs = configs.into_iter().filter_map(|config| config.path(""));
-        let secrets = secrets.into_iter().filter_map(|secret| secret.path(SECRETS));
-        (name, Said { needs, injected: configs.chain(secrets).collect() })
+fn parse(source: &str) -> Parsed {
+    let Ok(File { services, include }) = serde_saphyr::from_str(source) else { return Parsed::default() };
+    let said = services.into_iter().map(|(name, service)| (name, service.map_or_else(Said::default, said)));
+    let include = include.into_iter().flat_map(|include| match include {
+        Include::Name(name) | Include::Path { path: OneOrMore::One(name) } => vec![name],
+        Include::Path { path: OneOrMore::More(names) } => names,
     });
-    said.collect()
+    Parsed { services: said.collect(), include: include.collect() }
+}
+
+fn said(service: Service) -> Said {
+    let Service { depends_on, extends, configs, secrets } = service;
+    let needs = match depends_on {
+        Some(DependsOn::Names(names)) => names,
+        Some(DependsOn::Conditions(names)) => names.into_keys().collect(),
+        None => Vec::new(),
+    };
+    let configs = configs.into_iter().filter_map(|config| config.path(""));
+    let secrets = secrets.into_iter().filter_map(|secret| secret.path(SECRETS));
+    let extends = extends.map(|extends| match extends {
+        Extends::Service(service) => (None, service),
+        Extends::Of { service, file } => (file, service),
+    });
+    Said { needs, injected: configs.chain(secrets).collect(), extends }
 }
 
 #[cfg(test)]
@@ -169,11 +266,13 @@ mod tests {
     fn both_forms_are_read_and_nonsense_says_nothing() {
         let source = "version: '2.4'\nx-common: &c {restart: always}\nservices:\n  web:\n    <<: *c\n    image: w\n    \
             depends_on: [db, cache]\n  worker:\n    depends_on:\n      db: {condition: service_healthy}\n  db:\n";
-        let said = parse(source);
+        let said = parse(source).services;
         assert_eq!(said["web"].needs, ["db", "cache"]);
         assert_eq!(said["worker"].needs, ["db"]);
         assert!(said["db"].needs.is_empty());
-        assert!(parse("services: [").is_empty() && parse("services: 3").is_empty() && parse("").is_empty());
+        for nonsense in ["services: [", "services: 3", ""] {
+            assert!(parse(nonsense).services.is_empty(), "{nonsense}");
+        }
     }
 
     #[test]
@@ -182,7 +281,7 @@ mod tests {
             - {source: relative, target: app.conf}\n    secrets:\n      - token\n      - {source: s, target: renamed}\n      \
             - {source: t, target: /srv/key}\n      - {source: u}\n      - '${NAME}'\n      - {source: v, target: ../../etc/shadow}\n";
         assert_eq!(
-            parse(source)["web"].injected,
+            parse(source).services["web"].injected,
             [
                 "/plain",
                 "/etc/web.conf",
@@ -209,5 +308,37 @@ mod tests {
             projects.needs(&of("missing.yml"), "web").is_empty() && projects.injected(&json!({})).is_empty()
         );
         assert!(projects.needs(&json!({}), "web").is_empty());
+    }
+
+    #[test]
+    fn files_name_others_that_belong_to_the_project() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write(
+            "a.yml",
+            "include: [more/b.yml, {path: [c.yml, missing.yml]}, {path: a.yml}]\nservices:\n  \
+             web: {extends: {file: more/base.yml, service: base}, configs: !override [own], secrets: !reset []}\n  \
+             twin: {extends: web}\n  circle: {extends: circle, secrets: [round]}\n",
+        );
+        write("more/b.yml", "services: {db: {depends_on: [disk], secrets: [key]}}");
+        write("c.yml", "services: {cache: {configs: [{source: c, target: /c.conf}]}}");
+        write(
+            "more/base.yml",
+            "services: {base: {extends: {file: lower.yml, service: low}, depends_on: [x], secrets: [s]}}",
+        );
+        write("more/lower.yml", "services: {low: {configs: [l]}}");
+        let services = read(folder.path().to_str().unwrap(), "a.yml");
+        assert_eq!(services["web"].injected, ["/l", "/own", "/run/secrets/s"]);
+        assert!(services["web"].needs.is_empty() && services["twin"].injected.contains(&"/own".to_owned()));
+        assert_eq!(
+            (&services["db"].needs[..], &services["db"].injected[..]),
+            (&["disk".to_owned()][..], &["/run/secrets/key".to_owned()][..])
+        );
+        assert_eq!(services["cache"].injected, ["/c.conf"]);
+        assert!(services["circle"].injected.contains(&"/run/secrets/round".to_owned()));
     }
 }
