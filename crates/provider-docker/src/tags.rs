@@ -34,7 +34,7 @@ pub(crate) async fn move_tag(
         }
         if now != tag.from {
             let now = short_image(now);
-            return Ok(Some(format!("somebody else has moved {shown} in the meantime, to {now}")));
+            return Ok(Some(format!("{shown} does not point at the image that was patched but at {now}")));
         }
         if docker.client.image(image).await?.is_none() {
             return Ok(Some(format!("the image {} is not on the host", short_image(image))));

@@ -258,7 +258,7 @@ async fn request(run: &Run<'_>, old: &Container, base: &Value) -> Result<spec::C
         image: base,
         host_name: run.docker.info["Name"].as_str().unwrap_or_default(),
         reference: &run.action.expected.reference,
-        image_id: old.image(),
+        followed: None,
         restart_policy: Some(&policy),
         labels: &BTreeMap::new(),
     })

@@ -22,8 +22,8 @@ pub struct Inputs<'a> {
     pub host_name: &'a str,
     /// What the replacement is created from: a reference that points at the new image.
     pub reference: &'a str,
-    /// The new image's id: Compose is told.
-    pub image_id: &'a str,
+    /// The new image's id, where the tag that the container was created from follows: Compose is told.
+    pub followed: Option<&'a str>,
     /// The restart policy, where the container's present one is not its own (held during a swap).
     pub restart_policy: Option<&'a Value>,
     /// Labels of ours.
@@ -99,13 +99,13 @@ pub struct Network {
 /// # Errors
 /// What no request can bring back, by name.
 pub fn create_request(inputs: Inputs<'_>) -> Result<CreateRequest, Refusal> {
-    let Inputs { container, image, host_name, reference, image_id, restart_policy, labels } = inputs;
+    let Inputs { container, image, host_name, reference, followed, restart_policy, labels } = inputs;
     let host = &container["HostConfig"];
     refuse(host)?;
     let on_host_network = (host["NetworkMode"].as_str() == Some("host")).then_some(host_name);
     let mut config = own_config(&container["Config"], &image["Config"], short_id(container), on_host_network);
     config["Image"] = json!(reference);
-    put_labels(&mut config, labels, image_id);
+    put_labels(&mut config, labels, followed);
     if lives_in_network_of_another(host) {
         // They are the other container's, and the engine refuses to set them here.
         for key in ["Hostname", "Domainname"] {
@@ -128,12 +128,12 @@ pub fn create_request(inputs: Inputs<'_>) -> Result<CreateRequest, Refusal> {
     Ok(CreateRequest { name, body, networks })
 }
 
-/// The label Compose compares with the image behind the tag follows the patch; where it is not, it
-/// is not put in.
-fn put_labels(config: &mut Value, labels: &BTreeMap<String, String>, image_id: &str) {
+/// The label that Compose compares with the image behind the tag follows the patch where the tag does:
+/// who says otherwise is recreated by the next `up`. Where it is not, it is not put in.
+fn put_labels(config: &mut Value, labels: &BTreeMap<String, String>, followed: Option<&str>) {
     let mut all = config["Labels"].as_object().cloned().unwrap_or_default();
-    if let Some(noted) = all.get_mut(LABEL_COMPOSE_IMAGE) {
-        *noted = json!(image_id);
+    if let (Some(noted), Some(image)) = (all.get_mut(LABEL_COMPOSE_IMAGE), followed) {
+        *noted = json!(image);
     }
     all.extend(labels.iter().map(|(name, value)| (name.clone(), json!(value))));
     if let Some(config) = config.as_object_mut() {
@@ -237,13 +237,17 @@ mod tests {
     }
 
     fn request(container: &Value) -> Result<CreateRequest, Refusal> {
+        request_where(container, Some("sha256:new"))
+    }
+
+    fn request_where(container: &Value, followed: Option<&str>) -> Result<CreateRequest, Refusal> {
         let labels = BTreeMap::from([("io.patchyard.run".to_owned(), "R1.1".to_owned())]);
         create_request(Inputs {
             container,
             image: &json!({"Config": {"Labels": {}}}),
             host_name: "machine",
             reference: "patchyard/shop:abc",
-            image_id: "sha256:new",
+            followed,
             restart_policy: None,
             labels: &labels,
         })
@@ -355,12 +359,14 @@ mod tests {
     }
 
     #[test]
-    fn compose_is_told_of_the_new_image_where_it_asks() {
+    fn compose_is_told_of_the_new_image_where_it_asks_and_the_tag_follows() {
         let mut with = container();
         with["Config"]["Labels"] =
             json!({"com.docker.compose.image": "sha256:old", "io.patchyard.reference": "x"});
         let labels = &made(&with).body["Labels"];
         assert_eq!(labels, &json!({"com.docker.compose.image": "sha256:new", "io.patchyard.run": "R1.1"}));
+        let stays = request_where(&with, None).map_err(|refusal| refusal.code).unwrap();
+        assert_eq!(stays.body["Labels"]["com.docker.compose.image"], "sha256:old");
     }
 
     #[test]
@@ -373,7 +379,7 @@ mod tests {
             image: &json!({}),
             host_name: "",
             reference: "r",
-            image_id: "",
+            followed: None,
             restart_policy: Some(&policy),
             labels: &BTreeMap::new(),
         });

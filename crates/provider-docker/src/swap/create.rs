@@ -142,7 +142,7 @@ async fn intent(run: &Run<'_>, old: &Container) -> Result<Intent, Trouble> {
         image: &old_image,
         host_name: run.docker.info["Name"].as_str().unwrap_or_default(),
         reference: &reference,
-        image_id,
+        followed: run.tag_follows().await?.then_some(image_id),
         restart_policy: held.as_ref(),
         labels: &labels,
     })
@@ -172,7 +172,7 @@ async fn unchanged(run: &Run<'_>, old: &Container) -> Result<Intent, Trouble> {
         image: &image,
         host_name: run.docker.info["Name"].as_str().unwrap_or_default(),
         reference: &reference,
-        image_id: old.image(),
+        followed: None,
         restart_policy: held.as_ref(),
         labels: &labels(run, old),
     })

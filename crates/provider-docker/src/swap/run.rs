@@ -76,6 +76,18 @@ impl<'a> Run<'a> {
         &self.docker.client
     }
 
+    /// Whether the tag that the container was created from is meant to follow it, and will: one that points at
+    /// another image than the container's is left alone. So it is where the container was put back from a
+    /// snapshot that has its data in it.
+    pub async fn tag_follows(&self) -> Result<bool, ApiError> {
+        let tags = &self.call.plan.decisions.tags;
+        let Some(tag) = tags.iter().find(|tag| tag.after.contains(&self.call.run.action)) else {
+            return Ok(false);
+        };
+        let image = self.client().image(&tag.reference).await?;
+        Ok(image.is_some_and(|image| image["Id"].as_str() == Some(tag.from.as_str())))
+    }
+
     /// The replacement's name until it takes over.
     pub fn new_name(&self) -> String {
         names::of_call(&self.docker.options.controller, self.call, "new").to_string()

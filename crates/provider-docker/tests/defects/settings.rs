@@ -100,9 +100,14 @@ async fn compose_is_told_of_the_image_it_runs() {
     let snapshot = swap(&mut pair.ours, 1, &["ENV NEW=1"]).await;
     let (said, runs) = label(&pair.ours).await;
     assert_eq!(said, runs);
+    // Back it says what it said, and so does the tag that went back with it.
     restore(&mut pair.ours, 2, &snapshot).await;
-    let (said, runs) = label(&pair.ours).await;
-    assert_eq!(said, runs);
+    assert_eq!(label(&pair.ours).await.0, "sha256:of-the-old-image");
+
+    // Where the tag stays, Compose goes on finding the image that it put there.
+    pair.ours.tag_follows = false;
+    swap(&mut pair.ours, 3, &["ENV NEW=1"]).await;
+    assert_eq!(label(&pair.ours).await.0, "sha256:of-the-old-image");
 }
 
 /// A version that starts and never becomes healthy. That ours is judged by it, goes back and remembers is

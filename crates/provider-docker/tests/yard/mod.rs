@@ -24,7 +24,7 @@ use patchyard_provider_docker::{DockerProvider, Options};
 use patchyard_types::{
     About, Action, Budget, Change, Data, Decisions, Dependent, Digest, Direction, Expected, Method, Millis,
     PackageChange, PatchSet, Plan, Record, RolloutId, RunId, Snapshot, SnapshotId, StartingState, Step,
-    StepError, SwapStep, Target, Timeouts, Wave, WritableLayer,
+    StepError, SwapStep, TagMove, Target, Timeouts, Wave, WritableLayer,
 };
 use serde_json::{Value, json};
 
@@ -44,6 +44,8 @@ pub struct RealYard {
     pub writable_layer: WritableLayer,
     /// What its plans say about its volumes.
     pub data: Data,
+    /// Whether its plans move its tag.
+    pub tag_follows: bool,
     state: PathBuf,
     plan: Option<Arc<Plan>>,
 }
@@ -78,6 +80,7 @@ impl RealYard {
             controller,
             writable_layer: WritableLayer::LeaveOut,
             data: Data::Keep,
+            tag_follows: true,
             state,
             plan: None,
         };
@@ -292,12 +295,20 @@ impl RealYard {
             losses: Vec::new(),
             dependents: self.dependents(&target).await,
         };
+        let tag = TagMove {
+            host: target.host,
+            reference: target.image.reference,
+            from: target.image.id,
+            patch_set: set.id(),
+            image: None,
+            after: vec![0],
+        };
         let decisions = Decisions {
             version: 1,
             patch_sets: BTreeMap::from([(set.id(), set)]),
             actions: vec![action],
             waves: vec![Wave(vec![0])],
-            tags: Vec::new(),
+            tags: self.tag_follows.then_some(tag).into_iter().collect(),
             max_failures: Budget::Count(0),
         };
         let about = About {
