@@ -9,6 +9,7 @@
 
 mod binary;
 mod client;
+mod compose;
 mod controller;
 pub mod crash;
 mod engine;
@@ -25,6 +26,7 @@ mod terminal;
 mod witness;
 
 pub use client::{Failed, PollLog, Poller, get};
+pub use compose::Compose;
 pub use controller::{Controller, Outcome, Running};
 pub use engine::{Engine, Objects, PrivateEngine};
 pub use events::{Events, intent};
