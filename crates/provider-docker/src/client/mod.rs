@@ -69,6 +69,12 @@ impl ApiVersion {
         let (major, minor) = text.split_once('.')?;
         Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })
     }
+
+    /// Whether a create call may name more than one network.
+    #[must_use]
+    pub fn takes_several_endpoints(self) -> bool {
+        self >= Self { major: 1, minor: 44 }
+    }
 }
 
 impl std::fmt::Display for ApiVersion {

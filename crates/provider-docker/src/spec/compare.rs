@@ -65,6 +65,17 @@ pub fn compare(before: &Value, request: &CreateRequest, image: &Value, after: &V
     let meant = networks(&meant, short_id(before));
     let made = networks(&after["NetworkSettings"]["Networks"], id);
     differ("Networks", &meant, &made, true, &mut found);
+    // As long as it was not started, a container has the MAC addresses that it was asked to have.
+    for network in &request.networks {
+        let asked = network.endpoint["MacAddress"].as_str();
+        let got = after["NetworkSettings"]["Networks"][&network.name]["MacAddress"].as_str();
+        if let Some(asked) = asked.filter(|asked| got != Some(asked)) {
+            let path = format!("Networks.{}.MacAddress", printable(&network.name, 100));
+            let got = got.filter(|got| !got.is_empty()).unwrap_or("nothing");
+            let detail = format!("asked for {asked}, got {}", printable(got, 100));
+            found.push(Difference { path, detail });
+        }
+    }
     found
 }
 
@@ -137,6 +148,7 @@ fn changed_keys(meant: &Value, made: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::request::Network;
 
     fn documents() -> (Value, CreateRequest, Value, Value) {
         let volume = json!({"Type": "volume", "Name": "v", "Destination": "/v", "RW": true});
@@ -191,6 +203,20 @@ mod tests {
             let found = compare(&before, &request, &image, &after);
             assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected], "{pointer}");
         }
+    }
+
+    #[test]
+    fn a_lost_mac_address_is_found() {
+        let (mut before, mut request, image, mut after) = documents();
+        before["NetworkSettings"]["Networks"]["m"] = json!({});
+        after["NetworkSettings"]["Networks"]["m"] = json!({"MacAddress": "06:00:00:00:00:01"});
+        let endpoint = json!({"MacAddress": "06:00:00:00:00:01"});
+        request.networks = vec![Network { name: "m".to_owned(), endpoint }];
+        assert_eq!(compare(&before, &request, &image, &after), []);
+        after["NetworkSettings"]["Networks"]["m"]["MacAddress"] = json!("");
+        let found = compare(&before, &request, &image, &after);
+        let expected = "Networks.m.MacAddress (asked for 06:00:00:00:00:01, got nothing)";
+        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
     }
 
     #[test]

@@ -21,7 +21,7 @@
 //! | the prefix `CAP_`, case and order of capabilities | engines write them in several ways |
 //! | `RestartPolicy` without a name | means `no` |
 //! | the name of an anonymous volume in `Binds` and `HostConfig.Mounts` | a replacement names it to get it back; which volume is where is compared in `Mounts` |
-//! | `Mounts[].Mode`, a volume's `Source` | the first changes when an anonymous volume is named, the second is a path of the engine's own |
+//! | `Mounts[].Mode`, the `Source` of a volume or an image | the first changes when an anonymous volume is named, the second is a path of the engine's own |
 //! | of a network everything but aliases, `IPAMConfig`, links, driver options | addresses and ids of the moment |
 //! | an alias that is the container's own short id | the engine added it |
 
@@ -158,12 +158,12 @@ fn port_binding(bindings: &Value) -> Value {
 /// `Mounts` by the list above.
 pub(super) fn mounts(mounts: &Value) -> Value {
     let of_interest = list(mounts).map(|mount| {
-        let is_volume = mount["Type"].as_str() == Some("volume");
+        let is_the_engines = matches!(mount["Type"].as_str(), Some("volume" | "image"));
         let mut out = Map::new();
         for (key, value) in object(mount) {
             match key.as_str() {
                 "Mode" => {}
-                "Source" if is_volume => {}
+                "Source" if is_the_engines => {}
                 _ => insert(&mut out, key, value.clone()),
             }
         }
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_counts_by_name_and_place_and_a_bind_by_its_source() {
+    fn volumes_and_images_count_by_name_and_place_and_binds_by_their_source() {
         let with = |mount: Value| {
             let mut document = document(json!({}), json!({}));
             document["Mounts"] = json!([mount]);
@@ -368,6 +368,11 @@ mod tests {
         };
         assert_eq!(volume(ANONYMOUS, "/a/_data", ""), volume(ANONYMOUS, "/b/_data", "z"));
         assert_ne!(volume(ANONYMOUS, "", ""), volume("other", "", ""));
+        let image = |name: &str, source: &str| {
+            with(json!({"Type": "image", "Name": name, "Source": source, "Destination": "/d", "RW": false}))
+        };
+        assert_eq!(image("tools:1", "/a/merged"), image("tools:1", "/b/merged"));
+        assert_ne!(image("tools:1", ""), image("tools:2", ""));
         let bind =
             |source: &str| with(json!({"Type": "bind", "Source": source, "Destination": "/d", "RW": true}));
         assert_ne!(bind("/a"), bind("/b"));

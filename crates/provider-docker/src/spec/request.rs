@@ -1,6 +1,7 @@
 //! The create request of a replacement, and the networks it is attached to afterwards.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use patchyard_types::{Refusal, printable};
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,7 @@ pub struct CreateRequest {
     pub name: String,
     /// The body of the create call.
     pub body: Value,
-    /// Networks to attach it to before it is started: a create call takes only one.
+    /// Networks to attach it to before it is started: see [`CreateRequest::calls`].
     pub networks: Vec<Network>,
 }
 
@@ -69,8 +70,30 @@ impl CreateRequest {
         self
     }
 
+    /// The body of the create call, and the networks to attach the container to after it, on an engine that
+    /// takes several endpoints at a time (API 1.44 and newer), or one. Only with the create call an
+    /// endpoint's MAC address can be asked for.
+    #[must_use]
+    pub fn calls(&self, takes_several: bool) -> (Value, &[Network]) {
+        let mut body = self.body.clone();
+        if !takes_several || self.networks.is_empty() {
+            return (body, &self.networks);
+        }
+        let endpoints = &mut body["NetworkingConfig"]["EndpointsConfig"];
+        if endpoints.is_null() {
+            // Beside others the network that the container is created on has to be named, too.
+            let mode = self.body["HostConfig"]["NetworkMode"].as_str().unwrap_or_default();
+            endpoints[network_name(mode)] = json!({});
+        }
+        for network in &self.networks {
+            endpoints[&network.name] = network.endpoint.clone();
+        }
+        (body, &[])
+    }
+
     /// Moves it into the namespaces that its predecessor lives in now, where it lived in another
-    /// container's: that one may have been recreated since, and the engine knows it by its id.
+    /// container's: that one may have been recreated since, and the engine knows it by its id. It gets the
+    /// predecessor's MAC addresses, too: of a container that does not run, engines tell none.
     #[must_use]
     pub fn beside(mut self, predecessor: &Value) -> Self {
         let is_shared = |mode: &Value| mode.as_str().is_some_and(|mode| mode.starts_with("container:"));
@@ -78,6 +101,12 @@ impl CreateRequest {
             let now = &predecessor["HostConfig"][key];
             if is_shared(now) && is_shared(&self.body["HostConfig"][key]) {
                 self.body["HostConfig"][key] = now.clone();
+            }
+        }
+        for Network { name, endpoint } in &mut self.networks {
+            let now = &predecessor["NetworkSettings"]["Networks"][name.as_str()];
+            if let Some(mac) = own_mac(predecessor, name, now) {
+                endpoint["MacAddress"] = json!(mac);
             }
         }
         self
@@ -155,12 +184,14 @@ fn refuse(host: &Value) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The network that a mode means.
+fn network_name(mode: &str) -> &str {
+    if matches!(mode, "" | "default") { "bridge" } else { mode }
+}
+
 /// The network that the create call names, where it has settings of its own, and the further ones.
 fn networks(container: &Value) -> Result<(Option<Network>, Vec<Network>), Refusal> {
-    let mode = match container["HostConfig"]["NetworkMode"].as_str().unwrap_or_default() {
-        "" | "default" => "bridge",
-        mode => mode,
-    };
+    let mode = network_name(container["HostConfig"]["NetworkMode"].as_str().unwrap_or_default());
     let attached = &container["NetworkSettings"]["Networks"];
     if matches!(mode, "host" | "none")
         || lives_in_network_of_another(&container["HostConfig"])
@@ -175,7 +206,9 @@ fn networks(container: &Value) -> Result<(Option<Network>, Vec<Network>), Refusa
     };
     let (mut primary, mut further) = (None, Vec::new());
     for (name, endpoint) in object(attached) {
-        let network = Network { name: name.clone(), endpoint: own_endpoint(endpoint, short_id(container)) };
+        let mac = own_mac(container, name, endpoint);
+        let network =
+            Network { name: name.clone(), endpoint: own_endpoint(endpoint, mac, short_id(container)) };
         if is_primary(name, endpoint) {
             primary = Some(network);
         } else {
@@ -195,10 +228,11 @@ fn networks(container: &Value) -> Result<(Option<Network>, Vec<Network>), Refusa
     }
 }
 
-/// What was asked for of an endpoint. Its addresses of the moment are the engine's; its MAC address
-/// cannot be told from one that the engine made up, an explicit one is in `Config`.
-fn own_endpoint(endpoint: &Value, short_id: &str) -> Value {
+/// What was asked for of an endpoint. Its addresses of the moment are the engine's; of its MAC address see
+/// [`own_mac`], which is given here.
+fn own_endpoint(endpoint: &Value, mac: Option<&str>, short_id: &str) -> Value {
     let mut out = Map::new();
+    insert(&mut out, "MacAddress", json!(mac));
     for key in ["IPAMConfig", "Links", "DriverOpts", "GwPriority"] {
         insert(&mut out, key, endpoint[key].clone());
     }
@@ -208,6 +242,21 @@ fn own_endpoint(endpoint: &Value, short_id: &str) -> Value {
     let aliases = list(&endpoint["Aliases"]).filter(|alias| alias.as_str() != Some(short_id)).cloned();
     insert(&mut out, "Aliases", aliases.collect());
     Value::Object(out)
+}
+
+/// The MAC address that an endpoint is asked to have again. The one of the network that `HostConfig` names is
+/// told by `Config` where it was asked for, so it is never wanted here. Any other may have been asked for
+/// with the create call since API 1.44 (from then on engines tell `DNSNames`), and nothing says whether it
+/// was: it is kept, unless it is what engines before 28 make of the address.
+fn own_mac<'a>(container: &Value, name: &str, endpoint: &'a Value) -> Option<&'a str> {
+    let mode = container["HostConfig"]["NetworkMode"].as_str().unwrap_or_default();
+    endpoint.get("DNSNames")?;
+    let mac = endpoint["MacAddress"].as_str().filter(|mac| !mac.is_empty())?;
+    let made_up = endpoint["IPAddress"].as_str().and_then(|ip| ip.parse::<Ipv4Addr>().ok()).map(|ip| {
+        let [a, b, c, d] = ip.octets();
+        format!("02:42:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+    });
+    (name != network_name(mode) && made_up.as_deref() != Some(mac)).then_some(mac)
 }
 
 #[cfg(test)]
@@ -286,6 +335,58 @@ mod tests {
 
         with["HostConfig"]["NetworkMode"] = json!("20252b8eb271");
         assert!(made(&with).body["NetworkingConfig"]["EndpointsConfig"]["shop_default"].is_object());
+    }
+
+    /// Every row: the engine, the endpoint's address and MAC address, whether it is asked for again.
+    #[test]
+    fn a_mac_address_that_may_have_been_asked_for_is_kept() {
+        let told = json!({"DNSNames": null});
+        let table = [
+            ("made of the address", &told, "02:42:0a:01:02:03", false),
+            ("asked for, or random", &told, "3a:1f:0a:01:02:03", true),
+            ("engine that takes none", &json!({}), "3a:1f:0a:01:02:03", false),
+            ("no address", &told, "", false),
+        ];
+        for (what, endpoint, mac, kept) in table {
+            let mut endpoint = endpoint.clone();
+            endpoint["MacAddress"] = json!(mac);
+            endpoint["IPAddress"] = json!("10.1.2.3");
+            let mut with = container();
+            with["NetworkSettings"]["Networks"]["back"] = endpoint.clone();
+            let request = made(&with);
+            let expected = if kept { json!({"MacAddress": mac}) } else { json!({}) };
+            assert_eq!(request.networks[0].endpoint, expected, "{what}");
+
+            // A snapshot is taken of a container that does not run; the one that does, knows.
+            let mut stopped = container();
+            stopped["NetworkSettings"]["Networks"]["back"] = json!({"DNSNames": null, "MacAddress": ""});
+            assert_eq!(made(&stopped).beside(&with).networks[0].endpoint, expected, "{what}");
+
+            // That of the network it was created on is told by `Config`.
+            with["NetworkSettings"]["Networks"] = json!({"shop_default": endpoint});
+            assert_eq!(made(&with).body["NetworkingConfig"], Value::Null, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_engine_that_takes_several_endpoints_gets_them_at_once() {
+        let mut with = container();
+        with["NetworkSettings"]["Networks"]["back"] = json!({"Aliases": ["b"]});
+        let request = made(&with);
+        let (body, after) = request.calls(false);
+        assert_eq!((&body, after.len()), (&request.body, 1));
+        let endpoints = |request: &CreateRequest| {
+            let (body, after) = request.calls(true);
+            assert!(after.is_empty());
+            body["NetworkingConfig"]["EndpointsConfig"].clone()
+        };
+        assert_eq!(
+            endpoints(&request),
+            json!({"shop_default": {"Aliases": ["web"]}, "back": {"Aliases": ["b"]}})
+        );
+        with["NetworkSettings"]["Networks"] = json!({"bridge": {}, "back": {"Aliases": ["b"]}});
+        with["HostConfig"]["NetworkMode"] = json!("default");
+        assert_eq!(endpoints(&made(&with)), json!({"bridge": {}, "back": {"Aliases": ["b"]}}));
     }
 
     #[test]

@@ -237,10 +237,11 @@ fn is_as_meant(made: &Container, meant: &Intent) -> Vec<spec::Difference> {
 
 async fn create(run: &Run<'_>, request: &CreateRequest) -> Result<String, Trouble> {
     let client = run.client();
+    let (body, networks) = request.calls(client.api().takes_several_endpoints());
     let created = client
         .post(&["containers", "create"])
         .query("name", &run.new_name())
-        .json_body(&request.body)
+        .json_body(&body)
         .json()
         .await
         .map_err(|error| match error.status() {
@@ -250,7 +251,7 @@ async fn create(run: &Run<'_>, request: &CreateRequest) -> Result<String, Troubl
             _ => Trouble::from(error),
         })?;
     let id = created["Id"].as_str().ok_or_else(|| ApiError::protocol("a container without Id"))?;
-    for network in &request.networks {
+    for network in networks {
         let body = json!({ "Container": id, "EndpointConfig": network.endpoint });
         client.post(&["networks", &network.name, "connect"]).json_body(&body).done().await?;
     }

@@ -6,7 +6,7 @@ use crate::yard::RealYard;
 use crate::{naively, replace, restore, swap};
 
 const MAC: &str = "02:42:0a:d7:00:63";
-/// Asked for on the second network, where the engine takes none: there is nothing to lose.
+/// Asked for when it is connected to the second network, where engines take none: there is nothing to lose.
 const SECOND_MAC: &str = "02:42:0a:d7:00:64";
 
 /// A container with a fixed address on one network and an alias on each of two; `number` makes their

@@ -16,11 +16,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::{FutureExt, StreamExt, stream};
+use patchyard_provider_docker::client::{ApiVersion, Client, Environment, resolve};
 use patchyard_provider_docker::{names, normalise};
 use patchyard_types::{Change, Method, PatchSet, Record, StartingState, Step, SwapStep};
 use serde_json::{Value, json};
 
-use spec::{Dice, LEFT_OUT, Row, SETTINGS, UNSTARTABLE, random, single};
+use spec::{Dice, LEFT_OUT, NEWER, NEWER_UNSTARTABLE, Row, SETTINGS, UNSTARTABLE, random, rows, single};
 use yard::{Hand, RealYard};
 
 /// How many swaps are under way at the same time.
@@ -175,19 +176,26 @@ async fn all<F: Future<Output = ()>>(plays: impl Iterator<Item = (String, F)>) {
 }
 
 /// Every value of every row.
-fn each(rows: &'static [Row]) -> impl Iterator<Item = (&'static str, Value)> {
-    rows.iter().flat_map(|(path, values)| values().into_iter().map(move |value| (*path, value)))
+fn each(rows: Vec<Row>) -> impl Iterator<Item = (&'static str, Value)> {
+    rows.into_iter().flat_map(|(path, values)| values().into_iter().map(move |value| (path, value)))
+}
+
+/// The version of the API that the engine is spoken to in.
+async fn api() -> ApiVersion {
+    let endpoint = resolve(None, &Environment::of_process()).unwrap();
+    Client::connect(endpoint).await.unwrap().api()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_containers_survive_a_swap_and_the_way_back() {
     let images = &Images::make();
     let (number, first) = how_many();
+    let settings = &rows(SETTINGS, NEWER, api().await);
     all((first..first + number).map(|seed| {
         let what = format!("PATCHYARD_SEED={seed}");
         let play = async move {
             let mut dice = Dice(seed);
-            let shape = |name: &str, image: &str| random(&mut dice, SETTINGS, RARITY, name, image);
+            let shape = |name: &str, image: &str| random(&mut dice, settings, RARITY, name, image);
             there_and_back(&format!("PATCHYARD_SEED={seed}"), images, shape).await;
         };
         (what, play)
@@ -198,7 +206,7 @@ async fn random_containers_survive_a_swap_and_the_way_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_setting_survives_a_swap_alone() {
     let images = &Images::make();
-    all(each(SETTINGS).map(|(path, value)| {
+    all(each(rows(SETTINGS, NEWER, api().await)).map(|(path, value)| {
         let what = format!("{path} = {value}");
         let named = what.clone();
         let play = async move {
@@ -212,7 +220,7 @@ async fn each_setting_survives_a_swap_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_started_here_is_made_again_as_it_is() {
     let images = &Images::make();
-    all(each(UNSTARTABLE).map(|(path, value)| {
+    all(each(rows(UNSTARTABLE, NEWER_UNSTARTABLE, api().await)).map(|(path, value)| {
         let what = format!("{path} = {value}");
         let named = what.clone();
         let play = async move {
@@ -236,8 +244,14 @@ async fn network(yard: &RealYard, name: &str, third: usize) -> String {
     panic!("no subnet is free for {name}")
 }
 
+/// What the MAC addresses begin with that are asked for on a network besides the first.
+const MACS: &str = "06:00:00:00:";
+
 /// Networks of one's own, with what a container may ask of each.
+///
+/// An engine that takes all of them with the create call takes a MAC address for each.
 async fn attached(yard: &RealYard, dice: &mut Dice, number: usize) {
+    let api = yard.client().api();
     let count = 1 + dice.roll(3);
     let mut subnets = Vec::new();
     for index in 0..count {
@@ -252,6 +266,13 @@ async fn attached(yard: &RealYard, dice: &mut Dice, number: usize) {
         if dice.roll(2) == 0 {
             endpoint["Aliases"] = json!(["shop", format!("shop-{index}")]);
         }
+        if api.minor >= 46 && dice.roll(2) == 0 {
+            endpoint["DriverOpts"] =
+                json!({"com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.log_martians=1"});
+        }
+        if api.minor >= 48 && dice.roll(2) == 0 {
+            endpoint["GwPriority"] = json!(index);
+        }
         endpoint
     };
     let image = yard.inspect(&yard.name).await["Config"]["Image"].as_str().unwrap().to_owned();
@@ -262,9 +283,17 @@ async fn attached(yard: &RealYard, dice: &mut Dice, number: usize) {
     if dice.roll(2) == 0 {
         body["MacAddress"] = json!("02:42:0a:d7:00:09");
     }
+    let at_once = api.takes_several_endpoints() && dice.roll(2) == 0;
+    for index in (1..count).filter(|_| at_once) {
+        let mut endpoint = endpoint(dice, index);
+        if dice.roll(2) == 0 {
+            endpoint["MacAddress"] = json!(format!("{MACS}{number:02x}:{index:02x}"));
+        }
+        body["NetworkingConfig"]["EndpointsConfig"][format!("{}-net{index}", yard.name)] = endpoint;
+    }
     yard.client().delete(&["containers", &yard.name]).done().await.unwrap();
     yard.create(&yard.name, &body).await;
-    for index in 1..count {
+    for index in (1..count).filter(|_| !at_once) {
         let connect = json!({"Container": yard.name, "EndpointConfig": endpoint(dice, index)});
         let network = format!("{}-net{index}", yard.name);
         yard.client().post(&["networks", &network, "connect"]).json_body(&connect).done().await.unwrap();
@@ -277,6 +306,10 @@ fn addresses(inspect: &Value) -> Vec<String> {
     let networks = inspect["NetworkSettings"]["Networks"].as_object().unwrap();
     let of = networks.iter().filter(|(_, endpoint)| !endpoint["IPAMConfig"]["IPv4Address"].is_null());
     let mut found: Vec<_> = of.map(|(name, endpoint)| format!("{name} {}", endpoint["IPAddress"])).collect();
+    for (name, endpoint) in networks {
+        let mac = endpoint["MacAddress"].as_str().filter(|mac| mac.starts_with(MACS));
+        found.extend(mac.map(|mac| format!("MAC {name} {mac}")));
+    }
     if inspect["Config"]["MacAddress"].as_str().is_some_and(|mac| !mac.is_empty()) {
         let primary = match inspect["HostConfig"]["NetworkMode"].as_str() {
             Some("default") | None => "bridge",
@@ -313,12 +346,9 @@ async fn every_field_that_the_engine_tells_is_tried_or_left_out_with_a_reason() 
     let images = Images::make();
     let yard = RealYard::not_started(&images.old, |_, _| {}).await;
     let inspect = yard.inspect(&yard.name).await;
-    let known: BTreeSet<&str> = SETTINGS
-        .iter()
-        .chain(UNSTARTABLE)
-        .map(|(path, _)| *path)
-        .chain(LEFT_OUT.iter().map(|(path, _)| *path))
-        .collect();
+    let (settings, unstartable) = (rows(SETTINGS, NEWER, api().await), rows(UNSTARTABLE, &[], api().await));
+    let tried = settings.into_iter().chain(unstartable).map(|(path, _)| path);
+    let known: BTreeSet<&str> = tried.chain(LEFT_OUT.iter().map(|(path, _)| *path)).collect();
     let fields = |part: &str, prefix: &str| -> Vec<String> {
         let keys = inspect[part].as_object().unwrap().keys();
         keys.map(|key| format!("{prefix}{key}")).collect()

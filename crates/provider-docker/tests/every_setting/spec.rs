@@ -4,6 +4,7 @@
 //! row with some probability. What this machine cannot start (a device that is not there, a realtime
 //! scheduler that the kernel lacks) is in [`UNSTARTABLE`]: it is created and never started.
 
+use patchyard_provider_docker::client::ApiVersion;
 use serde_json::{Value, json};
 
 /// Splitmix64: the same numbers for the same seed on every machine.
@@ -197,6 +198,81 @@ pub const UNSTARTABLE: &[Row] = &[
     ("HostConfig.KernelMemoryTCP", || vec![json!(33_554_432)]),
 ];
 
+/// What came later: the minor number of the API that brought it, and a row of [`SETTINGS`].
+pub const NEWER: &[(u32, Row)] = &[
+    (42, ("HostConfig.ConsoleSize", || vec![json!([40, 120])])),
+    (
+        42,
+        ("HostConfig.Mounts", || {
+            vec![
+                json!([{"Type": "bind", "Source": "FOLDER/made", "Target": "/m-made", "BindOptions": {"CreateMountpoint": true}}]),
+            ]
+        }),
+    ),
+    (43, ("HostConfig.Annotations", || vec![json!({"example.test/a": "1", "empty": ""})])),
+    (
+        44,
+        ("Healthcheck", || {
+            vec![
+                json!({"StartInterval": 2_000_000_000_u64}),
+                json!({"Test": ["CMD", "true"], "StartPeriod": 9_000_000_000_u64, "StartInterval": 1_000_000_000_u64}),
+            ]
+        }),
+    ),
+    (
+        44,
+        ("HostConfig.Mounts", || {
+            let read_only = |how: &str| {
+                json!([{"Type": "bind", "Source": "FOLDER", "Target": "/m-read", "ReadOnly": true,
+                    "BindOptions": {"Propagation": "rprivate", how: true}}])
+            };
+            vec![read_only("ReadOnlyNonRecursive"), read_only("ReadOnlyForceRecursive")]
+        }),
+    ),
+    (
+        46,
+        ("HostConfig.Mounts", || {
+            vec![
+                json!([{"Type": "tmpfs", "Target": "/m-options", "TmpfsOptions": {"Options": [["noexec"]]}}]),
+            ]
+        }),
+    ),
+    (
+        48,
+        ("HostConfig.Mounts", || {
+            vec![json!([{"Type": "image", "Source": "patchyard-lab/base:1", "Target": "/m-image"}])]
+        }),
+    ),
+];
+
+/// The same of [`UNSTARTABLE`].
+pub const NEWER_UNSTARTABLE: &[(u32, Row)] = &[
+    (
+        44,
+        ("HostConfig.DeviceRequests", || {
+            vec![
+                json!([{"Driver": "cdi", "Count": 0, "DeviceIDs": ["example.test/gpu=0"], "Capabilities": null, "Options": null}]),
+            ]
+        }),
+    ),
+    // The folder would have to be in the volume.
+    (
+        45,
+        ("HostConfig.Mounts", || {
+            vec![
+                json!([{"Type": "volume", "Source": "NAME-m", "Target": "/m", "VolumeOptions": {"Subpath": "deep/er"}}]),
+            ]
+        }),
+    ),
+    (48, ("HostConfig.SecurityOpt", || vec![json!(["writable-cgroups=true"])])),
+];
+
+/// The rows of an engine that speaks this version of the API.
+pub fn rows(always: &[Row], newer: &[(u32, Row)], api: ApiVersion) -> Vec<Row> {
+    let newer = newer.iter().filter(|(since, _)| *since <= api.minor).map(|(_, row)| *row);
+    always.iter().copied().chain(newer).collect()
+}
+
 /// Fields of an engine's answer that no create request sets on Linux, or that are refused by name,
 /// each with the reason.
 pub const LEFT_OUT: &[(&str, &str)] = &[
@@ -210,7 +286,7 @@ pub const LEFT_OUT: &[(&str, &str)] = &[
     ("HostConfig.VolumesFrom", "written out as mounts: tests/defects"),
     ("HostConfig.ContainerIDFile", "written by the client"),
     ("HostConfig.Cgroup", "the engine keeps it for itself"),
-    ("HostConfig.ConsoleSize", "Windows alone"),
+    ("HostConfig.ConsoleSize", "Windows alone, before API 1.42"),
     ("HostConfig.Isolation", "Windows alone"),
     ("HostConfig.CpuCount", "Windows alone"),
     ("HostConfig.CpuPercent", "Windows alone"),
