@@ -4,7 +4,7 @@ use patchyard_types::{Budget, Check, CheckKind, Target};
 
 use crate::config::{Config, Retention};
 use crate::select::Selection;
-use crate::settings::{DATA, Overrides, VERIFY_FOR, settle};
+use crate::settings::{DATA, DRAIN_COMMAND, DRAIN_WAIT, ORDER, Overrides, VERIFY_FOR, settle};
 use crate::{Context, Error, fleet, size};
 
 /// One setting.
@@ -54,6 +54,10 @@ fn settings(config: &Config, target: Option<&Target>) -> Vec<Setting> {
     tell("defaults.max_layer", size::show(values.max_layer));
     tell("defaults.writable_layer", values.writable_layer.to_string());
     tell("defaults.data", values.data.to_string());
+    tell("defaults.order", values.order.to_string());
+    let command = &values.drain.command;
+    tell("defaults.drain.command", if command.is_empty() { "none".to_owned() } else { command.join(" ") });
+    tell("defaults.drain.wait", values.drain.wait.to_string());
     tell("defaults.tag", if config.keep_tags { "keep" } else { "move" }.to_owned());
     tell("defaults.timeouts.ask", config.ask_timeout.to_string());
     tell("defaults.timeouts.step", values.timeouts.step.to_string());
@@ -93,16 +97,20 @@ fn from_labels(
     found: &mut Vec<Setting>,
 ) {
     for setting in found.iter_mut() {
+        let (values, defaults, rights) = (&settled.settings, &config.defaults, &config.labels);
+        let says =
+            |label: &str, may: bool, differs: bool| target.labels.contains_key(label) && may && differs;
         let from_label = match setting.key.as_str() {
             "defaults.verify_for" => {
-                target.labels.contains_key(VERIFY_FOR)
-                    && config.labels.verify_for
-                    && settled.settings.verify_for != config.defaults.verify_for
+                says(VERIFY_FOR, rights.verify_for, values.verify_for != defaults.verify_for)
             }
-            "defaults.data" => {
-                target.labels.contains_key(DATA)
-                    && config.labels.data
-                    && settled.settings.data != config.defaults.data
+            "defaults.data" => says(DATA, rights.data, values.data != defaults.data),
+            "defaults.order" => says(ORDER, rights.order, values.order != defaults.order),
+            "defaults.drain.command" => {
+                says(DRAIN_COMMAND, rights.drain_command, values.drain.command != defaults.drain.command)
+            }
+            "defaults.drain.wait" => {
+                says(DRAIN_WAIT, rights.drain_wait, values.drain.wait != defaults.drain.wait)
             }
             key => key.starts_with("checks.label "),
         };
@@ -141,6 +149,9 @@ fn rights(config: &Config) -> String {
         ("check.command", rights.check_command),
         ("verify-for", rights.verify_for),
         ("data", rights.data),
+        ("order", rights.order),
+        ("drain.command", rights.drain_command),
+        ("drain.wait", rights.drain_wait),
     ];
     let allowed: Vec<_> = names.iter().filter(|(_, allowed)| *allowed).map(|(name, _)| *name).collect();
     if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") }

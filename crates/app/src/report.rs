@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use patchyard_decide::rollout::{RunSlot, TagState};
 use patchyard_decide::run::RunState;
 use patchyard_types::{
-    Action, Actor, LeftOut, Method, Millis, PatchSet, Plan, PlanDigest, Record, RolloutId, RunEnd, RunId,
-    Snapshot, Step, SwapStep, TargetId,
+    Action, Actor, LeftOut, Method, Millis, Order, PatchSet, Plan, PlanDigest, Record, RolloutId, RunEnd,
+    RunId, Snapshot, Step, SwapStep, TargetId,
 };
 
 use crate::rollouts::{self, Phase, Rollout};
@@ -127,7 +127,11 @@ pub(crate) fn run_report(
         reason,
         quarantined,
         versions: plan.patch_set(action).map(PatchSet::versions).unwrap_or_default(),
-        gap: state.down_at.zip(state.up_at).and_then(|(down, up)| span(down, up)),
+        gap: match (action.order, end) {
+            // One of the two ran at any time.
+            (Order::StartFirst, Some(RunEnd::Succeeded | RunEnd::RolledBack)) => Some(Millis(0)),
+            _ => state.down_at.zip(state.up_at).and_then(|(down, up)| span(down, up)),
+        },
         verify_for: action.verify_for,
         snapshot,
     }

@@ -1,8 +1,8 @@
 //! What is decided for one target: defaults, then configuration, then labels where they may, then flags.
 
 use patchyard_types::{
-    Budget, Check, CheckKind, Data, Method, Millis, Refusal, Settings, Target, TargetId, WritableLayer,
-    printable,
+    Budget, Check, CheckKind, Data, Method, Millis, Order, Refusal, Settings, Target, TargetId,
+    WritableLayer, printable,
 };
 
 use crate::config::{Config, default_name, is_http_path};
@@ -22,6 +22,12 @@ pub const CHECK_COMMAND: &str = "io.patchyard.check.command";
 pub const VERIFY_FOR: &str = "io.patchyard.verify-for";
 /// Label: what a way back does to its volumes.
 pub const DATA: &str = "io.patchyard.data";
+/// Label: which of the old and the new container comes first.
+pub const ORDER: &str = "io.patchyard.order";
+/// Label: a command in it before it is stopped; written as [`CHECK_COMMAND`] is.
+pub const DRAIN_COMMAND: &str = "io.patchyard.drain.command";
+/// Label: how long to wait before it is stopped.
+pub const DRAIN_WAIT: &str = "io.patchyard.drain.wait";
 
 /// What was said on the command line; it outweighs everything else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,6 +50,8 @@ pub struct Overrides {
     pub writable_layer: Option<WritableLayer>,
     /// `--data`.
     pub data: Option<Data>,
+    /// `--order`.
+    pub order: Option<Order>,
     /// `--allow-remove`.
     pub allow_remove: bool,
 }
@@ -80,6 +88,9 @@ pub fn settle(config: &Config, overrides: &Overrides, target: &Target) -> Settle
     settled
 }
 
+/// What to write where a label's command cannot be read.
+const COMMAND: &str = "write a program and its arguments, or a JSON list of them; there is no shell";
+
 /// A label that asks for a check.
 struct CheckLabel<'a> {
     name: &'static str,
@@ -104,6 +115,9 @@ impl Settled {
         let exclude = label(EXCLUDE, rights.exclude);
         let verify_for = label(VERIFY_FOR, rights.verify_for);
         let data = label(DATA, rights.data);
+        let order = label(ORDER, rights.order);
+        let drain_command = label(DRAIN_COMMAND, rights.drain_command);
+        let drain_wait = label(DRAIN_WAIT, rights.drain_wait);
         let checks = [
             CheckLabel {
                 name: CHECK_HTTP,
@@ -121,7 +135,7 @@ impl Settled {
                 name: CHECK_COMMAND,
                 value: label(CHECK_COMMAND, rights.check_command),
                 read: command_check,
-                instead: "write a program and its arguments, or a JSON list of them; there is no shell",
+                instead: COMMAND,
             },
         ];
         if let Some(value) = exclude {
@@ -142,6 +156,24 @@ impl Settled {
             match value.parse() {
                 Ok(data) => self.settings.data = data,
                 Err(_) => self.refuse(DATA, value, "write keep or restore"),
+            }
+        }
+        if let Some(value) = order {
+            match value.parse() {
+                Ok(order) => self.settings.order = order,
+                Err(_) => self.refuse(ORDER, value, "write stop-first or start-first"),
+            }
+        }
+        if let Some(value) = drain_command {
+            match command(value) {
+                Some(command) => self.settings.drain.command = command,
+                None => self.refuse(DRAIN_COMMAND, value, COMMAND),
+            }
+        }
+        if let Some(value) = drain_wait {
+            match value.parse() {
+                Ok(wait) => self.settings.drain.wait = wait,
+                Err(_) => self.refuse(DRAIN_WAIT, value, "write a duration such as 10s"),
             }
         }
         for CheckLabel { name, value, read, instead } in checks {
@@ -172,6 +204,7 @@ impl Settled {
             max_layer,
             writable_layer,
             data,
+            order,
             allow_remove,
         } = *overrides;
         fn set<T>(slot: &mut T, value: Option<T>) {
@@ -189,6 +222,7 @@ impl Settled {
         set(&mut settings.max_layer, max_layer);
         set(&mut settings.writable_layer, writable_layer);
         set(&mut settings.data, data);
+        set(&mut settings.order, order);
         settings.allow_remove |= allow_remove;
     }
 }
@@ -216,7 +250,7 @@ fn port_of(text: &str) -> Option<u16> {
 }
 
 /// `pg_isready -q`, `["sh", "-c", "test -e /run/ready"]`. What only a shell would understand is not guessed at.
-fn command_check(text: &str) -> Option<CheckKind> {
+fn command(text: &str) -> Option<Vec<String>> {
     let argv: Vec<String> = match text.starts_with('[') {
         true => serde_json::from_str(text).ok()?,
         false if text.contains(['\'', '"', '\\', '$', '`', '|', '&', ';', '<', '>', '*', '(', ')']) => {
@@ -225,7 +259,11 @@ fn command_check(text: &str) -> Option<CheckKind> {
         false => text.split_whitespace().map(str::to_owned).collect(),
     };
     let fits = argv.first().is_some_and(|program| !program.is_empty()) && text.len() <= 1000;
-    (fits && !argv.iter().any(|word| word.contains('\0'))).then_some(CheckKind::Command { argv })
+    (fits && !argv.iter().any(|word| word.contains('\0'))).then_some(argv)
+}
+
+fn command_check(text: &str) -> Option<CheckKind> {
+    command(text).map(|argv| CheckKind::Command { argv })
 }
 
 /// Takes `io.patchyard.service` back from targets where the configuration does not let labels name
@@ -293,13 +331,27 @@ mod tests {
             (CHECK_COMMAND, "true"),
             (SERVICE, "x"),
             (DATA, "restore"),
+            (ORDER, "start-first"),
+            (DRAIN_COMMAND, "true"),
+            (DRAIN_WAIT, "1s"),
         ];
         let settled = settle(&config, &Overrides::default(), &labelled(&labels));
         assert_eq!(settled.settings, Config::default().defaults);
         assert!(!settled.excluded && settled.refusals.is_empty());
         assert_eq!(
             settled.ignored,
-            [SERVICE, EXCLUDE, VERIFY_FOR, DATA, CHECK_HTTP, CHECK_TCP, CHECK_COMMAND]
+            [
+                SERVICE,
+                EXCLUDE,
+                VERIFY_FOR,
+                DATA,
+                ORDER,
+                DRAIN_COMMAND,
+                DRAIN_WAIT,
+                CHECK_HTTP,
+                CHECK_TCP,
+                CHECK_COMMAND
+            ]
         );
     }
 
@@ -316,6 +368,9 @@ mod tests {
             (CHECK_COMMAND, "test -e /run/ready && echo yes"),
             (CHECK_COMMAND, "[]"),
             (DATA, "yes"),
+            (ORDER, "new-first"),
+            (DRAIN_COMMAND, "sleep 5 | cat"),
+            (DRAIN_WAIT, "soon"),
         ] {
             let settled = settle(&Config::default(), &Overrides::default(), &labelled(&[(label, value)]));
             assert_eq!(settled.refusals.len(), 1, "{label}={value}");

@@ -29,6 +29,7 @@ pub fn target(name: &str, service: &str) -> Target {
         lives_in: Vec::new(),
         managers: Vec::new(),
         refusals: Vec::new(),
+        alone: Vec::new(),
         config: Digest::of_bytes(b"config"),
     }
 }

@@ -1,7 +1,7 @@
 //! Why: what is pending on one target, and why it is or is not patched.
 
 use patchyard_contract::Progress;
-use patchyard_plan::{VolumeUsers, in_the_way};
+use patchyard_plan::{VolumeUsers, cannot_start_first, in_the_way};
 use patchyard_types::{Data, Method, Millis, Quarantine, QuarantineId, Settings, Unsaved};
 
 use crate::PatchFilter;
@@ -31,6 +31,8 @@ pub struct WhyReport {
     pub dependents: Vec<String>,
     /// Why one of them keeps it out of plans.
     pub in_the_way: Option<String>,
+    /// Why two of it could not run beside each other, where that is wanted.
+    pub cannot_start_first: Option<String>,
     /// Entries of the quarantine that concern its service.
     pub quarantine: Vec<(QuarantineId, Quarantine)>,
     /// The last run that patched it.
@@ -80,6 +82,8 @@ pub async fn why(
         held: in_hand(&*context.store, context.clock.now()).await?,
     };
     let dependents = dependents.of(target).await;
+    let written = unsaved.as_ref().map_or(&[] as &[String], |unsaved| &unsaved.paths[..]);
+    let cannot_start_first = cannot_start_first(target, &dependents, &settled.settings, written);
     let wanted = Wanted { max_age, allow_remove: settled.settings.allow_remove, images: true };
     let mut known = gather(context, &fleet, wanted, progress).await?;
     let Some(mut known) = known.pop() else {
@@ -91,16 +95,17 @@ pub async fn why(
     let reverted = reverted(&known, &last).is_some();
     let quarantine = patchyard_engine::quarantine(&*context.store).await?;
     Ok(WhyReport {
-        settings: settled.settings,
         excluded: settled.excluded,
         ignored_labels: settled.ignored,
         unsaved,
         cannot_restore,
-        in_the_way: in_the_way(&dependents).map(|(_, detail)| detail),
+        in_the_way: in_the_way(&settled.settings, &dependents).map(|(_, detail)| detail),
         dependents: dependents.into_iter().map(|dependent| dependent.target.name).collect(),
+        cannot_start_first,
         quarantine: quarantine.into_iter().filter(|(_, q)| q.service == known.target.service).collect(),
         last: last.get(&known.target.id).cloned(),
         reverted,
         known,
+        settings: settled.settings,
     })
 }

@@ -318,7 +318,9 @@ async fn effect(engine: &Engine, provider: &dyn Provider, call: &Call) -> Result
             provider.perform(call).await?;
             look::baseline(provider, clock, call).await
         }
-        (Step::Swap(SwapStep::Preflight), Direction::Undo) => look::confirm(provider, clock, call).await,
+        (Step::Swap(SwapStep::Preflight | SwapStep::Verify), Direction::Undo) => {
+            look::confirm(provider, clock, call).await
+        }
         _ => provider.perform(call).await,
     }
 }

@@ -46,9 +46,17 @@ pub fn dependents<'a>(target: &Target, everyone: impl IntoIterator<Item = &'a Ta
     sorted
 }
 
-/// Why a target is left alone because of somebody who would be made again with it, if it is.
+/// Why a target with these settings is left alone because of somebody who would be made again with it, if it is.
 #[must_use]
-pub fn in_the_way(dependents: &[DependentTarget]) -> Option<(LeftOutReason, String)> {
+pub fn in_the_way(settings: &Settings, dependents: &[DependentTarget]) -> Option<(LeftOutReason, String)> {
+    if let (Some(dependent), false) = (dependents.first(), settings.drain.command.is_empty()) {
+        let name = printable(&dependent.target.name, 100);
+        let why = format!(
+            "{name} lives in its namespaces, and would lose them to the restart that takes its drain command back; \
+             give the drain a wait only"
+        );
+        return Some((LeftOutReason::Refused, why));
+    }
     dependents.iter().find_map(|DependentTarget { target, settings, excluded, unsaved }| {
         let because = |reason, why: &str| {
             let name = printable(&target.name, 100);
@@ -59,6 +67,9 @@ pub fn in_the_way(dependents: &[DependentTarget]) -> Option<(LeftOutReason, Stri
         }
         if let Some(refusal) = target.refusals.iter().min() {
             return because(LeftOutReason::Refused, &printable(&refusal.message, 300));
+        }
+        if !settings.drain.is_nothing() {
+            return because(LeftOutReason::Refused, "nobody drains that one then; take its drain away");
         }
         if let Some(detail) = judge::not_well(target) {
             return because(LeftOutReason::Unhealthy, &format!("{detail}; start it, or remove it"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use patchyard_types::{Action, Estimate, Method, Millis, Wave};
+use patchyard_types::{Action, Estimate, Method, Millis, Order, Wave};
 
 use crate::request::{Timing, Timings};
 
@@ -36,7 +36,15 @@ pub fn estimate(actions: &[Action], waves: &[Wave], timings: &Timings) -> Estima
     Estimate {
         builds: builds.len(),
         total: Millis(total),
-        longest_gap: actions.iter().map(|a| timing(a.method, timings).gap).max().unwrap_or_default(),
+        longest_gap: actions.iter().map(|a| gap(a, timings)).max().unwrap_or_default(),
+    }
+}
+
+/// Whose new container serves before the old one is stopped has none.
+fn gap(action: &Action, timings: &Timings) -> Millis {
+    match action.order {
+        Order::StopFirst => timing(action.method, timings).gap,
+        Order::StartFirst => Millis(0),
     }
 }
 

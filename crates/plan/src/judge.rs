@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use patchyard_types::{
     Action, Assessment, Change, Data, Expected, Health, ImageUpdate, LeftOutReason, Method, NotAssessed,
-    PackageChange, PatchSet, PatchSetId, PendingPatch, PendingStatus, Refusal, Settings, StartingState,
-    Target, TargetState, Unsaved, WritableLayer, printable,
+    Order, PackageChange, PatchSet, PatchSetId, PendingPatch, PendingStatus, Refusal, Settings,
+    StartingState, Target, TargetState, Unsaved, WritableLayer, printable,
 };
 
 use crate::data::VolumeUsers;
 use crate::request::{Candidate, PlanRequest};
-use crate::{data, dependents, lint, losses, quarantine};
+use crate::{beside, data, dependents, lint, losses, quarantine};
 
 /// What becomes of a target.
 pub enum Judgement {
@@ -96,8 +96,16 @@ pub fn judge(
     {
         return LeftOut(LeftOutReason::Refused, detail);
     }
-    if let Some((reason, detail)) = dependents::in_the_way(&candidate.dependents) {
+    if let Some((reason, detail)) = dependents::in_the_way(&candidate.settings, &candidate.dependents) {
         return LeftOut(reason, detail);
+    }
+    if let Some(detail) = beside::cannot_start_first(
+        target,
+        &candidate.dependents,
+        &candidate.settings,
+        &candidate.unsaved.paths,
+    ) {
+        return LeftOut(LeftOutReason::Refused, detail);
     }
     let set = PatchSet { from, change };
     if let Err(left_out) = check(&set.change, candidate.settings.max_layer) {
@@ -345,7 +353,11 @@ fn action(candidate: &Candidate, set: &PatchSet, id: PatchSetId) -> Action {
         Data::Keep => Vec::new(),
     };
     let mut action = skeleton(&candidate.target, &candidate.settings, method, id, &restored);
-    action.writable_layer = candidate.settings.writable_layer;
+    action.writable_layer = match candidate.settings.writable_layer {
+        // There is nothing to carry, or it would have been left out.
+        WritableLayer::Carry if action.order == Order::StartFirst => WritableLayer::LeaveOut,
+        choice => choice,
+    };
     losses::add_writable_layer(&mut action.losses, action.writable_layer, &candidate.unsaved.paths);
     dependents::add(&mut action, &candidate.dependents);
     // Only a layer is built on something; a new image stands on its own.
@@ -387,6 +399,8 @@ pub fn skeleton(
         // A snapshot says itself what was in the writable layer.
         writable_layer: WritableLayer::LeaveOut,
         data: if restored.is_empty() { Data::Keep } else { Data::Restore },
+        order: settings.order,
+        drain: settings.drain.clone(),
         max_unavailable: 1,
         losses: losses::losses(target, method, restored),
         dependents: Vec::new(),

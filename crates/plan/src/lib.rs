@@ -7,6 +7,7 @@
 //! `dependents` who is made again with its owner. [`lint()`] checks a
 //! finished plan, also one that came from somewhere else.
 
+mod beside;
 mod data;
 mod dependents;
 mod estimate;
@@ -23,6 +24,7 @@ mod restore;
 mod tags;
 mod waves;
 
+pub use beside::cannot_start_first;
 pub use data::VolumeUsers;
 pub use dependents::{dependents, in_the_way};
 pub use filter::PatchFilter;

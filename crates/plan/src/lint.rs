@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchyard_types::{Action, Change, Method, PackageChange, PatchSetId, Plan, printable};
+use patchyard_types::{
+    Action, Change, Data, Method, Order, PackageChange, PatchSetId, Plan, WritableLayer, printable,
+};
 
 use crate::{planner, tags};
 
@@ -130,6 +132,23 @@ impl Lint<'_> {
             let timeouts = action.timeouts;
             if [timeouts.step, timeouts.healthy, timeouts.check].iter().any(|limit| limit.0 == 0) {
                 self.error(&part, "has a timeout of nothing");
+            }
+            let copies = action.data == Data::Restore || action.writable_layer == WritableLayer::Carry;
+            if action.order == Order::StartFirst && copies {
+                self.error(
+                    &part,
+                    "is to be started first, and to be given what only a stopped container can give",
+                );
+            }
+            if action.order == Order::StartFirst && !action.dependents.is_empty() {
+                self.error(&part, "is to be started first, and others live in its namespaces");
+            }
+            if !action.drain.command.is_empty() && !action.dependents.is_empty() {
+                self.error(&part, "is to be drained by a command, and others live in its namespaces");
+            }
+            let mut drain = action.drain.command.iter();
+            if drain.clone().next().is_some_and(String::is_empty) || drain.any(|word| word.contains('\0')) {
+                self.error(&part, "has a drain command that nobody can run");
             }
             if action.services().any(|(_, budget)| budget == 0) {
                 self.error(&part, "has a budget of nothing");

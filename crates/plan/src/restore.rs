@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use patchyard_types::{
-    Change, LeftOutReason, Method, PatchSet, Snapshot, StartingState, TagMove, Target, TargetId, printable,
+    Change, Data, LeftOutReason, Method, PatchSet, Settings, Snapshot, StartingState, TagMove, Target,
+    TargetId, printable,
 };
 
 use crate::data::VolumeUsers;
 use crate::planner::{self, Draft, Planned, Said};
-use crate::request::{Restoration, RestoreRequest, TagPolicy};
-use crate::{data, dependents, judge, tags};
+use crate::request::{DependentTarget, Restoration, RestoreRequest, TagPolicy};
+use crate::{beside, data, dependents, judge, tags};
 
 /// Plans a manual rollback, with the same waves and budgets as any plan.
 ///
@@ -51,8 +52,10 @@ pub fn restore(request: &RestoreRequest) -> Planned {
             leave_out(LeftOutReason::Refused, printable(&refusal.message, 400));
         } else if let Some(detail) = restored.first().and_then(|_| cannot_fill(target, &restored, &users)) {
             leave_out(LeftOutReason::Refused, detail);
-        } else if let Some((reason, detail)) = dependents::in_the_way(dependents) {
+        } else if let Some((reason, detail)) = dependents::in_the_way(settings, dependents) {
             leave_out(reason, detail);
+        } else if let Some(detail) = cannot_start_first(target, dependents, settings, &restored) {
+            leave_out(LeftOutReason::Refused, detail);
         } else {
             let set = PatchSet {
                 // A snapshot stays on its host: the platform is whatever it was.
@@ -104,6 +107,18 @@ fn cannot_fill(target: &Target, restored: &[String], users: &VolumeUsers<'_>) ->
         ));
     }
     users.cannot_restore(target)
+}
+
+/// Why it cannot be put back in the order that its settings ask for, if it cannot. What its writable layer holds
+/// by now is lost by going back in any order.
+fn cannot_start_first(
+    target: &Target,
+    dependents: &[DependentTarget],
+    settings: &Settings,
+    restored: &[String],
+) -> Option<String> {
+    let data = if restored.is_empty() { Data::Keep } else { Data::Restore };
+    beside::cannot_start_first(target, dependents, &Settings { data, ..settings.clone() }, &[])
 }
 
 /// Tags go back to the base once nobody on the host runs the image they name: when all of its

@@ -12,9 +12,9 @@ use patchyard_plan::{
 };
 use patchyard_types::{
     Arch, Assessment, Budget, Change, Data, Digest, Health, HostId, ImageUpdate, LeftOutReason, Manager,
-    Method, Millis, Mount, MountKind, NotAssessed, PackageChange, PendingPatch, PendingStatus, Plan,
-    Quarantine, QuarantineId, RolloutId, RunId, SavedVolume, Settings, Snapshot, SnapshotId, TargetState,
-    Unsaved, WritableLayer,
+    Method, Millis, Mount, MountKind, NotAssessed, Order, PackageChange, PendingPatch, PendingStatus, Plan,
+    Quarantine, QuarantineId, Refusal, RolloutId, RunId, SavedVolume, Settings, Snapshot, SnapshotId,
+    TargetState, Unsaved, WritableLayer,
 };
 
 fn ssl() -> PendingPatch {
@@ -267,6 +267,102 @@ fn a_rollback_gives_volumes_back_what_the_snapshot_keeps_of_them() {
     let planned = restore(&request).plan;
     assert!(planned.decisions.actions.is_empty());
     assert!(planned.about.left_out[0].detail.contains("--data keep"), "{:?}", planned.about.left_out);
+}
+
+/// A replica that is to be started first.
+fn started_first(number: usize) -> Candidate {
+    let mut one = candidate(target("web01", "shop", number, "nginx"), vec![ssl()]);
+    one.settings.order = Order::StartFirst;
+    one.settings.drain.wait = Millis::from_secs(5);
+    one
+}
+
+#[test]
+fn a_plan_says_whose_new_container_is_started_first_and_expects_no_gap() {
+    let first = plan(&request(vec![started_first(1)])).plan;
+    let action = &first.decisions.actions[0];
+    assert_eq!((action.order, action.drain.wait), (Order::StartFirst, Millis::from_secs(5)));
+    assert_eq!(first.about.estimate.longest_gap, Millis(0));
+    assert!(lint(&first).is_empty());
+
+    let mut one = started_first(1);
+    one.settings.order = Order::StopFirst;
+    let last = plan(&request(vec![one])).plan;
+    assert!(last.about.estimate.longest_gap > Millis(0));
+    assert_ne!(last.digest(), first.digest());
+}
+
+/// Every row: what stands against two at once, and what is said about it.
+#[test]
+fn what_cannot_be_two_at_once_is_left_out_and_told_what_to_do() {
+    type Row = (fn(&mut Candidate), &'static str);
+    let table: [Row; 3] = [
+        (|one| one.settings.data = Data::Restore, "data: keep"),
+        (
+            |one| {
+                one.settings.writable_layer = WritableLayer::Carry;
+                one.unsaved.paths = vec!["/srv/file".into()];
+            },
+            "writable_layer: discard",
+        ),
+        (
+            |one| {
+                let message = "there is one port 80".into();
+                one.target.alone = vec![Refusal { code: "published_port".into(), message }];
+            },
+            "there is one port 80",
+        ),
+    ];
+    for (change, advice) in table {
+        let mut one = started_first(1);
+        change(&mut one);
+        let (reason, detail) = left_out(one.clone());
+        assert_eq!(reason, LeftOutReason::Refused);
+        assert!(detail.contains(advice) && detail.contains("order: stop-first"), "{detail}");
+        one.settings.order = Order::StopFirst;
+        assert_eq!(plan(&request(vec![one])).plan.decisions.actions.len(), 1, "{advice}");
+    }
+
+    // Nothing to carry is nothing that only a stopped container could give.
+    let mut one = started_first(1);
+    one.settings.writable_layer = WritableLayer::Carry;
+    let planned = plan(&request(vec![one])).plan;
+    assert_eq!(planned.decisions.actions[0].writable_layer, WritableLayer::LeaveOut);
+}
+
+#[test]
+fn a_rollback_is_started_first_where_the_patch_would_be() {
+    let all = [started_first(1)];
+    let mut request = rollback(&all);
+    request.restorations[0].settings.order = Order::StartFirst;
+    assert_eq!(restore(&request).plan.decisions.actions[0].order, Order::StartFirst);
+    let saved = SavedVolume { volume: "data-1".into(), copy: "patchyard-x-r12.1-save-0".into(), size: 1 };
+    request.restorations[0].snapshot.volumes = vec![saved];
+    request.targets[0].mounts = vec![volume("data-1")];
+    let planned = restore(&request).plan;
+    assert!(planned.decisions.actions.is_empty());
+    assert!(planned.about.left_out[0].detail.contains("data: restore"), "{:?}", planned.about.left_out);
+    request.restorations[0].snapshot.volumes.clear();
+    request.targets[0].alone = vec![Refusal { code: "x".into(), message: "one only".into() }];
+    assert!(restore(&request).plan.about.left_out[0].detail.contains("one only"));
+}
+
+#[test]
+fn a_plan_that_wants_of_a_running_container_what_only_a_stopped_one_can_give_is_refused() {
+    let good = plan(&request(vec![started_first(1)])).plan;
+    let with = |change: fn(&mut patchyard_types::Action)| {
+        let mut plan = good.clone();
+        change(&mut plan.decisions.actions[0]);
+        lint(&plan)
+    };
+    for change in [
+        (|action| action.data = Data::Restore) as fn(&mut patchyard_types::Action),
+        |action| action.writable_layer = WritableLayer::Carry,
+        |action| action.drain.command = vec![String::new()],
+        |action| action.drain.command = vec!["a".into(), "b\0".into()],
+    ] {
+        assert_eq!(with(change).len(), 1);
+    }
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub const OWN_LABELS: [&str; 9] = [
 ];
 
 /// Labels by which the owner of a container says something to Patchyard; what they mean is decided elsewhere.
-pub const SETTING_LABELS: [&str; 8] = [
+pub const SETTING_LABELS: [&str; 11] = [
     "io.patchyard.exclude",
     "io.patchyard.service",
     "io.patchyard.env",
@@ -82,6 +82,9 @@ pub const SETTING_LABELS: [&str; 8] = [
     "io.patchyard.check.command",
     "io.patchyard.verify-for",
     "io.patchyard.data",
+    "io.patchyard.order",
+    "io.patchyard.drain.command",
+    "io.patchyard.drain.wait",
 ];
 
 /// What every object's name starts with.

@@ -9,9 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 use patchyard_contract::{Ask, Call, Clock, Leftover, Provider, ProviderError, Wish};
 use patchyard_types::{
     Action, Change, Direction, Failure, FailureKind, Health, HostId, Image, ImageUpdate, InstalledPackage,
-    Inventory, Method, Mount, MountKind, Observation, PackageChange, PackageManager, PendingPatch, Probe,
-    Record, RunId, SavedVolume, Snapshot, SnapshotId, StartingState, Step, StepError, Subject, SwapStep,
-    TagMove, Target, TargetId, TargetState, Unsaved,
+    Inventory, Method, Mount, MountKind, Observation, Order, PackageChange, PackageManager, PendingPatch,
+    Probe, Record, Refusal, RunId, SavedVolume, Snapshot, SnapshotId, StartingState, Step, StepError,
+    Subject, SwapStep, TagMove, Target, TargetId, TargetState, Unsaved,
 };
 
 use crate::fault::Fault;
@@ -86,6 +86,10 @@ pub(crate) fn copy_of(run: RunId, target: &str) -> String {
 fn volume(target: &str) -> Mount {
     let (source, destination) = (target.to_owned(), "/data".to_owned());
     Mount { kind: MountKind::Volume, source, destination, writable: true }
+}
+
+fn single_writer() -> Refusal {
+    Refusal { code: "single_writer".to_owned(), message: "it may write to a volume at /data".to_owned() }
 }
 
 /// A copy of a volume on its way: half of it is there before the whole.
@@ -166,7 +170,7 @@ impl SimProvider {
         let Step::Swap(step) = call.step;
         let mut calls = vec![call.clone()];
         let alone = match step {
-            SwapStep::Prepare | SwapStep::Save | SwapStep::Fill | SwapStep::Carry => true,
+            SwapStep::Prepare | SwapStep::Drain | SwapStep::Save | SwapStep::Fill | SwapStep::Carry => true,
             SwapStep::Verify | SwapStep::Snapshot => true,
             // Beside one that has ended nobody can be started: verifying will see it.
             SwapStep::Start if call.direction == Direction::Do => {
@@ -200,6 +204,8 @@ impl SimProvider {
         let gone = || failed(FailureKind::Precondition, "its container was removed by somebody else");
         let Step::Swap(step) = call.step;
         let mut record = Record::Nothing;
+        let start_first = action.order == Order::StartFirst;
+        let replaced = replacement.is_some_and(|new| new.started.is_some());
         let effects = match (step, call.direction) {
             (SwapStep::Prepare, Direction::Do) => {
                 record = Record::Prepared { image: patched_image(world, action, set)?, size: 1 };
@@ -246,11 +252,32 @@ impl SimProvider {
                     carried: None,
                     left: None,
                     lives_in: successor(call, original.lives_in.as_ref())?,
+                    told: 0,
+                    restarts: 0,
                 });
                 vec![Effect::Create { object: names.replacement, value }]
             }
             (SwapStep::Create, Direction::Undo) => {
                 vec![Effect::Drop { copies: vec![names.copy] }, Effect::Remove { object: names.replacement }]
+            }
+            (SwapStep::Drain | SwapStep::Stop, Direction::Do) if start_first && !replaced => {
+                return Err(failed(FailureKind::Host, "its replacement does not run"));
+            }
+            (SwapStep::Drain, Direction::Do) => {
+                let original = original.ok_or_else(gone)?;
+                record = Record::Drained { since: original.starts.to_string() };
+                vec![Effect::Tell { object: names.original }]
+            }
+            (SwapStep::Drain, Direction::Undo) => {
+                let told = match call.records.get(&call.step) {
+                    Some(Record::Drained { since }) => Some(since),
+                    _ => None,
+                };
+                let original = original.filter(|o| o.started.is_some());
+                match original.filter(|o| told.is_none_or(|since| *since == o.starts.to_string())) {
+                    Some(_) => vec![Effect::Restart { object: names.original }],
+                    None => vec![],
+                }
             }
             (SwapStep::Stop, Direction::Do) => {
                 let original = original.ok_or_else(gone)?;
@@ -261,10 +288,12 @@ impl SimProvider {
             }
             (SwapStep::Stop, Direction::Undo) => {
                 let original = original.ok_or_else(gone)?;
-                match (original.started, replacement.is_some_and(|new| new.started.is_some())) {
+                match (original.started, replaced) {
                     (Some(_), _) => vec![],
-                    (None, true) => return Err(failed(FailureKind::Host, "its replacement still runs")),
-                    (None, false) => vec![Effect::Start { object: names.original }],
+                    (None, true) if !start_first => {
+                        return Err(failed(FailureKind::Host, "its replacement still runs"));
+                    }
+                    (None, _) => vec![Effect::Start { object: names.original }],
                 }
             }
             (SwapStep::Hold, direction) => {
@@ -327,10 +356,17 @@ impl SimProvider {
             ],
             (SwapStep::Start, Direction::Do) => {
                 replacement.ok_or_else(gone)?;
-                if original.is_some_and(|old| old.started.is_some()) {
+                if !start_first && original.is_some_and(|old| old.started.is_some()) {
                     return Err(failed(FailureKind::Host, "the original runs again"));
                 }
                 vec![Effect::Start { object: names.replacement }]
+            }
+            (SwapStep::Start, Direction::Undo) if start_first => {
+                if replaced && original.is_some_and(|old| old.started.is_none()) {
+                    return Err(failed(FailureKind::Host, "the original does not run"));
+                }
+                let object = names.replacement;
+                vec![Effect::Tell { object: object.clone() }, Effect::Stop { object }]
             }
             (SwapStep::Start, Direction::Undo) => vec![Effect::Stop { object: names.replacement }],
             (SwapStep::Snapshot, Direction::Do) => {
@@ -379,7 +415,9 @@ impl SimProvider {
         let done = match step {
             SwapStep::Prepare => world.images.contains(&action.patch_set),
             // They only look, or begin anew.
-            SwapStep::Preflight | SwapStep::Save | SwapStep::Fill | SwapStep::Verify => false,
+            SwapStep::Preflight | SwapStep::Drain | SwapStep::Save | SwapStep::Fill | SwapStep::Verify => {
+                false
+            }
             SwapStep::Create => replacement.is_some(),
             SwapStep::Stop => original.is_some_and(|o| o.started.is_none()),
             SwapStep::Hold => original.is_some_and(|o| o.held),
@@ -403,7 +441,7 @@ impl SimProvider {
             (Direction::Do, _) => done,
             // Half a rename back is no rename back.
             (Direction::Undo, SwapStep::Rename) => original.is_some_and(|o| o.name == names.name),
-            (Direction::Undo, SwapStep::Save) => false,
+            (Direction::Undo, SwapStep::Drain | SwapStep::Save) => false,
             (Direction::Undo, _) => !done,
         }
     }
@@ -459,6 +497,7 @@ impl Provider for SimProvider {
                 lives_in: value.lives_in.iter().cloned().collect(),
                 managers: vec![],
                 refusals: target.refusals.clone(),
+                alone: world.restores.then(single_writer).into_iter().collect(),
                 config: value.config,
             })
         });

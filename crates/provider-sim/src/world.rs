@@ -55,6 +55,10 @@ pub struct SimObject {
     pub left: Option<SimData>,
     /// The container in whose namespaces it lives, by its handle.
     pub lives_in: Option<String>,
+    /// How often it has been told that it is going, since it was last started: told once, it takes nothing new.
+    pub told: u64,
+    /// How often it was restarted in one go, to forget that.
+    pub restarts: u64,
 }
 
 /// What is in a target's volume, or in a copy of one.
@@ -77,6 +81,18 @@ impl SimObject {
             }
             _ => true,
         })
+    }
+}
+
+impl SimObject {
+    /// Whether it answers its clients as it should.
+    #[must_use]
+    pub fn serves(&self, now: Timestamp) -> bool {
+        let answers = !matches!(
+            self.behaviour,
+            Behaviour::OtherPort | Behaviour::Http500 | Behaviour::HealthHangs | Behaviour::CrashesAtStart
+        );
+        answers && self.told == 0 && self.alive(now)
     }
 }
 
@@ -129,6 +145,14 @@ pub(crate) enum Effect {
         object: String,
         value: Box<SimObject>,
     },
+    /// It is told that it is going.
+    Tell {
+        object: String,
+    },
+    /// Stopped and started in one go.
+    Restart {
+        object: String,
+    },
     Stop {
         object: String,
     },
@@ -178,6 +202,8 @@ impl Effect {
     fn object(&self) -> Option<&str> {
         match self {
             Self::Stop { object }
+            | Self::Tell { object }
+            | Self::Restart { object }
             | Self::Hold { object, .. }
             | Self::Carry { to: object, .. }
             | Self::Rename { object, .. }
@@ -212,6 +238,10 @@ pub struct World {
     pub restores: bool,
     /// Targets that were started on data that they should not have met, and how, in words.
     pub spoilt: Vec<(String, String)>,
+    /// Two containers of a target may run beside each other, and one of them has to serve at any time.
+    pub start_first: bool,
+    /// Targets that nobody served for, and when, in words.
+    pub unserved: Vec<(String, String)>,
     /// Patch sets whose image has been built.
     pub images: BTreeSet<PatchSetId>,
     /// The patched images.
@@ -248,6 +278,8 @@ impl World {
             volumes: BTreeMap::new(),
             restores: false,
             spoilt: Vec::new(),
+            start_first: false,
+            unserved: Vec::new(),
             images: BTreeSet::new(),
             layers: BTreeMap::new(),
             snapshots: BTreeMap::new(),
@@ -290,6 +322,8 @@ impl World {
             carried: None,
             left: None,
             lives_in: None,
+            told: 0,
+            restarts: 0,
         };
         self.volumes.insert(name.into(), SimData { by: Some((format!("{name}-first"), 1)), whole: true });
         self.objects.insert(format!("{name}-first"), object);
@@ -348,6 +382,9 @@ impl World {
         let touched = effect.object().map(|handle| (handle.to_owned(), self.objects.get(handle).cloned()));
         let words = format!("{effect:?}");
         self.make(effect);
+        if self.start_first {
+            self.check_somebody_serves(&words);
+        }
         let Some((handle, Some(before))) = touched else { return };
         let hands_off = !self.targets.values().any(|t| t.interfered && self.is_of(&before, &t.name));
         if hands_off && self.objects.get(&handle) == Some(&before) {
@@ -364,6 +401,21 @@ impl World {
             Effect::Create { object, value } => {
                 if self.objects.insert(object.clone(), *value).is_some() {
                     self.violations.push(format!("{object} was created twice"));
+                }
+            }
+            Effect::Tell { object } => self.change(&object, |o| o.told += 1),
+            Effect::Restart { object } => {
+                let now = self.now;
+                self.change(&object, |o| {
+                    o.started = Some(now);
+                    o.starts += 1;
+                    o.restarts += 1;
+                    o.written += 1;
+                    o.told = 0;
+                });
+                let writer = self.objects.get(&object).map(|o| (object.clone(), o.starts));
+                if let (Some(by), Some(volume)) = (writer, self.volume_of(&object)) {
+                    self.volumes.insert(volume, SimData { by: Some(by), whole: true });
                 }
             }
             Effect::Stop { object } => {
@@ -404,6 +456,7 @@ impl World {
                 self.change(&object, |o| {
                     o.started = Some(now);
                     o.starts += 1;
+                    o.told = 0;
                 });
                 let writer = self.objects.get(&object).map(|o| (object.clone(), o.starts));
                 if let (Some(by), Some(volume)) = (writer, self.volume_of(&object)) {
@@ -520,6 +573,16 @@ impl World {
         self.due.retain(|(_, effect)| !matches!(effect, Effect::Copy { run: of, .. } if *of == run));
     }
 
+    /// Whoever is started first has somebody who serves at any time.
+    fn check_somebody_serves(&mut self, words: &str) {
+        let now = self.now;
+        for target in self.targets.values().filter(|target| !target.interfered) {
+            if !self.objects.values().any(|o| o.serves(now) && self.is_of(o, &target.name)) {
+                self.unserved.push((target.name.clone(), format!("nobody served after {words}")));
+            }
+        }
+    }
+
     /// No service may have more targets down than its budget says.
     fn check_budget(&mut self) {
         let mut down: BTreeMap<&str, usize> = BTreeMap::new();
@@ -554,7 +617,7 @@ impl World {
         let Some(target) = self.targets.values().find(|target| self.is_of(me, &target.name)) else { return };
         let running =
             self.objects.values().filter(|o| self.is_of(o, &target.name) && o.started.is_some()).count();
-        if running > 1 && !target.interfered {
+        if running > 1 && !target.interfered && !self.start_first {
             let message = format!("two containers of {} ran at the same time", target.name);
             self.violations.push(message);
         }

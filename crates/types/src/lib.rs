@@ -41,7 +41,7 @@ pub use plan::{
     TagMove, Wave,
 };
 pub use quarantine::{Quarantine, QuarantineId};
-pub use settings::{Budget, Data, Settings, Timeouts, WritableLayer};
+pub use settings::{Budget, Data, Drain, Order, Settings, Timeouts, WritableLayer};
 pub use snapshot::{SavedVolume, Snapshot, SnapshotId};
 pub use step::{Direction, Probe, Record, Step, SwapStep};
 pub use target::{

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Budget, Check, Data, Digest, HostId, Method, Millis, PatchSet, PatchSetId, RolloutId, TargetId, Timeouts,
-    WritableLayer,
+    Budget, Check, Data, Digest, Drain, HostId, Method, Millis, Order, PatchSet, PatchSetId, RolloutId,
+    TargetId, Timeouts, WritableLayer,
 };
 
 /// Digest of a plan's decisions: its name.
@@ -89,6 +89,12 @@ pub struct Action {
     /// What a way back does to its volumes.
     #[serde(default, skip_serializing_if = "Data::is_keep")]
     pub data: Data,
+    /// Which comes first in its swap.
+    #[serde(default, skip_serializing_if = "Order::is_stop_first")]
+    pub order: Order,
+    /// What is done before it is stopped.
+    #[serde(default, skip_serializing_if = "Drain::is_nothing")]
+    pub drain: Drain,
     /// How many targets of its service may be unavailable at the same time.
     pub max_unavailable: usize,
     /// What a way back would lose.

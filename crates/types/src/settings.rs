@@ -150,6 +150,66 @@ impl std::str::FromStr for Data {
     }
 }
 
+/// Which comes first in a swap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// The old container is stopped before the new one is started: there is one of them at any time.
+    #[default]
+    StopFirst,
+    /// The new container is started and found good before the old one is stopped: one of them serves at any time.
+    StartFirst,
+}
+
+impl Order {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::StopFirst, Self::StartFirst];
+
+    /// Whether it is the choice without any configuration.
+    #[must_use]
+    pub fn is_stop_first(&self) -> bool {
+        *self == Self::StopFirst
+    }
+}
+
+impl std::fmt::Display for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::StopFirst => "stop-first",
+            Self::StartFirst => "start-first",
+        })
+    }
+}
+
+impl std::str::FromStr for Order {
+    type Err = crate::IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|choice| choice.to_string() == text).ok_or_else(|| crate::IdError {
+            expected: "stop-first or start-first",
+            found: crate::printable(text, 40),
+        })
+    }
+}
+
+/// What is done before a container that serves is stopped, so that whoever sends it work finds out in time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Drain {
+    /// Run inside the container: program and arguments, without a shell. Empty: nothing is run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// How long to wait after it.
+    pub wait: Millis,
+}
+
+impl Drain {
+    /// Whether there is nothing to be done.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.command.is_empty() && self.wait.0 == 0
+    }
+}
+
 /// Everything that is decided for one target before it is planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
@@ -175,6 +235,12 @@ pub struct Settings {
     /// What a way back does to its volumes.
     #[serde(default)]
     pub data: Data,
+    /// Which comes first in its swap.
+    #[serde(default)]
+    pub order: Order,
+    /// What is done before it is stopped.
+    #[serde(default)]
+    pub drain: Drain,
     /// Checks named by configuration and labels; the baseline is always there.
     pub checks: Vec<Check>,
 }
@@ -199,6 +265,8 @@ impl Default for Settings {
             max_layer: 512 * 1024 * 1024,
             writable_layer: WritableLayer::LeaveOut,
             data: Data::Keep,
+            order: Order::StopFirst,
+            drain: Drain::default(),
             checks: Vec::new(),
         }
     }

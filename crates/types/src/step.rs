@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Baseline, Failure, SavedVolume, Snapshot};
+use crate::{Baseline, Failure, Order, SavedVolume, Snapshot};
 
 /// A part of a run. One enum per way of patching; a container is swapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,9 +21,9 @@ impl std::fmt::Display for Step {
     }
 }
 
-/// The steps of a swap, in order: the new container is fully created while the old one serves;
-/// then stop old, start new; the old one is kept until the checks have stayed green and its
-/// snapshot is taken.
+/// The steps of a swap: the new container is fully created while the old one serves; then stop old, start
+/// new, or, with [`crate::Order::StartFirst`], start new, stop old; the old one is kept until the checks have
+/// stayed green and its snapshot is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SwapStep {
@@ -33,7 +33,9 @@ pub enum SwapStep {
     Preflight,
     /// Create the new container, not started, and compare it with the intent.
     Create,
-    /// Stop the old container. From here on the service is down.
+    /// Have the old container's clients find out that it is going. Only where the plan says how.
+    Drain,
+    /// Stop the old container. Stop-first, the service is down from here on.
     Stop,
     /// Set the old container's restart policy to `no`: a restarted engine must not revive it.
     Hold,
@@ -57,12 +59,13 @@ pub enum SwapStep {
 }
 
 impl SwapStep {
-    /// All steps in their order; [`SwapStep::Save`], [`SwapStep::Fill`] and [`SwapStep::Carry`] only where
-    /// the plan asks for them.
-    pub const ALL: [Self; 13] = [
+    /// All steps, in the order in which the old container is stopped first; [`SwapStep::Drain`],
+    /// [`SwapStep::Save`], [`SwapStep::Fill`] and [`SwapStep::Carry`] only where the plan asks for them.
+    pub const ALL: [Self; 14] = [
         Self::Prepare,
         Self::Preflight,
         Self::Create,
+        Self::Drain,
         Self::Stop,
         Self::Hold,
         Self::Save,
@@ -74,6 +77,32 @@ impl SwapStep {
         Self::Snapshot,
         Self::Retire,
     ];
+
+    /// The order in which the new container is started first, and has proved itself, before anything is done to
+    /// the old one. Names lead to the new one before the old one is drained. Nothing can be copied from the old
+    /// one to the new: both run by then.
+    pub const START_FIRST: [Self; 11] = [
+        Self::Prepare,
+        Self::Preflight,
+        Self::Create,
+        Self::Start,
+        Self::Verify,
+        Self::Rename,
+        Self::Drain,
+        Self::Stop,
+        Self::Hold,
+        Self::Snapshot,
+        Self::Retire,
+    ];
+
+    /// Every step that there is in an order.
+    #[must_use]
+    pub const fn in_order(order: Order) -> &'static [Self] {
+        match order {
+            Order::StopFirst => &Self::ALL,
+            Order::StartFirst => &Self::START_FIRST,
+        }
+    }
 }
 
 impl std::fmt::Display for SwapStep {
@@ -82,6 +111,7 @@ impl std::fmt::Display for SwapStep {
             Self::Prepare => "prepare",
             Self::Preflight => "preflight",
             Self::Create => "create",
+            Self::Drain => "drain",
             Self::Stop => "stop",
             Self::Hold => "hold",
             Self::Save => "save",
@@ -135,6 +165,12 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         dependents: Vec<String>,
     },
+    /// `Drain`: what was drained.
+    Drained {
+        /// Since when it had been running, as the host wrote it: one that has been started since is not drained
+        /// any more.
+        since: String,
+    },
     /// `Hold`: what the restart policy was before, as the engine wrote it.
     Held {
         /// Policy name.
@@ -182,6 +218,7 @@ impl Record {
             }
             Self::Nothing
             | Self::Prepared { .. }
+            | Self::Drained { .. }
             | Self::Saved { .. }
             | Self::Verified { .. }
             | Self::Snapshotted { .. } => None,

@@ -51,6 +51,9 @@ pub struct Target {
     pub managers: Vec<Manager>,
     /// Why this release does not patch it; empty when it may be patched.
     pub refusals: Vec<Refusal>,
+    /// Why two of it cannot run beside each other, as [`crate::Order::StartFirst`] needs; empty when they can.
+    #[serde(default)]
+    pub alone: Vec<Refusal>,
     /// Keyed digest of its normalised configuration, to notice a change by somebody else.
     pub config: Digest,
 }

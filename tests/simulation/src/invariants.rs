@@ -1,7 +1,7 @@
 //! What must hold at the end of every rollout, whatever went wrong.
 
 use patchyard_provider_sim::{Behaviour, SimObject, World};
-use patchyard_types::{Action, Dependent, RunEnd, RunId, SnapshotId, TargetId};
+use patchyard_types::{Action, Data, Dependent, RunEnd, RunId, SnapshotId, TargetId, WritableLayer};
 
 use crate::history;
 use crate::scenario::{Outcome, Scenario};
@@ -24,6 +24,10 @@ pub fn broken(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
         if end == RunEnd::Succeeded && target.patched != Behaviour::Good {
             broken
                 .push(format!("{} counts as patched with a bad version ({:?})", target.name, target.patched));
+        }
+        if !target.interfered && !outcome.runs[action].resolved_by_hand {
+            let when = world.unserved.iter().filter(|(of, _)| *of == target.name);
+            broken.extend(when.map(|(name, when)| format!("{name}: {when}")));
         }
         // Who else laid hands on it has made his own state; a person decides about attention.
         let interfered = |id: &TargetId| world.targets.get(id).is_some_and(|target| target.interfered);
@@ -113,15 +117,23 @@ fn state_of(world: &World, outcome: &Outcome, action: usize, planned: &Action, e
         if !kept {
             complaints.push("it has no snapshot".into());
         }
+        if object.told > 0 {
+            complaints.push("its replacement was told that it is going".into());
+        }
         // What the old container wrote, to the last byte: the way back from here.
-        if copy.is_none_or(|copy| !copy.whole || copy.by != Some((first.clone(), before.starts))) {
+        if planned.data == Data::Keep {
+            if copy.is_some() {
+                complaints.push("its volume was copied".into());
+            }
+        } else if copy.is_none_or(|copy| !copy.whole || copy.by != Some((first.clone(), before.starts))) {
             complaints.push(format!("its snapshot's copy of its volume is {copy:?}"));
         }
         if object.starts != 1 {
             complaints.push(format!("its replacement was started {} times", object.starts));
         }
         // Once: what it wrote when it was stopped.
-        if object.carried != Some(before.written + 1) {
+        let carries = planned.writable_layer == WritableLayer::Carry;
+        if object.carried != carries.then_some(before.written + 1) {
             complaints.push(format!("it was given {:?} of what was written", object.carried));
         }
     } else {
@@ -131,13 +143,16 @@ fn state_of(world: &World, outcome: &Outcome, action: usize, planned: &Action, e
             starts: object.starts,
             written: object.written,
             left: object.left.clone(),
+            restarts: object.restarts,
             ..before.clone()
         };
         if handle != first || *object != lived {
             complaints.push(format!("it is not what it was before: {object:?}, before {before:?}"));
         }
-        if object.starts > before.starts + 1 {
-            complaints.push(format!("it was started {} times", object.starts - before.starts));
+        // Besides the restarts by which it forgot that it had been told to go.
+        let starts = object.starts - (object.restarts - before.restarts);
+        if starts > before.starts + 1 {
+            complaints.push(format!("it was started {} times", starts - before.starts));
         }
         if copy.is_some() {
             complaints.push("a copy of its volume was left".into());

@@ -12,7 +12,7 @@ use patchyard_engine::{DriveEnd, Engine, Stop, Watcher};
 use patchyard_provider_sim::{Behaviour, Interference, SimClock, SimObject, SimProvider, World};
 use patchyard_store_memory::MemoryStore;
 use patchyard_types::{
-    Actor, Budget, Event, EventBody, HostId, PatchSetId, PersonVerdict, Plan, Request, RolloutEnd,
+    Actor, Budget, Event, EventBody, HostId, Order, PatchSetId, PersonVerdict, Plan, Request, RolloutEnd,
     RolloutEvent, RolloutId, RunEnd, RunId, Stream, TargetId,
 };
 use tokio::sync::Notify;
@@ -93,7 +93,8 @@ impl Scenario {
     ) -> Self {
         let clock = Arc::new(SimClock::new());
         let mut world = World::new(seed, HostId::new("sim-host"));
-        world.restores = true;
+        world.start_first = limits.order == Order::StartFirst;
+        world.restores = !world.start_first;
         let ids: Vec<TargetId> = targets
             .iter()
             .map(|(service, name, behaviour)| world.add(service, name, *behaviour, clock.now()))
@@ -138,9 +139,11 @@ impl Scenario {
                 targets.push((format!("s{service}"), format!("s{service}-{number}"), behaviour));
             }
         }
-        // Each lives in one of those before it, or in none: there are no circles.
+        let order = if rng.u32(0..3) == 0 { Order::StartFirst } else { Order::StopFirst };
+        // Each lives in one of those before it, or in none: there are no circles. Of those who live together none
+        // is started first.
         let mut lives_in = Vec::new();
-        if rng.bool() {
+        if order == Order::StopFirst && rng.bool() {
             for (number, (_, name, _)) in targets.iter().enumerate().skip(1) {
                 if rng.bool() {
                     lives_in.push((name.clone(), targets[rng.usize(0..number)].1.clone()));
@@ -152,7 +155,7 @@ impl Scenario {
             1 => Budget::Percent(rng.u8(0..=100)),
             _ => Budget::Count(1),
         };
-        let limits = Limits { max_unavailable, max_failures: Budget::Count(rng.u32(0..4)) };
+        let limits = Limits { max_unavailable, max_failures: Budget::Count(rng.u32(0..4)), order };
         let scenario = Self::living_together(rng.u64(..), &targets, &lives_in, limits).await;
         {
             let mut world = scenario.world();

@@ -9,7 +9,7 @@ use patchyard_contract::suite::provider::{self, Yard};
 use patchyard_contract::{Clock, Provider};
 use patchyard_provider_sim::{Behaviour, Interference, SimClock, SimProvider, World};
 use patchyard_simulation_tests::plan::{Limits, plan};
-use patchyard_types::{HostId, Plan, TargetId};
+use patchyard_types::{HostId, Order, Plan, TargetId};
 
 /// A simulated host with one target, and perhaps with others in its namespaces.
 struct SimYard {
@@ -21,19 +21,20 @@ struct SimYard {
 }
 
 impl SimYard {
-    async fn new() -> Self {
-        Self::living_together(&[]).await
+    async fn new(order: Order) -> Self {
+        Self::living_together(order, &[]).await
     }
 
     /// Each lives in the one before it, the first one in the target.
     async fn with_dependents() -> Self {
-        Self::living_together(&["side", "third"]).await
+        Self::living_together(Order::StopFirst, &["side", "third"]).await
     }
 
-    async fn living_together(others: &[&str]) -> Self {
+    async fn living_together(order: Order, others: &[&str]) -> Self {
         let clock = Arc::new(SimClock::new());
         let mut world = World::new(1, HostId::new("sim-host"));
-        world.restores = true;
+        world.start_first = order == Order::StartFirst;
+        world.restores = !world.start_first;
         let mut victim = world.add("shop", "shop-1", Behaviour::Good, clock.now());
         let mut owner = "shop-1";
         for name in others {
@@ -43,7 +44,8 @@ impl SimYard {
         }
         let world = Arc::new(Mutex::new(world));
         let provider = SimProvider::new(Arc::clone(&world), clock.clone());
-        let plan = Arc::new(plan(&provider, &*clock, Limits::default(), Vec::new()).await.unwrap());
+        let limits = Limits { order, ..Limits::default() };
+        let plan = Arc::new(plan(&provider, &*clock, limits, Vec::new()).await.unwrap());
         assert_eq!(plan.decisions.actions.len(), 1);
         assert_eq!(plan.decisions.actions[0].dependents.len(), others.len());
         Self { clock, world, plan, victim }
@@ -97,25 +99,15 @@ impl Yard for SimYard {
 }
 
 macro_rules! behaviours {
-    ($($behaviour:ident),* $(,)?) => {$(
+    ($yard:expr; $($behaviour:ident),* $(,)?) => {$(
         #[tokio::test(start_paused = true)]
         async fn $behaviour() {
-            provider::$behaviour(&SimYard::new().await).await;
+            provider::$behaviour(&$yard.await).await;
         }
-    )*
-
-    /// The same of a target together with those who live in its namespaces.
-    mod with_dependents {
-        $(
-            #[tokio::test(start_paused = true)]
-            async fn $behaviour() {
-                super::provider::$behaviour(&super::SimYard::with_dependents().await).await;
-            }
-        )*
-    }};
+    )*};
 }
 
-behaviours!(
+behaviours!(SimYard::new(Order::StopFirst);
     every_step_in_order_patches_and_the_probe_knows,
     from_every_step_the_way_back_restores_what_was,
     undo_tolerates_that_there_is_nothing_to_undo,
@@ -124,3 +116,34 @@ behaviours!(
     reading_changes_nothing,
     original_and_replacement_are_seen_apart,
 );
+
+/// The same of a target together with those who live in its namespaces.
+mod with_dependents {
+    use super::*;
+
+    behaviours!(SimYard::with_dependents();
+        every_step_in_order_patches_and_the_probe_knows,
+        from_every_step_the_way_back_restores_what_was,
+        undo_tolerates_that_there_is_nothing_to_undo,
+        every_step_looks_before_it_acts,
+        a_target_changed_since_planning_is_refused,
+        reading_changes_nothing,
+        original_and_replacement_are_seen_apart,
+    );
+}
+
+/// The same of a target whose replacement is started first.
+mod start_first {
+    use super::*;
+
+    behaviours!(SimYard::new(Order::StartFirst);
+        every_step_in_order_patches_and_the_probe_knows,
+        from_every_step_the_way_back_restores_what_was,
+        undo_tolerates_that_there_is_nothing_to_undo,
+        every_step_looks_before_it_acts,
+        a_target_changed_since_planning_is_refused,
+        reading_changes_nothing,
+        original_and_replacement_are_seen_apart,
+        somebody_serves_at_any_time,
+    );
+}

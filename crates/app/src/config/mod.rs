@@ -149,6 +149,12 @@ pub struct LabelRights {
     pub verify_for: bool,
     /// `io.patchyard.data`.
     pub data: bool,
+    /// `io.patchyard.order`.
+    pub order: bool,
+    /// `io.patchyard.drain.command`.
+    pub drain_command: bool,
+    /// `io.patchyard.drain.wait`.
+    pub drain_wait: bool,
 }
 
 impl LabelRights {
@@ -161,6 +167,9 @@ impl LabelRights {
         check_command: false,
         verify_for: false,
         data: false,
+        order: false,
+        drain_command: false,
+        drain_wait: false,
     };
 }
 
@@ -175,6 +184,9 @@ impl Default for LabelRights {
             check_command: true,
             verify_for: true,
             data: true,
+            order: true,
+            drain_command: true,
+            drain_wait: true,
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Defaults {
     pub max_layer: Option<Spanned<String>>,
     pub writable_layer: Option<Spanned<String>>,
     pub data: Option<Spanned<String>>,
+    pub order: Option<Spanned<String>>,
+    pub drain: Option<Drain>,
     pub tag: Option<Spanned<String>>,
     pub timeouts: Option<Timeouts>,
     pub retention: Option<Retention>,
@@ -59,6 +61,13 @@ pub struct Timeouts {
     pub step: Option<Spanned<String>>,
     pub healthy: Option<Spanned<String>>,
     pub check: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    pub command: Option<Spanned<Vec<String>>>,
+    pub wait: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -116,12 +125,15 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "max_layer",
             "writable_layer",
             "data",
+            "order",
+            "drain",
             "tag",
             "timeouts",
             "retention",
             "labels",
         ],
     ),
+    ("defaults.drain", &["command", "wait"]),
     ("defaults.timeouts", &["ask", "step", "healthy", "check"]),
     ("defaults.retention", &["keep_for", "keep_last"]),
 ];

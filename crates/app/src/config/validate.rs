@@ -155,6 +155,8 @@ impl Reader<'_> {
             max_layer,
             writable_layer,
             data,
+            order,
+            drain,
             tag,
             timeouts,
             retention,
@@ -196,6 +198,14 @@ impl Reader<'_> {
         }
         self.set("defaults.writable_layer", &mut settings.writable_layer, writable_layer)?;
         self.set("defaults.data", &mut settings.data, data)?;
+        self.set("defaults.order", &mut settings.order, order)?;
+        if let Some(raw::Drain { command, wait }) = drain {
+            if let Some(command) = command {
+                self.remember("defaults.drain.command", &command);
+                settings.drain.command = self.command(command)?;
+            }
+            self.set("defaults.drain.wait", &mut settings.drain.wait, wait)?;
+        }
         let mut ask_timeout = Config::default().ask_timeout;
         if let Some(raw::Timeouts { ask, step, healthy, check }) = timeouts {
             self.set("defaults.timeouts.ask", &mut ask_timeout, ask)?;
@@ -242,8 +252,18 @@ impl Reader<'_> {
     }
 
     fn labels(&mut self, labels: Option<Vec<Spanned<String>>>) -> Result<LabelRights, ConfigError> {
-        const NAMES: [&str; 7] =
-            ["exclude", "service", "check.http", "check.tcp", "check.command", "verify-for", "data"];
+        const NAMES: [&str; 10] = [
+            "exclude",
+            "service",
+            "check.http",
+            "check.tcp",
+            "check.command",
+            "verify-for",
+            "data",
+            "order",
+            "drain.command",
+            "drain.wait",
+        ];
         let Some(labels) = labels else { return Ok(LabelRights::default()) };
         let mut rights = LabelRights::NONE;
         for label in labels {
@@ -256,6 +276,9 @@ impl Reader<'_> {
                 "check.command" => rights.check_command = true,
                 "verify-for" => rights.verify_for = true,
                 "data" => rights.data = true,
+                "order" => rights.order = true,
+                "drain.command" => rights.drain_command = true,
+                "drain.wait" => rights.drain_wait = true,
                 other => {
                     let hint = nearest(other, NAMES).map_or_else(
                         || format!("known: {}", NAMES.join(", ")),
@@ -293,12 +316,7 @@ impl Reader<'_> {
         let kind = match (http, tcp, command) {
             (Some(http), None, None) => self.http(http)?,
             (None, Some(tcp), None) => CheckKind::Tcp { port: self.port(&tcp.port)? },
-            (None, None, Some(argv)) => {
-                if argv.value.first().is_none_or(String::is_empty) {
-                    return Err(self.error(&argv, "command needs a program and its arguments, as a list"));
-                }
-                CheckKind::Command { argv: argv.value }
-            }
+            (None, None, Some(argv)) => CheckKind::Command { argv: self.command(argv)? },
             _ => return Err(ConfigError::at(self.path, place, one_of)),
         };
         let select = select
@@ -312,6 +330,13 @@ impl Reader<'_> {
             None => default_name(&kind),
         };
         Ok(SelectedCheck { select, check: Check { name, kind } })
+    }
+
+    fn command(&self, argv: Spanned<Vec<String>>) -> Result<Vec<String>, ConfigError> {
+        if argv.value.first().is_none_or(String::is_empty) {
+            return Err(self.error(&argv, "command needs a program and its arguments, as a list"));
+        }
+        Ok(argv.value)
     }
 
     fn http(&self, http: raw::Http) -> Result<CheckKind, ConfigError> {

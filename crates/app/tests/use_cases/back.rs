@@ -246,6 +246,8 @@ async fn gc_removes_what_nothing_needs_and_leaves_what_an_open_rollout_does() {
         carried: None,
         left: None,
         lives_in: None,
+        told: 0,
+        restarts: 0,
     };
     yard.world(0).objects.insert("stray".into(), stray);
     let fleet = yard.discover().await;

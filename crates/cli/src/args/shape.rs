@@ -1,7 +1,7 @@
 //! What shapes a plan; meaningless once a plan exists.
 
 use clap::Args;
-use patchyard_types::{Budget, Data, Millis, WritableLayer};
+use patchyard_types::{Budget, Data, Millis, Order, WritableLayer};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options that shape the plan")]
@@ -32,6 +32,9 @@ pub struct Shape {
     /// when the old container was stopped
     #[arg(long, value_name = "CHOICE")]
     pub data: Option<Data>,
+    /// Stop-first (the default), or start-first: the new container runs and proves itself beside the old one
+    #[arg(long, value_name = "ORDER")]
+    pub order: Option<Order>,
     /// Let a patch remove packages
     #[arg(long)]
     pub allow_remove: bool,
@@ -48,6 +51,7 @@ impl Shape {
             max_layer,
             writable_layer,
             data,
+            order,
             allow_remove,
         } = self;
         verify_for.is_some()
@@ -58,6 +62,7 @@ impl Shape {
             || max_layer.is_some()
             || writable_layer.is_some()
             || data.is_some()
+            || order.is_some()
             || *allow_remove
     }
 }

@@ -1,7 +1,7 @@
 //! `patchyard.plan/v1`: what would be done to whom, in which order, and who is left out.
 
 use patchyard_app::{PlanReport, RollbackReport, Unreachable};
-use patchyard_types::{Action, Change, Dependent, LeftOut, PackageChange, Plan, TagMove};
+use patchyard_types::{Action, Change, Dependent, Drain, LeftOut, PackageChange, Plan, TagMove};
 use serde::Serialize;
 
 use super::discover::UnreachableJson;
@@ -53,6 +53,8 @@ struct ActionJson {
     max_layer: u64,
     writable_layer: String,
     data: String,
+    order: String,
+    drain: DrainJson,
     max_unavailable: usize,
     losses: Vec<LossJson>,
     /// Who lives in its namespaces and is made again with it.
@@ -193,6 +195,20 @@ impl From<&Plan> for PlanDocument {
     }
 }
 
+/// What is done before a container is stopped. The program's name only: its arguments may hold what nobody else
+/// should read.
+#[derive(Debug, Serialize)]
+pub struct DrainJson {
+    program: Option<String>,
+    wait_ms: u64,
+}
+
+impl From<&Drain> for DrainJson {
+    fn from(Drain { command, wait }: &Drain) -> Self {
+        Self { program: command.first().cloned(), wait_ms: wait.0 }
+    }
+}
+
 impl ActionJson {
     fn of(plan: &Plan, action: &Action) -> Self {
         let Action {
@@ -209,6 +225,8 @@ impl ActionJson {
             max_layer,
             writable_layer,
             data,
+            order,
+            drain,
             max_unavailable,
             losses,
             dependents,
@@ -240,6 +258,8 @@ impl ActionJson {
             max_layer: *max_layer,
             writable_layer: writable_layer.to_string(),
             data: data.to_string(),
+            order: order.to_string(),
+            drain: DrainJson::from(drain),
             max_unavailable: *max_unavailable,
             losses: losses.collect(),
             dependents: dependents.iter().map(DependentJson::from).collect(),

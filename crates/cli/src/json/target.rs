@@ -99,6 +99,8 @@ impl From<&Target> for TargetJson {
             lives_in: _,
             managers,
             refusals,
+            // Only to be said where it is wanted: `why`, and a plan's left out.
+            alone: _,
             config: _,
         } = target;
         Self {

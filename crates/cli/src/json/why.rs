@@ -5,7 +5,7 @@ use patchyard_app::rollouts::LastRun;
 use patchyard_types::{Budget, Settings, Timeouts};
 use serde::Serialize;
 
-use super::plan::PackageJson;
+use super::plan::{DrainJson, PackageJson};
 use super::quarantine::EntryJson;
 use super::scan::{AssessmentJson, ImageUpdateJson, PendingJson, image_update, pending};
 use super::target::TargetJson;
@@ -29,6 +29,7 @@ pub struct WhyDocument {
     cannot_restore: Option<String>,
     dependents: Vec<String>,
     in_the_way: Option<String>,
+    cannot_start_first: Option<String>,
     quarantine: Vec<EntryJson>,
     last_run: Option<LastRunJson>,
     reverted: bool,
@@ -48,6 +49,8 @@ struct SettingsJson {
     max_layer: u64,
     writable_layer: String,
     data: String,
+    order: String,
+    drain: DrainJson,
     /// Names only: what a check runs may hold what nobody else should read.
     checks: Vec<String>,
 }
@@ -72,6 +75,7 @@ impl From<&WhyReport> for WhyDocument {
             cannot_restore,
             dependents,
             in_the_way,
+            cannot_start_first,
             quarantine,
             last,
             reverted,
@@ -92,6 +96,7 @@ impl From<&WhyReport> for WhyDocument {
             cannot_restore: cannot_restore.clone(),
             dependents: dependents.clone(),
             in_the_way: in_the_way.clone(),
+            cannot_start_first: cannot_start_first.clone(),
             quarantine: quarantine.iter().map(EntryJson::from).collect(),
             last_run: last.as_ref().map(LastRunJson::from),
             reverted: *reverted,
@@ -112,6 +117,8 @@ impl From<&Settings> for SettingsJson {
             max_layer,
             writable_layer,
             data,
+            order,
+            drain,
             checks,
         } = settings;
         Self {
@@ -127,6 +134,8 @@ impl From<&Settings> for SettingsJson {
             max_layer: *max_layer,
             writable_layer: writable_layer.to_string(),
             data: data.to_string(),
+            order: order.to_string(),
+            drain: DrainJson::from(drain),
             checks: checks.iter().map(|check| check.name.clone()).collect(),
         }
     }

@@ -23,6 +23,7 @@ pub const fn step(step: Step) -> &'static str {
         SwapStep::Prepare => "prepare",
         SwapStep::Preflight => "preflight",
         SwapStep::Create => "create",
+        SwapStep::Drain => "drain",
         SwapStep::Stop => "stop",
         SwapStep::Hold => "hold",
         SwapStep::Save => "save",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use patchyard_app::settings::Overrides;
 use patchyard_app::{Error, PlanReport, PlanRequest, plan};
-use patchyard_types::{Action, Change, LeftOut, LeftOutReason, Method, PatchSetId, Plan};
+use patchyard_types::{Action, Change, LeftOut, LeftOutReason, Method, Order, PatchSetId, Plan};
 
 use super::overview::unreachable;
 use super::scan::{detailed, filter};
@@ -63,6 +63,7 @@ pub fn overrides(method: Option<Method>, shape: &Shape) -> Overrides {
         max_layer,
         writable_layer,
         data,
+        order,
         allow_remove,
     } = *shape;
     Overrides {
@@ -75,6 +76,7 @@ pub fn overrides(method: Option<Method>, shape: &Shape) -> Overrides {
         max_layer,
         writable_layer,
         data,
+        order,
         allow_remove,
     }
 }
@@ -126,6 +128,7 @@ pub fn describe(session: &Session, plan: &Plan) -> String {
         text.push('\n');
         push_waves(&mut text, ui, plan);
         push_changes(&mut text, ui, plan);
+        push_order(&mut text, ui, plan);
         push_way_back(&mut text, session, plan);
     }
     push_left_out(&mut text, ui, &about.left_out);
@@ -238,6 +241,17 @@ fn change(change: &Change) -> String {
         }
         Change::Image { reference, to, .. } => format!("newer image {} {}", name(reference), name(to)),
         Change::Snapshot { snapshot } => format!("back to snapshot {}", name(&snapshot.0)),
+    }
+}
+
+/// Whose new container runs beside the old one.
+fn push_order(text: &mut String, ui: &Ui, plan: &Plan) {
+    let first = plan.decisions.actions.iter().filter(|action| action.order == Order::StartFirst);
+    let names: Vec<_> = first.map(|action| name(&action.name)).collect();
+    if !names.is_empty() {
+        let line =
+            format!("Start-first, two beside each other until the new one is good: {}", names.join(", "));
+        push(text, ui, &line);
     }
 }
 

@@ -10,7 +10,7 @@ use patchyard_app::{
     DriveEnd, Error, Fleet, Live, RolloutReport, RunReport, Stop, Update, Watcher, audit, drive, open_log,
     report,
 };
-use patchyard_types::{Direction, Method, RolloutEnd, RolloutId, RunEnd, RunId};
+use patchyard_types::{Direction, Method, Millis, RolloutEnd, RolloutId, RunEnd, RunId};
 use unicode_width::UnicodeWidthStr;
 
 use crate::exit::Exit;
@@ -195,8 +195,8 @@ pub fn run_lines(ui: &Ui, run: &RunReport, column: usize) -> String {
         parts.extend(run.reason.as_deref().map(remark));
         if end == RunEnd::RolledBack {
             parts.push(match run.gap {
-                Some(gap) => format!("serving again, was down {gap}"),
-                None => "serving as before".to_owned(),
+                Some(gap) if gap > Millis(0) => format!("serving again, was down {gap}"),
+                _ => "serving as before".to_owned(),
             });
         }
     }

@@ -1,7 +1,7 @@
 //! `why`: what is pending on a target, and why it is or is not patched.
 
 use patchyard_app::{Error, WhyReport, size, why, would_lose};
-use patchyard_types::{Assessment, PendingPatch, PendingStatus};
+use patchyard_types::{Assessment, Order, PendingPatch, PendingStatus};
 
 use super::scan::filter;
 use crate::args::Why;
@@ -40,8 +40,12 @@ pub async fn run(session: &Session, args: &Why) -> Result<Exit, Error> {
 fn about(session: &Session, report: &WhyReport) -> String {
     let target = &report.known.target;
     let os = target.os.as_ref().map_or_else(|| "OS not known".to_owned(), |os| name(&os.pretty_name));
+    let order = match report.settings.order {
+        Order::StopFirst => "",
+        Order::StartFirst => " · start-first",
+    };
     let mut text = format!(
-        "{} · service {} · {} · {os} · method {}\n",
+        "{} · service {} · {} · {os} · method {}{order}\n",
         paint(BOLD, &name(&target.name)),
         name(&target.service),
         name(&target.image.reference),
@@ -126,6 +130,7 @@ fn obstacles(report: &WhyReport) -> Vec<String> {
     }
     found.extend(report.in_the_way.iter().map(|detail| remark(detail)));
     found.extend(report.cannot_restore.iter().map(|detail| remark(detail)));
+    found.extend(report.cannot_start_first.iter().map(|detail| remark(detail)));
     for (id, entry) in &report.quarantine {
         let versions: Vec<_> = entry.versions.iter().take(5).map(|version| name(version)).collect();
         found.push(format!("in quarantine ({id}, {}): {}", entry.run, versions.join(", ")));

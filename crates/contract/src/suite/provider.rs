@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use patchyard_types::{
-    Direction, FailureKind, Plan, Probe, Record, RolloutId, RunId, Step, StepError, Subject, SwapStep,
+    Direction, FailureKind, Order, Plan, Probe, Record, RolloutId, RunId, Step, StepError, Subject, SwapStep,
     TargetState,
 };
 
@@ -20,8 +20,8 @@ pub trait Yard: Send + Sync {
     /// The provider.
     fn provider(&self) -> Arc<dyn Provider>;
 
-    /// A plan whose first action patches the target, carries its writable layer, which holds data, and
-    /// restores its volumes, of which it has some.
+    /// A plan whose first action patches the target and drains it by a command. Stop-first it carries its
+    /// writable layer, which holds data, and restores its volumes, of which it has some.
     fn plan(&self) -> Arc<Plan>;
 
     /// What serves under the target's name now: its handle and its version.
@@ -35,15 +35,21 @@ pub trait Yard: Send + Sync {
     async fn meddle(&self);
 }
 
-/// The steps that are effects of a provider. The yard's plan carries the writable layer and saves volumes;
-/// it goes back to no snapshot that could fill them.
-fn effects() -> impl DoubleEndedIterator<Item = SwapStep> {
-    SwapStep::ALL.into_iter().filter(|step| !matches!(step, SwapStep::Verify | SwapStep::Fill))
+/// In which order the yard's plan swaps.
+fn order(yard: &dyn Yard) -> Order {
+    yard.plan().decisions.actions[0].order
 }
 
-/// Steps that the world can be asked about; preflight only looks, and save begins anew.
+/// The steps that are effects of a provider. The yard's plan has every step of its order; it goes back to no
+/// snapshot that could fill volumes.
+fn effects(yard: &dyn Yard) -> impl DoubleEndedIterator<Item = SwapStep> + use<> {
+    let all = SwapStep::in_order(order(yard)).iter().copied();
+    all.filter(|step| !matches!(step, SwapStep::Verify | SwapStep::Fill))
+}
+
+/// Steps that the world can be asked about; preflight only looks, and drain and save begin anew.
 fn can_be_probed(step: SwapStep) -> bool {
-    !matches!(step, SwapStep::Preflight | SwapStep::Save)
+    !matches!(step, SwapStep::Preflight | SwapStep::Drain | SwapStep::Save)
 }
 
 /// A run that is driven by hand.
@@ -98,8 +104,8 @@ impl<'a> Hand<'a> {
 
 /// Which steps have an undo that is an effect.
 fn can_be_undone(step: SwapStep) -> bool {
-    use SwapStep::{Create, Hold, Rename, Save, Snapshot, Start, Stop};
-    matches!(step, Create | Stop | Hold | Save | Rename | Start | Snapshot)
+    use SwapStep::{Create, Drain, Hold, Rename, Save, Snapshot, Start, Stop};
+    matches!(step, Create | Drain | Stop | Hold | Save | Rename | Start | Snapshot)
 }
 
 /// Doing every step patches the target, and every probe tells not done from done.
@@ -107,13 +113,16 @@ pub async fn every_step_in_order_patches_and_the_probe_knows(yard: &dyn Yard) {
     let before = yard.serving().await;
     assert!(before.is_some(), "the target serves before");
     let mut hand = Hand::new(yard);
-    for step in effects() {
+    for step in effects(yard) {
         if can_be_probed(step) {
             let probe = hand.probing(step, Direction::Do).await;
             // An image that another run has built already is there.
             assert!(probe == Probe::NotDone || step == SwapStep::Prepare, "before {step}: {probe:?}");
         }
         hand.doing(step).await;
+        if order(yard) == Order::StartFirst {
+            assert!(yard.serving().await.is_some(), "nobody serves after {step}");
+        }
         if can_be_probed(step) {
             let probe = hand.probing(step, Direction::Do).await;
             let Probe::Done { record } = probe else { panic!("after {step}: {probe:?}") };
@@ -128,7 +137,7 @@ pub async fn every_step_in_order_patches_and_the_probe_knows(yard: &dyn Yard) {
 /// From wherever a run turns around, the way back leads to what was before, with nothing left.
 pub async fn from_every_step_the_way_back_restores_what_was(yard: &dyn Yard) {
     let (serving, objects) = (yard.serving().await, yard.objects().await);
-    let before_retire: Vec<SwapStep> = effects().filter(|step| *step != SwapStep::Retire).collect();
+    let before_retire: Vec<SwapStep> = effects(yard).filter(|step| *step != SwapStep::Retire).collect();
     for reached in 1..=before_retire.len() {
         let mut hand = Hand::new(yard);
         for step in &before_retire[..reached] {
@@ -136,6 +145,9 @@ pub async fn from_every_step_the_way_back_restores_what_was(yard: &dyn Yard) {
         }
         for step in before_retire[..reached].iter().rev().filter(|step| can_be_undone(**step)) {
             hand.undoing(*step).await;
+            if order(yard) == Order::StartFirst {
+                assert!(yard.serving().await.is_some(), "nobody serves after undoing {step}");
+            }
             if can_be_probed(*step) {
                 let probe = hand.probing(*step, Direction::Undo).await;
                 assert!(matches!(probe, Probe::Done { .. }), "undo {step}");
@@ -151,11 +163,18 @@ pub async fn from_every_step_the_way_back_restores_what_was(yard: &dyn Yard) {
 pub async fn undo_tolerates_that_there_is_nothing_to_undo(yard: &dyn Yard) {
     let (serving, objects) = (yard.serving().await, yard.objects().await);
     let mut hand = Hand::new(yard);
-    for step in [SwapStep::Prepare, SwapStep::Preflight, SwapStep::Create, SwapStep::Stop] {
+    // Up to the step that disturbs: nothing of what follows has taken place.
+    let first = match order(yard) {
+        Order::StopFirst => SwapStep::Stop,
+        Order::StartFirst => SwapStep::Start,
+    };
+    for step in effects(yard) {
         hand.doing(step).await;
+        if step == first {
+            break;
+        }
     }
-    // Neither hold nor rename nor start nor snapshot has taken place.
-    for step in effects().rev().filter(|step| can_be_undone(*step)) {
+    for step in effects(yard).rev().filter(|step| can_be_undone(*step)) {
         hand.undoing(step).await;
         hand.undoing(step).await;
     }
@@ -168,7 +187,7 @@ pub async fn every_step_looks_before_it_acts(yard: &dyn Yard) {
     let mut hand = Hand::new(yard);
     // A stop finds its target stopped and a preflight finds it changed by then: they are not repeatable.
     let repeatable = |step| !matches!(step, SwapStep::Preflight);
-    for step in effects() {
+    for step in effects(yard) {
         hand.doing(step).await;
         if repeatable(step) {
             let objects = yard.objects().await;
@@ -209,6 +228,36 @@ pub async fn reading_changes_nothing(yard: &dyn Yard) {
     assert_eq!(yard.objects().await, objects);
 }
 
+/// Started first, the replacement serves before anything is done to the original: neither is the original touched
+/// without it, nor is it taken back without the original.
+pub async fn somebody_serves_at_any_time(yard: &dyn Yard) {
+    assert_eq!(order(yard), Order::StartFirst);
+    let refused = |outcome: Result<(), StepError>, what: &str| match outcome {
+        Err(StepError::Failed(failure)) => assert_eq!(failure.kind, FailureKind::Host, "{what}: {failure}"),
+        other => panic!("{what}: expected a refusal, got {other:?}"),
+    };
+    let before = yard.serving().await;
+    let mut hand = Hand::new(yard);
+    for step in [SwapStep::Prepare, SwapStep::Preflight, SwapStep::Create] {
+        hand.doing(step).await;
+    }
+    for step in [SwapStep::Drain, SwapStep::Stop] {
+        refused(hand.try_to(step, Direction::Do).await, "without a replacement");
+    }
+    assert_eq!(yard.serving().await, before);
+    for step in [SwapStep::Start, SwapStep::Rename, SwapStep::Drain, SwapStep::Stop] {
+        hand.doing(step).await;
+    }
+    let after = yard.serving().await;
+    assert!(after.is_some() && after != before, "{before:?} became {after:?}");
+    refused(hand.try_to(SwapStep::Start, Direction::Undo).await, "without the original");
+    assert_eq!(yard.serving().await, after);
+    for step in [SwapStep::Stop, SwapStep::Drain, SwapStep::Rename, SwapStep::Start, SwapStep::Create] {
+        hand.undoing(step).await;
+    }
+    assert_eq!(yard.serving().await, before);
+}
+
 /// Both subjects can be looked at: the original serves before, the replacement after.
 pub async fn original_and_replacement_are_seen_apart(yard: &dyn Yard) {
     let mut hand = Hand::new(yard);
@@ -218,7 +267,7 @@ pub async fn original_and_replacement_are_seen_apart(yard: &dyn Yard) {
     };
     let original = look(&hand, Subject::Original).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(original.state, TargetState::Running);
-    for step in effects().take_while(|step| *step != SwapStep::Snapshot) {
+    for step in effects(yard).take_while(|step| *step != SwapStep::Snapshot) {
         hand.doing(step).await;
     }
     let original = look(&hand, Subject::Original).await.unwrap_or_else(|error| panic!("{error}"));

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use patchyard_types::{
     About, Action, Actor, Arch, Baseline, Budget, Change, Check, CheckKind, Data, Decisions, Digest,
-    Direction, Estimate, EventBody, Expected, Failure, FailureKind, HostId, HttpAnswer, LedgerEvent, LeftOut,
-    LeftOutReason, Loss, Method, Millis, PackageChange, PatchSet, PersonVerdict, Plan, Probe, Protocol,
-    Quarantine, QuarantineId, Record, Request, RolloutEnd, RolloutEvent, RolloutId, RunEnd, RunEvent, RunId,
-    Snapshot, SnapshotId, Socket, StartingState, Step, Stream, SwapStep, TagMove, TargetId, Timeouts, Wave,
-    WritableLayer,
+    Direction, Drain, Estimate, EventBody, Expected, Failure, FailureKind, HostId, HttpAnswer, LedgerEvent,
+    LeftOut, LeftOutReason, Loss, Method, Millis, Order, PackageChange, PatchSet, PersonVerdict, Plan, Probe,
+    Protocol, Quarantine, QuarantineId, Record, Request, RolloutEnd, RolloutEvent, RolloutId, RunEnd,
+    RunEvent, RunId, Snapshot, SnapshotId, Socket, StartingState, Step, Stream, SwapStep, TagMove, TargetId,
+    Timeouts, Wave, WritableLayer,
 };
 
 /// A moment: so many milliseconds after the first of November 2026.
@@ -244,6 +244,8 @@ pub fn plan(name: &str) -> Plan {
         max_layer: 512 << 20,
         writable_layer: WritableLayer::Carry,
         data: Data::Restore,
+        order: Order::StopFirst,
+        drain: Drain { command: vec!["drain".to_owned()], wait: Millis::from_secs(5) },
         max_unavailable: 1,
         losses: vec![Loss { kind: "volume".to_owned(), detail: "db: kept as it is".to_owned() }],
         dependents: Vec::new(),

@@ -7,7 +7,7 @@ use super::swap;
 /// The rules of one step, together in one file a step.
 #[derive(Clone, Copy)]
 pub struct StepRules {
-    /// From here on the service may be disturbed: the run finishes or goes all the way back.
+    /// Something is done to what serves: from here on the run finishes or goes all the way back.
     pub disturbs: bool,
     /// May be dropped in the middle on pause and abort, because nothing but time is lost.
     pub interruptible: bool,
@@ -42,7 +42,7 @@ pub enum Undo {
     Nothing,
     /// By an effect of the provider.
     Effect,
-    /// By confirming that the target serves as before, if it was disturbed.
+    /// By confirming that the target serves as before, if anything behind this step has disturbed it.
     Confirm,
     /// Not at all: behind the point of no return.
     Never,
@@ -56,6 +56,7 @@ pub const fn rules(step: Step) -> StepRules {
             SwapStep::Prepare => swap::prepare::RULES,
             SwapStep::Preflight => swap::preflight::RULES,
             SwapStep::Create => swap::create::RULES,
+            SwapStep::Drain => swap::drain::RULES,
             SwapStep::Stop => swap::stop::RULES,
             SwapStep::Hold => swap::hold::RULES,
             SwapStep::Save => swap::save::RULES,
@@ -71,11 +72,13 @@ pub const fn rules(step: Step) -> StepRules {
 }
 
 /// The steps of an action, in order.
-pub fn steps(action: &Action) -> impl DoubleEndedIterator<Item = Step> {
+pub fn steps(action: &Action) -> impl DoubleEndedIterator<Item = Step> + use<> {
     let carries = action.writable_layer == WritableLayer::Carry;
     let saves = action.data == Data::Restore;
     let fills = saves && action.method == Method::Restore;
+    let drains = !action.drain.is_nothing();
     let is_wanted = move |step: &SwapStep| match step {
+        SwapStep::Drain => drains,
         SwapStep::Save => saves,
         SwapStep::Fill => fills,
         SwapStep::Carry => carries,
@@ -83,7 +86,7 @@ pub fn steps(action: &Action) -> impl DoubleEndedIterator<Item = Step> {
     };
     match action.method {
         Method::Layer | Method::Image | Method::Restore => {
-            SwapStep::ALL.into_iter().filter(is_wanted).map(Step::Swap)
+            SwapStep::in_order(action.order).iter().copied().filter(is_wanted).map(Step::Swap)
         }
     }
 }

@@ -66,7 +66,8 @@ pub struct RunState {
     pub seq: u64,
     /// The host was out of reach while the checks were watched.
     pub away_in_verify: bool,
-    begun: BTreeSet<Step>,
+    /// In the order in which they were begun first: taken back in reverse.
+    begun: Vec<Step>,
     undone: BTreeSet<Step>,
     attempts: BTreeMap<(Step, Direction), u32>,
 }
@@ -92,10 +93,12 @@ impl RunState {
             }
             RunEvent::Intended { step, direction } => {
                 *self.attempts.entry((*step, *direction)).or_default() += 1;
-                if *direction == Direction::Do {
-                    self.begun.insert(*step);
+                if *direction == Direction::Do && !self.begun.contains(step) {
+                    self.begun.push(*step);
                 }
-                if (*step, *direction) == (Step::Swap(SwapStep::Stop), Direction::Do) {
+                // Where the new one has been verified before, it serves in the old one's place.
+                let is_replaced = self.records.contains_key(&Step::Swap(SwapStep::Verify));
+                if (*step, *direction) == (Step::Swap(SwapStep::Stop), Direction::Do) && !is_replaced {
                     self.down_at.get_or_insert(event.at);
                 }
                 self.open = Some(Open { step: *step, direction: *direction, cannot_tell: None });
@@ -146,13 +149,17 @@ impl RunState {
     /// The last step that was begun and is not taken back yet.
     #[must_use]
     pub fn next_undo(&self) -> Option<Step> {
+        let mut disturbed_behind = false;
         self.begun.iter().rev().copied().find(|step| {
-            !self.undone.contains(step)
-                && match rules(*step).undo {
+            let rules = rules(*step);
+            let is_next = !self.undone.contains(step)
+                && match rules.undo {
                     Undo::Effect => true,
-                    Undo::Confirm => self.disturbed() && self.records.contains_key(step),
+                    Undo::Confirm => disturbed_behind && self.records.contains_key(step),
                     Undo::Nothing | Undo::Never => false,
-                }
+                };
+            disturbed_behind |= rules.disturbs;
+            is_next
         })
     }
 

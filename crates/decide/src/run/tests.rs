@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 use patchyard_types::{
-    Actor, Direction, Event, EventBody, Failure, FailureKind, Millis, PersonVerdict, Probe, Record,
+    Action, Actor, Direction, Event, EventBody, Failure, FailureKind, Millis, PersonVerdict, Probe, Record,
     RolloutId, RunEnd, RunEvent, RunId, Step, Stream, SwapStep,
 };
 
-use super::tests_support::action;
+use super::tests_support::{action, start_first};
 use super::{Mode, RunCommand, RunState, decide};
 
 /// The steps of the stories' action.
@@ -16,26 +16,32 @@ fn all() -> Vec<SwapStep> {
 
 /// A run that is told what happens and asked what comes next.
 struct Story {
+    action: Action,
     state: RunState,
     seq: u64,
 }
 
 impl Story {
     fn new() -> Self {
-        let mut story = Self { state: RunState::default(), seq: 0 };
-        story.tell(RunEvent::Started { target: action().target });
+        Self::of(action())
+    }
+
+    fn of(action: Action) -> Self {
+        let target = action.target.clone();
+        let mut story = Self { action, state: RunState::default(), seq: 0 };
+        story.tell(RunEvent::Started { target });
         story
     }
 
     fn tell(&mut self, body: RunEvent) {
         self.seq += 1;
         let run = RunId { rollout: RolloutId(1), action: 0 };
-        let at = Timestamp::from_second(1_700_000_000 + i64::try_from(self.seq).unwrap()).unwrap();
-        self.state.apply(&Event { stream: Stream::Run(run), seq: self.seq, at, body: EventBody::Run(body) });
+        let (seq, at) = (self.seq, at(self.seq));
+        self.state.apply(&Event { stream: Stream::Run(run), seq, at, body: EventBody::Run(body) });
     }
 
     fn next(&self) -> RunCommand {
-        decide(&self.state, &action(), Mode::Go)
+        decide(&self.state, &self.action, Mode::Go)
     }
 
     /// What it wants to perform now.
@@ -55,7 +61,11 @@ impl Story {
 
     fn succeed(&mut self) {
         let (step, direction) = self.intend();
-        self.tell(RunEvent::Succeeded { step, direction, record: Record::Nothing });
+        let record = match (step, direction) {
+            (Step::Swap(SwapStep::Verify), Direction::Do) => Record::Verified { first_good: at(self.seq) },
+            _ => Record::Nothing,
+        };
+        self.tell(RunEvent::Succeeded { step, direction, record });
     }
 
     fn fail(&mut self, kind: FailureKind) {
@@ -65,7 +75,12 @@ impl Story {
 
     /// Does everything before `step`.
     fn up_to(step: SwapStep) -> Self {
-        let mut story = Self::new();
+        Self::of(action()).until(step)
+    }
+
+    /// The same of another action.
+    fn until(self, step: SwapStep) -> Self {
+        let mut story = self;
         while story.wants() != (step, Direction::Do) {
             story.succeed();
         }
@@ -85,6 +100,11 @@ impl Story {
             }
         }
     }
+}
+
+/// When an event is written: a second after the one before.
+fn at(seq: u64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + i64::try_from(seq).unwrap()).unwrap()
 }
 
 fn ended(command: &RunCommand) -> (RunEnd, bool) {
@@ -151,6 +171,80 @@ fn a_run_carries_only_where_its_plan_says_so() {
 }
 
 #[test]
+fn a_run_drains_only_where_its_plan_says_so() {
+    let drains = |command: &[&str], wait| {
+        let command = command.iter().map(|&word| word.to_owned()).collect();
+        let action = Action { drain: patchyard_types::Drain { command, wait: Millis(wait) }, ..action() };
+        super::steps(&action).any(|step| step == Step::Swap(SwapStep::Drain))
+    };
+    assert!(drains(&["drain"], 0) && drains(&[], 1) && !drains(&[], 0));
+}
+
+#[test]
+fn started_first_nothing_is_done_to_the_old_one_until_the_new_one_is_verified() {
+    let steps: Vec<_> = super::steps(&start_first()).map(|step| step.to_string()).collect();
+    let all = "prepare preflight create start verify rename drain stop hold snapshot retire";
+    assert_eq!(steps.join(" "), all);
+
+    // Nobody is down in between.
+    let mut story = Story::of(start_first()).until(SwapStep::Retire);
+    story.succeed();
+    assert_eq!(ended(&story.next()), (RunEnd::Succeeded, false));
+    assert_eq!(story.state.down_at, None);
+    let mut stopped = Story::up_to(SwapStep::Retire);
+    stopped.succeed();
+    assert!(stopped.state.down_at < stopped.state.up_at && stopped.state.down_at.is_some());
+}
+
+#[test]
+fn started_first_a_bad_version_goes_and_the_old_one_was_never_touched() {
+    let mut story = Story::of(start_first()).until(SwapStep::Verify);
+    story.fail(FailureKind::Check);
+    let (undone, end) = story.way_back();
+    assert_eq!(undone, [SwapStep::Start, SwapStep::Create, SwapStep::Preflight]);
+    assert_eq!(ended(&end), (RunEnd::RolledBack, true));
+}
+
+/// Every step behind *verify*: the old one serves again, and is seen to, before the new one is stopped.
+#[test]
+fn started_first_the_new_one_serves_until_the_old_one_does() {
+    use SwapStep::{Create, Drain, Hold, Preflight, Rename, Snapshot, Start, Stop, Verify};
+    let back = [Snapshot, Hold, Stop, Drain, Rename, Verify, Start, Create, Preflight];
+    for failed in [Rename, Drain, Stop, Hold, Snapshot] {
+        let mut story = Story::of(start_first()).until(failed);
+        story.fail(FailureKind::Host);
+        let from = back.iter().position(|step| *step == failed).unwrap();
+        let (undone, end) = story.way_back();
+        assert_eq!(undone, back[from..], "{failed}");
+        assert_eq!(ended(&end), (RunEnd::RolledBack, false), "{failed}");
+    }
+    // An old one that does not serve again: the new one stays.
+    let mut story = Story::of(start_first()).until(Hold);
+    story.fail(FailureKind::Host);
+    while story.wants() != (Verify, Direction::Undo) {
+        story.succeed();
+    }
+    for _ in 0..super::UNDO_ATTEMPTS {
+        story.fail(FailureKind::Check);
+    }
+    assert!(matches!(story.next(), RunCommand::CallPerson { .. }));
+}
+
+#[test]
+fn started_first_an_abort_or_a_pause_is_heeded_before_the_new_one_starts() {
+    for step in SwapStep::START_FIRST {
+        let story = Story::of(start_first()).until(step);
+        let rests = decide(&story.state, &story.action, Mode::Pause) == RunCommand::Rest;
+        let before = [SwapStep::Prepare, SwapStep::Preflight, SwapStep::Create, SwapStep::Start];
+        assert_eq!(rests, before.contains(&step), "{step}");
+    }
+    let mut early = Story::of(start_first()).until(SwapStep::Start);
+    early.tell(RunEvent::AbortRequested);
+    let (undone, end) = early.way_back();
+    assert_eq!((undone, ended(&end)), (vec![SwapStep::Create], (RunEnd::Skipped, false)));
+}
+
+#[test]
 fn a_failure_before_the_stop_changes_nothing_and_is_a_failure() {
     let mut story = Story::up_to(SwapStep::Prepare);
     story.fail(FailureKind::PackageManager);
@@ -171,8 +265,8 @@ fn a_failed_check_goes_back_in_reverse_order_and_confirms_at_the_end() {
     let mut story = Story::up_to(SwapStep::Verify);
     story.fail(FailureKind::Check);
     let (undone, end) = story.way_back();
-    use SwapStep::{Create, Hold, Preflight, Rename, Save, Start, Stop};
-    assert_eq!(undone, [Start, Rename, Save, Hold, Stop, Create, Preflight]);
+    use SwapStep::{Create, Drain, Hold, Preflight, Rename, Save, Start, Stop};
+    assert_eq!(undone, [Start, Rename, Save, Hold, Stop, Drain, Create, Preflight]);
     assert_eq!(ended(&end), (RunEnd::RolledBack, true));
 }
 
@@ -213,7 +307,7 @@ fn the_failed_step_itself_is_taken_back_too() {
     let mut story = Story::up_to(SwapStep::Stop);
     story.fail(FailureKind::Timeout);
     let (undone, end) = story.way_back();
-    assert_eq!(undone, [SwapStep::Stop, SwapStep::Create, SwapStep::Preflight]);
+    assert_eq!(undone, [SwapStep::Stop, SwapStep::Drain, SwapStep::Create, SwapStep::Preflight]);
     assert_eq!(ended(&end), (RunEnd::RolledBack, false));
 }
 
@@ -315,14 +409,14 @@ fn a_pause_holds_a_run_only_while_its_service_is_undisturbed() {
     for step in all() {
         let story = Story::up_to(step);
         let command = decide(&story.state, &action(), Mode::Pause);
-        let undisturbed = step <= SwapStep::Stop;
+        let undisturbed = step <= SwapStep::Drain;
         assert_eq!(command == RunCommand::Rest, undisturbed, "{step}");
     }
 }
 
 #[test]
 fn an_abort_takes_an_undisturbed_run_back_and_lets_a_disturbed_one_finish() {
-    let mut early = Story::up_to(SwapStep::Stop);
+    let mut early = Story::up_to(SwapStep::Drain);
     early.tell(RunEvent::AbortRequested);
     let (undone, end) = early.way_back();
     assert_eq!(undone, [SwapStep::Create]);

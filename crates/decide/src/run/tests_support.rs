@@ -1,8 +1,14 @@
 //! Values the tests of this crate share.
 
 use patchyard_types::{
-    Action, Data, Digest, Expected, HostId, Method, Millis, Settings, TargetId, WritableLayer,
+    Action, Data, Digest, Drain, Expected, HostId, Method, Millis, Order, Settings, TargetId, WritableLayer,
 };
+
+/// The same, and the new container is started first.
+pub(crate) fn start_first() -> Action {
+    let (data, writable_layer) = (Data::Keep, WritableLayer::LeaveOut);
+    Action { order: Order::StartFirst, data, writable_layer, ..action() }
+}
 
 /// An action with the default settings.
 pub(crate) fn action() -> Action {
@@ -28,6 +34,8 @@ pub(crate) fn action() -> Action {
         max_layer: defaults.max_layer,
         writable_layer: WritableLayer::Carry,
         data: Data::Restore,
+        order: Order::StopFirst,
+        drain: Drain { command: vec!["drain".into()], wait: Millis::from_secs(5) },
         max_unavailable: 1,
         losses: Vec::new(),
         dependents: Vec::new(),

@@ -35,6 +35,7 @@ pub fn target(host: &str, service: &str, number: usize, image: &str) -> Target {
         lives_in: Vec::new(),
         managers: Vec::new(),
         refusals: Vec::new(),
+        alone: Vec::new(),
         config: Digest::of_bytes(name.as_bytes()),
     }
 }

@@ -1,5 +1,6 @@
 //! What is read of targets: who they are, what they have, what is pending. Nothing here changes one.
 
+mod alone;
 mod compose;
 mod discover;
 mod guests;
@@ -19,6 +20,7 @@ use patchyard_types::{Target, Unsaved};
 
 use crate::DockerProvider;
 
+pub(crate) use alone::alone;
 pub(crate) use discover::discover;
 pub(crate) use guests::guests_now;
 pub(crate) use host::host_managers;

@@ -10,6 +10,7 @@ use patchyard_types::{
 use serde_json::Value;
 use sha2::Sha256;
 
+use super::alone::alone;
 use super::compose::{self, Compose};
 use super::json::{list, text, texts};
 use super::managers::{Watchtower, managers};
@@ -92,6 +93,7 @@ pub(super) fn target(
             compose.depends_on.unwrap_or_else(by_files)
         }),
         refusals: refusals(inspect, around),
+        alone: alone(inspect),
         config: config_digest(inspect, engine.key),
         name,
         labels,

@@ -44,6 +44,16 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
+/// Takes an alias from the settings of an attachment to a network.
+pub(crate) fn drop_alias(endpoint: &mut Value, name: &str) {
+    let Some(endpoint) = endpoint.as_object_mut() else { return };
+    let Some(aliases) = endpoint.get_mut("Aliases").and_then(Value::as_array_mut) else { return };
+    aliases.retain(|alias| alias.as_str() != Some(name));
+    if aliases.is_empty() {
+        endpoint.remove("Aliases");
+    }
+}
+
 /// Puts a value in unless it says nothing. Only the value itself is looked at: within it an empty
 /// text can be a setting (a label without a value, a tmpfs without options).
 fn insert(out: &mut Map<String, Value>, key: &str, value: Value) {

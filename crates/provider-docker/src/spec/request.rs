@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::three_way::own_config;
 use super::volumes::name_volumes;
-use super::{NAMESPACES, insert, is_empty, list, lives_in_network_of_another, object, short_id};
+use super::{NAMESPACES, drop_alias, insert, is_empty, list, lives_in_network_of_another, object, short_id};
 use crate::names::{LABEL_COMPOSE_IMAGE, OWN_LABELS};
 
 /// What a create request is made from.
@@ -66,6 +66,19 @@ impl CreateRequest {
             if let Some(successor) = owner.and_then(|owner| successors.get(owner)) {
                 *mode = json!(format!("container:{successor}"));
             }
+        }
+        self
+    }
+
+    /// Leaves out aliases that are the name that it is going to bear (Compose sets one): clients that know its
+    /// predecessor by that name would meet it before it bears the name. From then on the name itself does.
+    #[must_use]
+    pub fn not_yet_called(mut self, name: &str) -> Self {
+        let endpoints =
+            self.body.pointer_mut("/NetworkingConfig/EndpointsConfig").and_then(Value::as_object_mut);
+        let further = self.networks.iter_mut().map(|network| &mut network.endpoint);
+        for endpoint in endpoints.into_iter().flat_map(|all| all.values_mut()).chain(further) {
+            drop_alias(endpoint, name);
         }
         self
     }
@@ -321,6 +334,20 @@ mod tests {
             })
         );
         assert!(networks.is_empty());
+    }
+
+    #[test]
+    fn what_runs_beside_its_predecessor_is_not_yet_called_by_its_name() {
+        let mut with = container();
+        with["NetworkSettings"]["Networks"]["shop_default"]["Aliases"] = json!(["web", "shop-web-1"]);
+        with["NetworkSettings"]["Networks"]["back"] = json!({"Aliases": ["shop-web-1"]});
+        let request = made(&with).not_yet_called("shop-web-1");
+        let endpoints = json!({"shop_default": {"Aliases": ["web"]}});
+        assert_eq!(request.body["NetworkingConfig"]["EndpointsConfig"], endpoints);
+        assert_eq!(request.networks[0].endpoint, json!({}));
+        let plain = json!({"Image": "shop:1"});
+        let request = CreateRequest { name: String::new(), body: plain.clone(), networks: Vec::new() };
+        assert_eq!(request.not_yet_called("web").body, plain);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::client::{ApiError, Client};
 use crate::layer::image;
 use crate::read::json::list;
 use crate::spec::{self, CreateRequest, Inputs};
-use crate::{carry, gc, injected, names, save, snapshot, view};
+use crate::{carry, gc, injected, names, read, save, snapshot, view};
 
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     let old = run.old_or_gone().await?;
@@ -38,6 +38,15 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
         return Err(failed(
             FailureKind::Refused,
             format!("the engine cannot make it again as it is: {}", listed.join("; ")),
+        ));
+    }
+    if run.is_start_first()
+        && let Some(refusal) = read::alone(&made.0).into_iter().next()
+    {
+        remove(run.client(), &made).await?;
+        return Err(failed(
+            FailureKind::Refused,
+            format!("two of it cannot run beside each other: {}", refusal.message),
         ));
     }
     if !is_from_snapshot(run) {
@@ -113,6 +122,19 @@ async fn intent(run: &Run<'_>, old: &Container) -> Result<Intent, Trouble> {
     if run.call.dependent.is_some() {
         return unchanged(run, old).await;
     }
+    let mut meant = intent_of(run, old).await?;
+    if run.is_start_first() {
+        meant.request = meant.request.not_yet_called(old.name());
+        // It is compared with a predecessor that was not called so either.
+        let networks = meant.before["NetworkSettings"]["Networks"].as_object_mut();
+        for endpoint in networks.into_iter().flat_map(|networks| networks.values_mut()) {
+            spec::drop_alias(endpoint, old.name());
+        }
+    }
+    Ok(meant)
+}
+
+async fn intent_of(run: &Run<'_>, old: &Container) -> Result<Intent, Trouble> {
     let image_id = run.prepared()?;
     let missing = |what: &str, id: &str| {
         failed(

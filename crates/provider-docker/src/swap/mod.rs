@@ -6,6 +6,7 @@
 
 mod container;
 mod create;
+mod drain;
 mod hold;
 mod last_words;
 mod preflight;
@@ -67,6 +68,8 @@ async fn effect(run: &Run<'_>) -> Result<Record, Trouble> {
         (SwapStep::Preflight, Direction::Do) => preflight::perform(run).await,
         (SwapStep::Create, Direction::Do) => create::perform(run).await,
         (SwapStep::Create, Direction::Undo) => create::undo(run).await,
+        (SwapStep::Drain, Direction::Do) => drain::perform(run).await,
+        (SwapStep::Drain, Direction::Undo) => drain::undo(run).await,
         (SwapStep::Stop, Direction::Do) => stop::perform(run).await,
         (SwapStep::Stop, Direction::Undo) => stop::undo(run).await,
         (SwapStep::Hold, Direction::Do) => hold::perform(run).await,
@@ -105,7 +108,9 @@ async fn ask(run: &Run<'_>) -> Result<Probe, ApiError> {
         SwapStep::Snapshot => snapshot::probe(run, undone).await,
         SwapStep::Retire => retire::probe(run).await,
         // They only look, or begin anew: doing them again is right.
-        SwapStep::Preflight | SwapStep::Save | SwapStep::Fill | SwapStep::Verify => Ok(Probe::NotDone),
+        SwapStep::Preflight | SwapStep::Drain | SwapStep::Save | SwapStep::Fill | SwapStep::Verify => {
+            Ok(Probe::NotDone)
+        }
     }
 }
 

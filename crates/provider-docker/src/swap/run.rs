@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use patchyard_contract::Call;
-use patchyard_types::{Action, Failure, FailureKind, PatchSet, Record, Step, StepError, SwapStep};
+use patchyard_types::{Action, Failure, FailureKind, Order, PatchSet, Record, Step, StepError, SwapStep};
 use serde_json::{Value, json};
 
 use super::container::Container;
@@ -155,6 +155,22 @@ impl<'a> Run<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the original and its replacement may run beside each other.
+    pub fn is_start_first(&self) -> bool {
+        self.action.order == Order::StartFirst
+    }
+
+    /// Start-first, nothing is done to the original while its replacement does not run.
+    pub async fn somebody_else_serves(&self) -> Result<(), Trouble> {
+        if self.is_start_first() && !self.new_container().await?.is_some_and(|new| new.is_up()) {
+            return Err(failed(
+                FailureKind::Host,
+                "its replacement does not run, and nobody else would serve",
+            ));
+        }
+        Ok(())
     }
 
     /// Whether a container was made for this run as its replacement.

@@ -2,7 +2,7 @@
 
 use patchyard_types::{FailureKind, Probe, Record};
 
-use super::{Run, Trouble, done_if, failed, judge};
+use super::{Run, Trouble, done_if, drain, failed, judge};
 use crate::client::ApiError;
 use crate::save;
 
@@ -17,7 +17,7 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
         return Ok(Record::Nothing);
     }
     // An engine that was restarted may have revived it, and a person may have been mistaken.
-    if run.old().await?.is_some_and(|old| old.is_up()) {
+    if !run.is_start_first() && run.old().await?.is_some_and(|old| old.is_up()) {
         return Err(failed(
             FailureKind::Host,
             "the original runs again, and two must not run beside each other",
@@ -37,6 +37,15 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
 pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
     let Some(new) = run.new_container().await? else { return Ok(Record::Nothing) };
     if new.is_up() {
+        if run.is_start_first() {
+            if run.old().await?.is_some_and(|old| !old.is_up()) {
+                return Err(failed(
+                    FailureKind::Host,
+                    "the original does not run, and nobody else would serve",
+                ));
+            }
+            drain::replacement(run, &new).await;
+        }
         run.stop(new.id()).await?;
     }
     // A restarted engine must not revive it beside the original. Its policy is on record by now.

@@ -66,12 +66,13 @@ pub(super) async fn probe(run: &Run<'_>) -> Result<Probe, ApiError> {
     Ok(Probe::Done { record: record.with_dependents(records) })
 }
 
-/// The call for each dependent, where the step is about them: what is prepared, saved and carried is the
+/// The call for each dependent, where the step is about them: what is prepared, drained, saved and carried is the
 /// owner's alone, and its snapshot looks after what they have written itself.
 fn concerned(run: &Run<'_>) -> Result<Vec<Call>, StepError> {
     let Step::Swap(step) = run.call.step;
     match step {
         SwapStep::Prepare
+        | SwapStep::Drain
         | SwapStep::Save
         | SwapStep::Fill
         | SwapStep::Carry

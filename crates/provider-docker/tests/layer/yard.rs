@@ -13,9 +13,9 @@ use patchyard_contract::{Call, PackageCache, Provider};
 use patchyard_provider_docker::client::{Environment, TarWriter, reader_body, resolve};
 use patchyard_provider_docker::{DockerProvider, Options, names};
 use patchyard_types::{
-    About, Action, Arch, Budget, Change, Data, Decisions, Digest, Direction, Estimate, Expected, Failure,
-    HostId, Method, Millis, PackageChange, PatchSet, Plan, Probe, Record, RolloutId, RunId, StartingState,
-    Step, StepError, SwapStep, TargetId, Timeouts, Wave, WritableLayer,
+    About, Action, Arch, Budget, Change, Data, Decisions, Digest, Direction, Drain, Estimate, Expected,
+    Failure, HostId, Method, Millis, Order, PackageChange, PatchSet, Plan, Probe, Record, RolloutId, RunId,
+    StartingState, Step, StepError, SwapStep, TargetId, Timeouts, Wave, WritableLayer,
 };
 use serde_json::{Value, json};
 
@@ -346,6 +346,8 @@ fn plan() -> Plan {
         max_layer: 1 << 30,
         writable_layer: WritableLayer::LeaveOut,
         data: Data::Keep,
+        order: Order::StopFirst,
+        drain: Drain::default(),
         max_unavailable: 1,
         losses: Vec::new(),
         dependents: Vec::new(),

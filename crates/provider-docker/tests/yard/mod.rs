@@ -22,9 +22,9 @@ use patchyard_contract::{Ask, Call, Provider};
 use patchyard_provider_docker::client::{Client, Environment, Exec, resolve};
 use patchyard_provider_docker::{DockerProvider, Options};
 use patchyard_types::{
-    About, Action, Budget, Change, Data, Decisions, Dependent, Digest, Direction, Expected, Method, Millis,
-    PackageChange, PatchSet, Plan, Record, RolloutId, RunId, Snapshot, SnapshotId, StartingState, Step,
-    StepError, SwapStep, TagMove, Target, Timeouts, Wave, WritableLayer,
+    About, Action, Budget, Change, Data, Decisions, Dependent, Digest, Direction, Drain, Expected, Method,
+    Millis, Order, PackageChange, PatchSet, Plan, Record, RolloutId, RunId, Snapshot, SnapshotId,
+    StartingState, Step, StepError, SwapStep, TagMove, Target, Timeouts, Wave, WritableLayer,
 };
 use serde_json::{Value, json};
 
@@ -46,6 +46,9 @@ pub struct RealYard {
     pub data: Data,
     /// Whether its plans move its tag.
     pub tag_follows: bool,
+    /// What its plans say about order and drain.
+    pub order: Order,
+    pub drain: Drain,
     state: PathBuf,
     plan: Option<Arc<Plan>>,
 }
@@ -81,6 +84,8 @@ impl RealYard {
             writable_layer: WritableLayer::LeaveOut,
             data: Data::Keep,
             tag_follows: true,
+            order: Order::StopFirst,
+            drain: Drain::default(),
             state,
             plan: None,
         };
@@ -118,6 +123,7 @@ impl RealYard {
         let mut yard = Self::with(|_, _| {}).await;
         yard.writable_layer = WritableLayer::Carry;
         yard.data = Data::Restore;
+        yard.drain.command = vec!["true".to_owned()];
         yard.sh("mkdir /srv/data; echo written > /srv/data/file; echo more >> /etc/motd").await;
         yard.plan_layer().await;
         yard
@@ -181,6 +187,16 @@ impl RealYard {
             });
         }
         found
+    }
+
+    /// A yard with a target of which two can run beside each other, and whose plan starts the new one first. Its
+    /// drain command leaves a mark that a restart takes away.
+    pub async fn start_first() -> Self {
+        let mut yard = Self::with(|body, _| two_can_run(body)).await;
+        yard.order = Order::StartFirst;
+        yard.drain.command = vec!["touch".to_owned(), "/scratch/draining".to_owned()];
+        yard.plan_layer().await;
+        yard
     }
 
     /// Runs a script as root in the target and returns what it prints.
@@ -291,6 +307,8 @@ impl RealYard {
             max_layer: 512 * 1024 * 1024,
             writable_layer: self.writable_layer,
             data: self.data,
+            order: self.order,
+            drain: self.drain.clone(),
             max_unavailable: 1,
             losses: Vec::new(),
             dependents: self.dependents(&target).await,
@@ -434,6 +452,14 @@ impl Yard for RealYard {
     }
 }
 
+/// Takes from a create request what only one container can have.
+pub fn two_can_run(body: &mut Value) {
+    for (of, key) in [("HostConfig", "PortBindings"), ("HostConfig", "Binds")] {
+        body[of].as_object_mut().unwrap().remove(key);
+    }
+    body.as_object_mut().unwrap().remove("Volumes");
+}
+
 /// A run driven by hand.
 pub struct Hand<'a> {
     pub yard: &'a RealYard,
@@ -493,16 +519,21 @@ impl<'a> Hand<'a> {
         let carries = self.yard.writable_layer == WritableLayer::Carry;
         let saves = self.yard.data == Data::Restore;
         let fills = saves && self.yard.plan().decisions.actions[0].method == Method::Restore;
+        let drains = !self.yard.drain.is_nothing();
         let wanted = |step: &SwapStep| match step {
             SwapStep::Verify => false,
+            SwapStep::Drain => drains,
             SwapStep::Save => saves,
             SwapStep::Fill => fills,
             SwapStep::Carry => carries,
             _ => true,
         };
-        for step in SwapStep::ALL.into_iter().filter(|step| *step <= last && wanted(step)) {
-            if !self.records.contains_key(&Step::Swap(step)) {
+        for step in SwapStep::in_order(self.yard.order).iter().copied() {
+            if wanted(&step) && !self.records.contains_key(&Step::Swap(step)) {
                 self.doing(step).await;
+            }
+            if step == last {
+                break;
             }
         }
     }

@@ -162,6 +162,7 @@ fn target() -> Target {
             Manager::Swarm("shop".into()),
         ],
         refusals: vec![Refusal { code: "auto_remove".into(), message: "it was started with --rm".into() }],
+        alone: Vec::new(),
         config: Digest::of_bytes(b"config"),
     }
 }
@@ -183,6 +184,7 @@ fn bare() -> Target {
         lives_in: Vec::new(),
         managers: Vec::new(),
         refusals: Vec::new(),
+        alone: Vec::new(),
         ..target()
     }
 }
@@ -303,6 +305,7 @@ fn whys() -> [WhyReport; 2] {
             cannot_restore: Some("/srv is a folder of the host".into()),
             dependents: vec!["side".into()],
             in_the_way: Some("side is stopped".into()),
+            cannot_start_first: Some("it publishes ports".into()),
             unsaved: Ok(Unsaved { paths: vec!["/srv/\u{9b}2J".into()], cannot_carry: None }),
             quarantine: vec![quarantine()],
             last: Some(last_run()),
@@ -316,6 +319,7 @@ fn whys() -> [WhyReport; 2] {
             cannot_restore: None,
             dependents: Vec::new(),
             in_the_way: None,
+            cannot_start_first: None,
             unsaved: Err("it is gone".into()),
             quarantine: Vec::new(),
             last: Some(LastRun { at: None, ..last_run() }),

@@ -2,6 +2,7 @@
 
 pub(super) mod carry;
 pub(super) mod create;
+pub(super) mod drain;
 pub(super) mod fill;
 pub(super) mod hold;
 pub(super) mod preflight;

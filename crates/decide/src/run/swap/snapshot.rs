@@ -3,7 +3,8 @@
 use crate::run::rules::{Probing, StepRules, Undo, blames_nothing, configured, one_call};
 
 pub(in crate::run) const RULES: StepRules = StepRules {
-    disturbs: true,
+    // The old container is out of the way by now, and the new one is not touched.
+    disturbs: false,
     interruptible: false,
     probing: Probing::AskTheWorld,
     undo: Undo::Effect,

@@ -2,17 +2,18 @@
 
 use patchyard_types::{FailureKind, Method};
 
-use crate::run::rules::{Probing, StepRules, Undo, configured, one_call};
+use super::drain::as_long_as_it_says;
+use crate::run::rules::{Probing, StepRules, Undo, one_call};
 
 pub(in crate::run) const RULES: StepRules = StepRules {
     disturbs: true,
     interruptible: false,
     probing: Probing::AskTheWorld,
-    // Stops it.
+    // Stops it; start-first it has clients, and is drained before.
     undo: Undo::Effect,
     retries: 0,
     timeout: one_call,
-    undo_timeout: configured,
+    undo_timeout: as_long_as_it_says,
     blames_patch,
 };
 

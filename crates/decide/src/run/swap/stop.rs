@@ -1,4 +1,5 @@
-//! Stop: the old container, by its own stop signal and timeout. From here on the service is down.
+//! Stop: the old container, by its own stop signal and timeout. Stop-first, the service is down from here on;
+//! start-first, the new one serves in its place.
 
 use crate::run::rules::{Probing, StepRules, Undo, blames_nothing, configured};
 

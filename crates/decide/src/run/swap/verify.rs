@@ -8,7 +8,9 @@ pub(in crate::run) const RULES: StepRules = StepRules {
     disturbs: true,
     interruptible: false,
     probing: Probing::Repeat,
-    undo: Undo::Nothing,
+    // Start-first, the old container was stopped, drained or renamed after this: it has to serve as before by the
+    // time that the new one is stopped.
+    undo: Undo::Confirm,
     retries: 0,
     timeout: at_most,
     undo_timeout: at_most,

@@ -100,7 +100,7 @@ impl Scenario {
         let places = ["decided", "intent", "middle", "effect", "outcome"];
         let has = |step: &&SwapStep| match step {
             SwapStep::Save => self.saves,
-            SwapStep::Fill => false,
+            SwapStep::Drain | SwapStep::Fill => false,
             SwapStep::Carry => self.carries,
             _ => true,
         };
