@@ -12,15 +12,25 @@ use jiff::Timestamp;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// 50 requests a second.
-const EVERY: Duration = Duration::from_millis(1000 / 50);
+/// Requests a second, where nothing else is asked for.
+const RATE: u32 = 50;
+
+/// No client asks more often than this: a test that hangs must not ask for ever.
+const AT_MOST: usize = 200_000;
 
 /// Asks a port of this machine for a path over HTTP: the status and the body.
 ///
 /// # Errors
 /// What went wrong, in words.
 pub fn get(port: u16, path: &str) -> Result<(u16, String), String> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    get_from(SocketAddr::from(([127, 0, 0, 1], port)), path)
+}
+
+/// The same of any address.
+///
+/// # Errors
+/// What went wrong, in words.
+pub fn get_from(address: SocketAddr, path: &str) -> Result<(u16, String), String> {
     let ask = || -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -72,19 +82,26 @@ impl PollLog {
     }
 }
 
-/// A client that asks 50 times a second until it is stopped, each time on a connection of its own.
+/// A client that asks so many times a second until it is stopped, each time on a connection of its own.
 pub struct Poller {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<PollLog>,
 }
 
 impl Poller {
-    /// Starts asking for `/`.
+    /// Starts asking for `/`, 50 times a second.
     #[must_use]
     pub fn start(port: u16) -> Self {
+        Self::at_rate(port, RATE)
+    }
+
+    /// The same at another rate.
+    #[must_use]
+    pub fn at_rate(port: u16, per_second: u32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        Self { stop, thread: std::thread::spawn(move || poll(port, &stopped)) }
+        let every = Duration::from_secs(1) / per_second;
+        Self { stop, thread: std::thread::spawn(move || poll(port, every, &stopped)) }
     }
 
     /// Stops asking and tells what it saw.
@@ -99,12 +116,15 @@ impl Poller {
 }
 
 /// A slow answer must not delay the next question: each has a thread.
-fn poll(port: u16, stop: &AtomicBool) -> PollLog {
+fn poll(port: u16, every: Duration, stop: &AtomicBool) -> PollLog {
     let log = Mutex::new(PollLog::default());
     std::thread::scope(|scope| {
         let mut next = Instant::now();
         while !stop.load(Ordering::Relaxed) {
-            log.lock().unwrap().requests += 1;
+            let mut so_far = log.lock().unwrap();
+            so_far.requests += 1;
+            assert!(so_far.requests < AT_MOST, "nobody stops this client");
+            drop(so_far);
             scope.spawn(|| {
                 let at = Timestamp::now();
                 let why = match get(port, "/") {
@@ -114,7 +134,7 @@ fn poll(port: u16, stop: &AtomicBool) -> PollLog {
                 };
                 log.lock().unwrap().failed.push(Failed { at, until: Timestamp::now(), why });
             });
-            next += EVERY;
+            next += every;
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
     });

@@ -25,7 +25,7 @@ mod table;
 mod terminal;
 mod witness;
 
-pub use client::{Failed, PollLog, Poller, get};
+pub use client::{Failed, PollLog, Poller, get, get_from};
 pub use compose::Compose;
 pub use controller::{Controller, Outcome, Running};
 pub use engine::{Engine, Objects, PrivateEngine};

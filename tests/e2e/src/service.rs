@@ -1,12 +1,12 @@
 //! A service to patch: a container of the lab with an image, a port and volumes of its own.
 
-use std::net::TcpListener;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::{Engine, Fingerprint, get, unique};
+use crate::{Engine, Fingerprint, get_from, unique};
 
 /// How a service is started, where that matters.
 #[derive(Debug, Default, Clone)]
@@ -17,6 +17,8 @@ pub struct ServiceOptions<'a> {
     pub as_it_is: bool,
     /// Shares the image of another service.
     pub image_of: Option<&'a Service>,
+    /// Without a port on the host and without volumes, so that two of it can run beside each other.
+    pub two_can_run: bool,
 }
 
 /// A running service; it and everything made from it goes when this is dropped.
@@ -25,7 +27,8 @@ pub struct Service {
     engine: Engine,
     name: String,
     reference: String,
-    port: u16,
+    /// On this machine; `None` where it is asked on its own address.
+    port: Option<u16>,
 }
 
 /// Carried by the image, and so by everything that is ever made from it.
@@ -52,31 +55,29 @@ impl Service {
             None if options.as_it_is => image,
             None => own_image(engine, &image, &name),
         };
-        let service = Self { engine: engine.clone(), reference, port: free_port(), name };
+        let port = (!options.two_can_run).then(free_port);
+        let service = Self { engine: engine.clone(), reference, port, name };
         service.run(options);
         service
     }
 
     fn run(&self, options: &ServiceOptions<'_>) {
-        let (label, publish) = (format!("{LABEL}={}", self.name), format!("127.0.0.1:{}:8080", self.port));
+        let label = format!("{LABEL}={}", self.name);
+        let mut args = vec!["run", "-d", "--name", &self.name, "--label", &label];
+        let publish = self.port.map(|port| format!("127.0.0.1:{port}:8080"));
         let volume = format!("{}:/data", self.volume());
-        let mut args = vec!["run", "-d", "--name", &self.name, "--label", &label, "-p", &publish];
-        args.extend([
-            "-v",
-            &volume,
-            "-v",
-            "/anonymous",
-            "-e",
-            "GREETING=grüß 'di\"ch",
-            "--label",
-            "lab.empty=",
-        ]);
+        if let Some(publish) = &publish {
+            args.extend(["-p", publish, "-v", &volume, "-v", "/anonymous"]);
+        }
+        args.extend(["-e", "GREETING=grüß 'di\"ch", "--label", "lab.empty="]);
         args.extend(options.run);
         args.push(&self.reference);
         crate::lab::printed(&mut self.engine.command(args));
         self.wait_until_it_answers();
-        for (place, words) in [("/data", "named"), ("/anonymous", "anonymous")] {
-            self.put(place, "precious", words);
+        if publish.is_some() {
+            for (place, words) in [("/data", "named"), ("/anonymous", "anonymous")] {
+                self.put(place, "precious", words);
+            }
         }
     }
 
@@ -99,9 +100,23 @@ impl Service {
     }
 
     /// The port it answers on, on this machine.
+    ///
+    /// # Panics
+    /// When it publishes none.
     #[must_use]
     pub const fn port(&self) -> u16 {
-        self.port
+        self.port.expect("it publishes a port")
+    }
+
+    /// Where it answers: on this machine, or at the address of the container that has its name now.
+    fn address(&self) -> Result<SocketAddr, String> {
+        if let Some(port) = self.port {
+            return Ok(([127, 0, 0, 1], port).into());
+        }
+        let networks = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let output = self.engine.try_docker(["inspect", "--format", networks, &self.name]);
+        let ip = String::from_utf8_lossy(&output.stdout).trim().parse::<IpAddr>();
+        ip.map(|ip| (ip, 8080).into()).map_err(|_| "it has no address".to_owned())
     }
 
     /// The name of its volume.
@@ -150,7 +165,7 @@ impl Service {
     /// # Errors
     /// Why it does not.
     pub fn answer(&self) -> Result<String, String> {
-        match get(self.port, "/")? {
+        match get_from(self.address()?, "/")? {
             (200, body) => Ok(body),
             (status, body) => Err(format!("{status}: {body}")),
         }

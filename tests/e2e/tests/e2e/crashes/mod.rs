@@ -14,7 +14,7 @@ use std::sync::Mutex;
 
 use patchyard_e2e_tests::crash::{AT, LIST};
 use patchyard_e2e_tests::{in_parallel, slow};
-use patchyard_types::SwapStep;
+use patchyard_types::{Order, SwapStep};
 
 use ending::ended_well;
 use place::{Place, Yard};
@@ -50,6 +50,8 @@ struct Scenario {
     saves: bool,
     /// Whether somebody lives in the network of each service.
     guests: bool,
+    /// Which comes first. Started first, it is drained, too.
+    order: Order,
     /// How many points `./test` takes, spread over the whole.
     sample: usize,
     /// The points that `./test` takes in any case.
@@ -99,13 +101,18 @@ impl Scenario {
     fn has_its_points(&self, points: &[String]) {
         let places = ["decided", "intent", "middle", "effect", "outcome"];
         let has = |step: &&SwapStep| match step {
+            SwapStep::Drain => self.order == Order::StartFirst,
             SwapStep::Save => self.saves,
-            SwapStep::Drain | SwapStep::Fill => false,
+            SwapStep::Fill => false,
             SwapStep::Carry => self.carries,
             _ => true,
         };
-        let all = || SwapStep::ALL.iter().filter(has);
-        let is_undone = |step: &SwapStep| self.is_bad() && !NEVER_UNDONE.contains(step);
+        let all = || SwapStep::in_order(self.order).iter().filter(has);
+        // Nothing that comes after a failed check has begun.
+        let begun = SwapStep::in_order(self.order).iter().take_while(|step| **step != SwapStep::Verify);
+        let begun: Vec<_> = begun.collect();
+        let is_undone =
+            |step: &SwapStep| self.is_bad() && !NEVER_UNDONE.contains(step) && begun.contains(&step);
         let steps = all().map(SwapStep::to_string);
         let undos = all().filter(|step| is_undone(step)).map(|step| format!("undo {step}"));
         let of_steps = steps.chain(undos).flat_map(|step| places.map(|place| format!("{place} {step}")));
@@ -133,8 +140,7 @@ impl Scenario {
 }
 
 /// Steps whose undo is no part of the way back from a failed check.
-const NEVER_UNDONE: [SwapStep; 5] =
-    [SwapStep::Prepare, SwapStep::Carry, SwapStep::Verify, SwapStep::Snapshot, SwapStep::Retire];
+const NEVER_UNDONE: [SwapStep; 2] = [SwapStep::Prepare, SwapStep::Carry];
 
 /// Whether a point has this name, whatever run or stream it is of.
 fn is_of(point: &str, name: &str) -> bool {
@@ -210,6 +216,7 @@ fn a_rollout_of_layers_survives_a_crash_at_any_moment() {
         carries: true,
         saves: true,
         guests: false,
+        order: Order::StopFirst,
         counts: |_| true,
         sample: 4,
         always: &[
@@ -247,6 +254,7 @@ fn a_rollout_of_images_that_keeps_no_snapshot_survives_a_crash_at_any_moment() {
         carries: false,
         saves: false,
         guests: false,
+        order: Order::StopFirst,
         counts: |_| true,
         sample: 4,
         // The first of several removals is done: the others must still be known for ours.
@@ -271,6 +279,7 @@ fn a_layer_on_its_way_to_a_second_host_survives_a_crash_at_any_moment() {
         carries: false,
         saves: false,
         guests: false,
+        order: Order::StopFirst,
         counts: |point| {
             let of_second = point.starts_with("R1.2 ");
             is_of(point, "middle copy")
@@ -293,6 +302,7 @@ fn a_rollout_with_dependents_survives_a_crash_at_any_moment() {
         carries: false,
         saves: false,
         guests: true,
+        order: Order::StopFirst,
         counts: |_| true,
         sample: 3,
         // Between one container and the next.
@@ -307,5 +317,24 @@ fn a_rollout_with_dependents_survives_a_crash_at_any_moment() {
             "middle undo stop@150",
             "effect undo create",
         ],
+    });
+}
+
+#[test]
+fn a_rollout_that_is_started_first_survives_a_crash_at_any_moment() {
+    die_at_every_chosen_point(&Scenario {
+        method: "layer",
+        defaults: "order: start-first, drain: { command: ['true'], wait: 300ms }",
+        services: [("good", 0), (BAD, 0)],
+        writes: true,
+        points: &["note draining", "note draining the replacement"],
+        carries: false,
+        saves: false,
+        guests: false,
+        order: Order::StartFirst,
+        counts: |_| true,
+        sample: 3,
+        // Both run, and only the names tell who serves.
+        always: &["middle rename", "note draining@100", "effect stop", "note draining the replacement@100"],
     });
 }

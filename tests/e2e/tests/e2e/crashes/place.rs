@@ -4,6 +4,8 @@ use patchyard_e2e_tests::{
     Controller, Engine, Guest, Objects, PrivateEngine, Registry, Service, ServiceOptions, Witness,
 };
 
+use patchyard_types::Order;
+
 use super::Scenario;
 
 /// Hosts, and a registry where there has to be one.
@@ -57,12 +59,13 @@ impl Place {
         }
     }
 
-    fn service(&self, case: &str, host: usize) -> Service {
+    fn service(&self, case: &str, host: usize, order: Order) -> Service {
         let engine = &self.hosts[host].engine;
-        let as_it_is = ServiceOptions { as_it_is: true, ..Default::default() };
+        let two_can_run = order == Order::StartFirst;
+        let as_it_is = ServiceOptions { as_it_is: true, two_can_run, ..Default::default() };
         let Some(registry) = &self.registry else {
             // Only one and the same image is built on one host and moved to another.
-            let options = if self.hosts.len() > 1 { as_it_is } else { ServiceOptions::default() };
+            let options = ServiceOptions { as_it_is: self.hosts.len() > 1, ..as_it_is };
             return Service::start_with(engine, &format!("web-{case}"), &options);
         };
         let reference = registry.reference(case);
@@ -113,7 +116,7 @@ impl<'a> Yard<'a> {
     pub const WRITTEN: &'static str = "written-since";
 
     pub fn new(scenario: &'a Scenario, place: &'a Place) -> Self {
-        let services = scenario.services.map(|(case, host)| place.service(case, host));
+        let services = scenario.services.map(|(case, host)| place.service(case, host, scenario.order));
         let guests: Vec<Guest> = match scenario.guests {
             true => services.iter().map(Guest::of).collect(),
             false => Vec::new(),
