@@ -6,7 +6,8 @@ mod common;
 use common::{candidate, patch, request, target};
 use patchyard_plan::{Candidate, DependentTarget, PlanRequest, dependents, lint, plan};
 use patchyard_types::{
-    Budget, Health, LeftOutReason, Plan, Refusal, Settings, Target, TargetState, Unsaved, WritableLayer,
+    Budget, Health, LeftOutReason, Millis, Order, Plan, Refusal, Settings, Target, TargetState, Unsaved,
+    WritableLayer,
 };
 
 /// A target of a service of its own, in the namespaces of others.
@@ -97,6 +98,32 @@ fn who_is_made_again_with_another_one_has_no_action_of_its_own() {
 }
 
 #[test]
+fn whoever_is_lived_in_is_stopped_first_and_never_restarted() {
+    let all = [lives_in("owner", &[]), lives_in("side", &["owner"])];
+    let mut request = fleet(&all);
+    of(&mut request, "owner-1").settings.order = Order::StartFirst;
+    let (reason, detail) = left_out(&plan(&request).plan, "owner-1");
+    assert_eq!(reason, LeftOutReason::Refused);
+    assert!(detail.contains("side-1 lives in its namespaces") && detail.contains("stop-first"), "{detail}");
+
+    let settings = &mut of(&mut request, "owner-1").settings;
+    (settings.order, settings.drain.wait) = (Order::StopFirst, Millis::from_secs(1));
+    let mut planned = plan(&request).plan;
+    assert_eq!(names(&planned)[0], ("owner-1", vec!["side-1"]));
+    let action = &mut planned.decisions.actions[0];
+    (action.order, action.drain.command) = (Order::StartFirst, vec!["drain".to_owned()]);
+    let problems: Vec<_> = lint(&planned).into_iter().map(|finding| finding.problem).collect();
+    for words in ["to be started first, and others", "drained by a command, and others"] {
+        assert!(problems.iter().any(|problem| problem.contains(words)), "{problems:?}");
+    }
+
+    of(&mut request, "owner-1").settings.drain.command = vec!["drain".to_owned()];
+    let (reason, detail) = left_out(&plan(&request).plan, "owner-1");
+    assert_eq!(reason, LeftOutReason::Refused);
+    assert!(detail.contains("side-1") && detail.contains("a wait only"), "{detail}");
+}
+
+#[test]
 fn one_of_two_owners_of_the_same_waits_for_the_next_plan() {
     let all = [lives_in("network", &[]), lives_in("process", &[]), lives_in("side", &["network", "process"])];
     let planned = plan(&fleet(&all)).plan;
@@ -109,8 +136,9 @@ fn one_of_two_owners_of_the_same_waits_for_the_next_plan() {
 #[test]
 fn what_stands_in_the_way_of_a_dependent_stands_in_the_way_of_its_owner() {
     type Spoil = fn(&mut DependentTarget);
-    let table: [(Spoil, LeftOutReason, &str); 7] = [
+    let table: [(Spoil, LeftOutReason, &str); 8] = [
         (|other| other.excluded = true, LeftOutReason::Excluded, "excluded"),
+        (|other| other.settings.drain.wait = Millis(1), LeftOutReason::Refused, "take its drain away"),
         (
             |other| {
                 let refusal = Refusal { code: "auto_remove".into(), message: "started with --rm".into() };

@@ -205,7 +205,7 @@ mod tests {
             "service": "web", "project": null, "environment": null, "labels": {}, "object": "c1",
             "image": {"reference": "web:1", "id": "sha256:i", "digest": null, "base": null},
             "state": "running", "health": "none", "os": null, "networks": [], "ports": [], "depends_on": [],
-            "managers": [], "refusals": [], "config": "00".repeat(32),
+            "lives_in": [], "managers": [], "refusals": [], "config": "00".repeat(32),
             "mounts": [
                 {"kind": "bind", "source": "/host/repo", "destination": "/srv/repo", "writable": true},
                 {"kind": "volume", "source": "data", "destination": "/data", "writable": true},

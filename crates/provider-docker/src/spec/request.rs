@@ -70,15 +70,22 @@ impl CreateRequest {
         self
     }
 
-    /// Leaves out aliases that are the name that it is going to bear (Compose sets one): clients that know its
-    /// predecessor by that name would meet it before it bears the name. From then on the name itself does.
+    /// What can run beside its predecessor. Aliases that are the name that it is going to bear (Compose sets one) are
+    /// left out: clients that know its predecessor by that name would meet it before it bears the name. From then
+    /// on the name itself does. So are the MAC addresses that engines since API 1.44 tell of further networks, and that
+    /// nobody may have asked for: two cannot have one.
     #[must_use]
-    pub fn not_yet_called(mut self, name: &str) -> Self {
+    pub fn running_beside(mut self, name: &str) -> Self {
         let endpoints =
             self.body.pointer_mut("/NetworkingConfig/EndpointsConfig").and_then(Value::as_object_mut);
         let further = self.networks.iter_mut().map(|network| &mut network.endpoint);
         for endpoint in endpoints.into_iter().flat_map(|all| all.values_mut()).chain(further) {
             drop_alias(endpoint, name);
+        }
+        for network in &mut self.networks {
+            if let Some(endpoint) = network.endpoint.as_object_mut() {
+                endpoint.remove("MacAddress");
+            }
         }
         self
     }
@@ -337,17 +344,19 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_beside_its_predecessor_is_not_yet_called_by_its_name() {
+    fn what_runs_beside_its_predecessor_has_neither_its_name_nor_its_mac_addresses() {
         let mut with = container();
         with["NetworkSettings"]["Networks"]["shop_default"]["Aliases"] = json!(["web", "shop-web-1"]);
-        with["NetworkSettings"]["Networks"]["back"] = json!({"Aliases": ["shop-web-1"]});
-        let request = made(&with).not_yet_called("shop-web-1");
+        with["NetworkSettings"]["Networks"]["back"] = json!({"Aliases": ["shop-web-1"],
+            "DNSNames": ["shop-web-1"], "MacAddress": "02:00:00:00:00:07", "IPAddress": "172.19.0.2"});
+        assert_eq!(made(&with).networks[0].endpoint["MacAddress"], "02:00:00:00:00:07");
+        let request = made(&with).running_beside("shop-web-1");
         let endpoints = json!({"shop_default": {"Aliases": ["web"]}});
         assert_eq!(request.body["NetworkingConfig"]["EndpointsConfig"], endpoints);
         assert_eq!(request.networks[0].endpoint, json!({}));
         let plain = json!({"Image": "shop:1"});
         let request = CreateRequest { name: String::new(), body: plain.clone(), networks: Vec::new() };
-        assert_eq!(request.not_yet_called("web").body, plain);
+        assert_eq!(request.running_beside("web").body, plain);
     }
 
     #[test]

@@ -124,7 +124,7 @@ async fn intent(run: &Run<'_>, old: &Container) -> Result<Intent, Trouble> {
     }
     let mut meant = intent_of(run, old).await?;
     if run.is_start_first() {
-        meant.request = meant.request.not_yet_called(old.name());
+        meant.request = meant.request.running_beside(old.name());
         // It is compared with a predecessor that was not called so either.
         let networks = meant.before["NetworkSettings"]["Networks"].as_object_mut();
         for endpoint in networks.into_iter().flat_map(|networks| networks.values_mut()) {
