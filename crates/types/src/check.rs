@@ -78,7 +78,7 @@ pub struct Socket {
     pub loopback: bool,
 }
 
-/// What a published port answered to a plain HTTP GET of `/`.
+/// What a port answered to a plain HTTP GET of `/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "answer")]
 pub enum HttpAnswer {
@@ -93,6 +93,14 @@ pub enum HttpAnswer {
     NotHttp,
     /// It does not accept connections or does not answer in time.
     Silent,
+}
+
+impl HttpAnswer {
+    /// Whether it was an answer in HTTP.
+    #[must_use]
+    pub const fn is_http(self) -> bool {
+        matches!(self, Self::Status { .. })
+    }
 }
 
 /// What one look at a target saw. `None` means the question could not be asked there.
@@ -144,7 +152,7 @@ pub struct Baseline {
     pub listening: BTreeSet<Socket>,
     /// Programs that ran in both samples.
     pub processes: BTreeSet<String>,
-    /// Published ports with the same class of answer in both samples; the slower of both times.
+    /// Published ports, and others that answer HTTP, with the same class of answer in both samples; the slower of both times.
     #[serde(with = "by_port")]
     pub http: BTreeMap<u16, HttpAnswer>,
     /// Whether it had a healthcheck.

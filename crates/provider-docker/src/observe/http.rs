@@ -8,15 +8,16 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper_util::rt::TokioIo;
-use patchyard_types::{HttpAnswer, Millis};
+use patchyard_types::{Baseline, HttpAnswer, Millis};
 use tokio::net::TcpStream;
 
 use super::Look;
+use super::reach::exposed;
 
 /// How much of a body is read when its text matters.
 const BODY: usize = 64 * 1024;
 
-/// How many published ports are asked: a container with more publishes a range, not services.
+/// How many ports are asked: a container with more publishes a range, not services.
 const PORTS: usize = 16;
 
 /// An answer.
@@ -34,9 +35,16 @@ pub(super) enum NoAnswer {
     Silent(String),
 }
 
-/// Every published TCP port, asked for `/`.
-pub(super) async fn published(look: &Look<'_>) -> BTreeMap<u16, HttpAnswer> {
-    let asked = look.reach.published.iter().take(PORTS).map(async |(port, way)| {
+/// Every TCP port that is published, or declared and reached, asked for `/`. Of those that are not published
+/// `before` says which have answered HTTP so far: the others count for nothing, and are not asked again and
+/// again in a language that they do not speak, which some programs hold against the one who asks.
+pub(super) async fn answers(look: &Look<'_>, before: Option<&Baseline>) -> BTreeMap<u16, HttpAnswer> {
+    let others: Vec<u16> = match before {
+        Some(before) => before.http.iter().filter(|(_, a)| a.is_http()).map(|(port, _)| *port).collect(),
+        None => exposed(look.inspect).collect(),
+    };
+    let ways = look.reach.ways_to(others);
+    let asked = ways.iter().take(PORTS).map(async |(port, way)| {
         let answer = match get(way, "/", false, look.limit).await {
             Ok(answer) => HttpAnswer::Status { status: answer.status, took: Millis::from(answer.took) },
             Err(NoAnswer::NotHttp) => HttpAnswer::NotHttp,
@@ -44,7 +52,10 @@ pub(super) async fn published(look: &Look<'_>) -> BTreeMap<u16, HttpAnswer> {
         };
         (*port, answer)
     });
-    join_all(asked).await.into_iter().collect()
+    let counts = |(port, answer): &(u16, HttpAnswer)| {
+        answer.is_http() || look.reach.published.contains_key(port) || before.is_some()
+    };
+    join_all(asked).await.into_iter().filter(counts).collect()
 }
 
 /// Asks once.
