@@ -172,15 +172,32 @@ pub(super) fn mounts(mounts: &Value) -> Value {
     sorted_by(of_interest, "Destination")
 }
 
-/// `NetworkSettings.Networks` by the list above.
+/// What an engine tells of an attachment and nobody has asked for: where it is at the moment. Of the MAC address see
+/// `own_mac`. Whatever else there is, also what a later engine tells, was asked for.
+pub(super) const OF_THE_MOMENT: [&str; 10] = [
+    "DNSNames",
+    "EndpointID",
+    "Gateway",
+    "GlobalIPv6Address",
+    "GlobalIPv6PrefixLen",
+    "IPAddress",
+    "IPPrefixLen",
+    "IPv6Gateway",
+    "MacAddress",
+    "NetworkID",
+];
+
+/// `NetworkSettings.Networks`, as it was asked for.
 pub(super) fn networks(networks: &Value, short_id: &str) -> Value {
     let mut out = Map::new();
     for (name, endpoint) in object(networks) {
         let mut kept = Map::new();
-        insert(&mut kept, "IPAMConfig", compact(&endpoint["IPAMConfig"]));
-        for key in ["Links", "DriverOpts", "GwPriority"] {
-            insert(&mut kept, key, endpoint[key].clone());
+        for (key, value) in object(endpoint).filter(|(key, _)| !OF_THE_MOMENT.contains(&key.as_str())) {
+            insert(&mut kept, key, value.clone());
         }
+        kept.remove("IPAMConfig");
+        insert(&mut kept, "IPAMConfig", compact(&endpoint["IPAMConfig"]));
+        kept.remove("Aliases");
         let aliases = list(&endpoint["Aliases"]).filter(|alias| alias.as_str() != Some(short_id)).cloned();
         insert(&mut kept, "Aliases", sorted_texts(aliases));
         // An attachment without settings is one all the same.
@@ -308,6 +325,14 @@ mod tests {
         for (what, a, b) in table {
             assert_eq!(normalise(&a), normalise(&b), "{what}");
         }
+    }
+
+    #[test]
+    fn what_a_later_engine_tells_of_an_attachment_counts_and_where_it_is_at_the_moment_does_not() {
+        let one = |endpoint: Value| networks(&json!({"shop": endpoint}), "9aa4c193d868");
+        let now = |address: &str| json!({"IPAddress": address, "NetworkID": address, "MacAddress": address});
+        assert_eq!(one(now("a")), one(now("b")));
+        assert_ne!(one(json!({"Novel": {"a": 1}})), one(json!({"Novel": {"a": 2}})));
     }
 
     /// Every row: a change that must be noticed.

@@ -7,6 +7,7 @@ use patchyard_types::{Refusal, printable};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::normalise::OF_THE_MOMENT;
 use super::three_way::own_config;
 use super::volumes::name_volumes;
 use super::{NAMESPACES, drop_alias, insert, is_empty, list, lives_in_network_of_another, object, short_id};
@@ -248,14 +249,15 @@ fn networks(container: &Value) -> Result<(Option<Network>, Vec<Network>), Refusa
     }
 }
 
-/// What was asked for of an endpoint. Its addresses of the moment are the engine's; of its MAC address see
-/// [`own_mac`], which is given here.
+/// What was asked for of an endpoint, also what is not known here. Of its MAC address see [`own_mac`], which is given
+/// here.
 fn own_endpoint(endpoint: &Value, mac: Option<&str>, short_id: &str) -> Value {
     let mut out = Map::new();
     insert(&mut out, "MacAddress", json!(mac));
-    for key in ["IPAMConfig", "Links", "DriverOpts", "GwPriority"] {
-        insert(&mut out, key, endpoint[key].clone());
+    for (key, value) in object(endpoint).filter(|(key, _)| !OF_THE_MOMENT.contains(&key.as_str())) {
+        insert(&mut out, key, value.clone());
     }
+    out.remove("Aliases");
     if out.get("GwPriority") == Some(&json!(0)) {
         out.remove("GwPriority");
     }
@@ -363,11 +365,12 @@ mod tests {
     fn further_networks_and_static_addresses_are_kept() {
         let mut with = container();
         with["NetworkSettings"]["Networks"]["back"] =
-            json!({"IPAMConfig": {"IPv4Address": "10.1.2.3"}, "Aliases": null, "GwPriority": 0});
+            json!({"IPAMConfig": {"IPv4Address": "10.1.2.3"}, "Aliases": null, "GwPriority": 0, "Novel": 1});
         let request = made(&with);
         assert_eq!(request.networks.len(), 1);
         assert_eq!(request.networks[0].name, "back");
-        assert_eq!(request.networks[0].endpoint, json!({"IPAMConfig": {"IPv4Address": "10.1.2.3"}}));
+        let endpoint = json!({"IPAMConfig": {"IPv4Address": "10.1.2.3"}, "Novel": 1});
+        assert_eq!(request.networks[0].endpoint, endpoint);
 
         with["HostConfig"]["NetworkMode"] = json!("20252b8eb271");
         assert!(made(&with).body["NetworkingConfig"]["EndpointsConfig"]["shop_default"].is_object());
