@@ -26,7 +26,8 @@ impl Dice {
 }
 
 /// What the containers run: it ends at once when it is told to, whatever tells it.
-const SLEEP: [&str; 3] = ["sh", "-c", "trap 'exit 0' TERM INT HUP USR1 QUIT; while :; do sleep 0.1; done"];
+pub const SLEEP: [&str; 3] =
+    ["sh", "-c", "trap 'exit 0' TERM INT HUP USR1 QUIT; while :; do sleep 0.1; done"];
 
 /// A field and its values. `NAME` in a text becomes the container's own name.
 pub type Row = (&'static str, fn() -> Vec<Value>);
@@ -302,6 +303,10 @@ pub fn random(dice: &mut Dice, settings: &[Row], rarity: usize, name: &str, imag
             let value = dice.pick(values());
             put(&mut body, path, own(value, name));
         }
+    }
+    // With an entry point of its own it has no command of the image's.
+    if body["Entrypoint"].is_null() && dice.roll(rarity) == 0 {
+        body.as_object_mut().map(|body| body.remove("Cmd"));
     }
     agree(&mut body);
     body
