@@ -208,6 +208,37 @@ fn after_a_rollback_of_some_up_brings_the_patched_image_again(compose: &Compose)
     project.are_all(true, &BOTH);
 }
 
+fn once_nothing_is_left_of_the_way_back_up_does_the_same(compose: &Compose) {
+    let project = pair(compose);
+    let controller = controller(&project, "");
+    let forget = |controller: Controller| {
+        let forgetful = controller.with_defaults("verify_for: 1s, retention: { keep_for: 0s, keep_last: 0 }");
+        forgetful.run(["snapshots", "prune"]).expect(0);
+        forgetful.run(["gc", "--yes"]).expect(0);
+        forgetful
+    };
+    apply(&controller, &project).expect(0);
+    controller.run(["rollback", "--yes", "R1"]).expect(0);
+    let controller = forget(controller);
+    let before = project.ids();
+    project.run(&["up", "-d"]);
+    assert_eq!(recreated(&before, &project.ids()), [""; 0]);
+    project.are_all(false, &BOTH);
+
+    apply(&controller, &project).expect(0);
+    let controller = forget(controller);
+    let before = project.ids();
+    project.run(&["up", "-d"]);
+    // As with the way back: version 1 recreates all once.
+    let once: &[&str] = if compose.is_two() { &[] } else { &BOTH };
+    assert_eq!(recreated(&before, &project.ids()), once);
+    project.are_all(true, &BOTH);
+    project.run(&["down"]);
+    project.run(&["up", "-d"]);
+    project.are_all(true, &BOTH);
+    assert_eq!(scan(&controller, &project)["totals"]["pending"], 0);
+}
+
 // --- what differs -----------------------------------------------------------------------------------
 
 /// `once`: the containers that the first `up` recreates.
@@ -379,6 +410,7 @@ of_both! {
     what_was_recreated_on_the_base_is_found_first_and_patched_again,
     where_the_tag_is_kept_up_recreates_nothing_and_down_up_gives_the_base,
     after_a_rollback_of_some_up_brings_the_patched_image_again,
+    once_nothing_is_left_of_the_way_back_up_does_the_same,
 }
 
 /// Networks with the names on them, and mounts, of every container.
