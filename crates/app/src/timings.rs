@@ -69,8 +69,8 @@ impl Spans {
                     let took = begun.take().filter(|(of, _)| of == step);
                     let Some(took) = took.and_then(|(_, from)| span(from, event.at)) else { continue };
                     if let patchyard_types::Record::Verified { first_good } = record {
-                        // What is good before the old one is stopped leaves no gap.
-                        spans.gap = down.map_or(Some(Millis(0)), |down| span(down, *first_good));
+                        // What is good before the old one is stopped leaves no gap, and tells of none.
+                        spans.gap = down.and_then(|down| span(down, *first_good));
                     }
                     match step {
                         Step::Swap(SwapStep::Prepare) => spans.prepare = Some(took),

@@ -225,8 +225,11 @@ impl Judge {
         if look.health == Health::Unhealthy && !self.patient {
             return Some("its healthcheck says unhealthy".into());
         }
-        let restarted = look.restarts > 0
-            || self.life.as_ref().is_some_and(|(started_at, _)| *started_at != look.started_at);
+        let restarted = match &self.life {
+            Some((started_at, restarts)) => *started_at != look.started_at || *restarts < look.restarts,
+            // An original may have been restarted in its life; a replacement had none before.
+            None => look.restarts > 0 && !self.patient,
+        };
         restarted.then(|| "it restarted".into())
     }
 
@@ -426,6 +429,12 @@ mod tests {
     fn what_is_known_to_be_good_is_given_its_time_to_recover() {
         let unhealthy = |ms| Observation { health: Health::Unhealthy, ..look(ms) };
         assert!(bad(judge().look(Ok(&unhealthy(0)), at(0))).contains("unhealthy"));
+        // Nor does it matter how often it was restarted before: only whether it is now.
+        let restarts = |seconds, restarts| Observation { restarts, ..look(seconds) };
+        let mut patient = judge().patient();
+        assert_eq!(patient.look(Ok(&restarts(0, 3)), at(0)), Verdict::Wait);
+        assert!(matches!(patient.look(Ok(&restarts(5_000, 4)), at(5_000)), Verdict::Bad(_)));
+
         let mut patient = judge().patient();
         assert_eq!(patient.look(Ok(&unhealthy(0)), at(0)), Verdict::Wait);
         assert_eq!(patient.look(Ok(&look(5_000)), at(5_000)), Verdict::Wait);

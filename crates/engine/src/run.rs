@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use patchyard_contract::{Append, Call, ImageSource, LockGuard, Note, Progress, Provider, StoreError};
 use patchyard_decide::rollout::Wish;
-use patchyard_decide::run::{Mode, Probing, RunCommand, RunState, decide, rules};
+use patchyard_decide::run::{Mode, Probing, RunCommand, RunState, Undo, decide, rules};
 use patchyard_types::{
-    Action, Digest, Direction, EventBody, Failure, FailureKind, HostId, LedgerEvent, Method, Millis,
+    Action, Digest, Direction, EventBody, Failure, FailureKind, HostId, LedgerEvent, Method, Millis, Order,
     PatchSetId, Plan, Probe, Quarantine, Record, RolloutEvent, RunEnd, RunEvent, RunId, Step, StepError,
     Stream, SwapStep, TargetId,
 };
@@ -318,8 +318,13 @@ async fn effect(engine: &Engine, provider: &dyn Provider, call: &Call) -> Result
             provider.perform(call).await?;
             look::baseline(provider, clock, call).await
         }
-        (Step::Swap(SwapStep::Preflight | SwapStep::Verify), Direction::Undo) => {
-            look::confirm(provider, clock, call).await
+        (Step::Swap(SwapStep::Preflight), Direction::Undo) => look::confirm(provider, clock, call).await,
+        (step, Direction::Undo) if rules(step).undo == Undo::ConfirmedEffect => {
+            let (action, _) = call.owner()?;
+            if action.order == Order::StartFirst {
+                look::confirm(provider, clock, call).await?;
+            }
+            provider.perform(call).await
         }
         _ => provider.perform(call).await,
     }

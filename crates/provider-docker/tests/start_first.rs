@@ -108,3 +108,68 @@ async fn what_cannot_be_two_at_once_is_refused_before_anything_is_touched() {
     assert!(why.kind == FailureKind::Refused && why.message.contains("beside each other"), "{why}");
     assert_eq!((yard.serving().await, yard.objects().await), (serving, objects));
 }
+
+#[tokio::test]
+async fn an_original_that_an_engine_has_revived_is_stopped_again() {
+    let yard = on_a_network(false).await;
+    let mut hand = Hand::new(&yard);
+    hand.doing_up_to(SwapStep::Stop).await;
+    let old = yard.of_run("old");
+    yard.client().post(&["containers", &old, "start"]).done().await.unwrap();
+    hand.doing(SwapStep::Hold).await;
+    let held = yard.inspect(&old).await;
+    assert_eq!(
+        (&held["State"]["Running"], &held["HostConfig"]["RestartPolicy"]["Name"]),
+        (&json!(false), &json!("no"))
+    );
+    hand.doing(SwapStep::Snapshot).await;
+    hand.doing(SwapStep::Retire).await;
+}
+
+#[tokio::test]
+async fn whom_somebody_has_changed_is_neither_drained_nor_restarted() {
+    let yard = on_a_network(false).await;
+    let mut hand = Hand::new(&yard);
+    hand.doing_up_to(SwapStep::Rename).await;
+    let old = yard.of_run("old");
+    let update = yard.client().post(&["containers", &old, "update"]).json_body(&json!({"PidsLimit": 77}));
+    update.done().await.unwrap();
+    let since = yard.inspect(&old).await["State"]["StartedAt"].clone();
+    let why = failure(hand.try_to(SwapStep::Drain, Direction::Do).await);
+    assert_eq!(why.kind, FailureKind::Precondition, "{why}");
+    hand.undoing(SwapStep::Drain).await;
+    yard.exec(&old, &["test", "!", "-e", "/scratch/draining"]).await;
+    assert_eq!(yard.inspect(&old).await["State"]["StartedAt"], since);
+}
+
+#[tokio::test]
+async fn who_serves_alone_is_neither_restarted_nor_stopped() {
+    let yard = on_a_network(false).await;
+    let mut hand = Hand::new(&yard);
+    hand.doing_up_to(SwapStep::Rename).await;
+    let (old, new) = (yard.of_run("old"), yard.name.clone());
+    let since = yard.inspect(&old).await["State"]["StartedAt"].clone();
+    yard.client().post(&["containers", &new, "stop"]).query("t", "0").done().await.unwrap();
+    let why = failure(hand.try_to(SwapStep::Drain, Direction::Do).await);
+    assert_eq!(why.kind, FailureKind::Host, "{why}");
+    hand.undoing(SwapStep::Drain).await;
+    assert_eq!(yard.inspect(&old).await["State"]["StartedAt"], since);
+
+    // And the other way round: the original is gone, and the replacement is all that is left.
+    yard.client().post(&["containers", &new, "start"]).done().await.unwrap();
+    yard.client().delete(&["containers", &old]).query("force", "1").done().await.unwrap();
+    let why = failure(hand.try_to(SwapStep::Start, Direction::Undo).await);
+    assert_eq!(why.kind, FailureKind::Host, "{why}");
+    assert_eq!(yard.inspect(&new).await["State"]["Running"], true);
+}
+
+#[tokio::test]
+async fn a_replacement_that_was_stopped_is_not_revived() {
+    let yard = on_a_network(false).await;
+    let mut hand = Hand::new(&yard);
+    hand.doing_up_to(SwapStep::Start).await;
+    hand.undoing(SwapStep::Start).await;
+    assert_eq!(yard.inspect(&yard.of_run("new")).await["HostConfig"]["RestartPolicy"]["Name"], "no");
+    assert_ne!(yard.inspect(&yard.name).await["HostConfig"]["RestartPolicy"]["Name"], "no");
+    hand.undoing(SwapStep::Create).await;
+}

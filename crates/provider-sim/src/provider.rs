@@ -265,6 +265,9 @@ impl SimProvider {
             }
             (SwapStep::Drain, Direction::Do) => {
                 let original = original.ok_or_else(gone)?;
+                if original.config != action.expected.config {
+                    return Err(failed(FailureKind::Precondition, "changed since it was planned"));
+                }
                 record = Record::Drained { since: original.starts.to_string() };
                 vec![Effect::Tell { object: names.original }]
             }
@@ -274,7 +277,11 @@ impl SimProvider {
                     _ => None,
                 };
                 let original = original.filter(|o| o.started.is_some());
-                match original.filter(|o| told.is_none_or(|since| *since == o.starts.to_string())) {
+                let was_told = |o: &&SimObject| match told {
+                    Some(since) => *since == o.starts.to_string(),
+                    None => o.config == action.expected.config && (replaced || !start_first),
+                };
+                match original.filter(was_told) {
                     Some(_) => vec![Effect::Restart { object: names.original }],
                     None => vec![],
                 }

@@ -42,6 +42,8 @@ pub enum Undo {
     Nothing,
     /// By an effect of the provider.
     Effect,
+    /// By an effect of the provider; started first, the original has to serve as before by then.
+    ConfirmedEffect,
     /// By confirming that the target serves as before, if anything behind this step has disturbed it.
     Confirm,
     /// Not at all: behind the point of no return.

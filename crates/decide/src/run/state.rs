@@ -154,7 +154,7 @@ impl RunState {
             let rules = rules(*step);
             let is_next = !self.undone.contains(step)
                 && match rules.undo {
-                    Undo::Effect => true,
+                    Undo::Effect | Undo::ConfirmedEffect => true,
                     Undo::Confirm => disturbed_behind && self.records.contains_key(step),
                     Undo::Nothing | Undo::Never => false,
                 };

@@ -24,7 +24,11 @@ impl Reach {
             Address::Tcp { host, .. } => Some(host.clone()),
             Address::Ssh(ssh) => Some(ssh.host.clone()),
         };
-        let address = is_local(docker).then(|| own_addresses(inspect).into_iter().find(is_near)).flatten();
+        let addresses = match is_local(docker) && !is_rootless(&docker.info) {
+            true => own_addresses(inspect),
+            false => Vec::new(),
+        };
+        let address = addresses.into_iter().find(is_near);
         let address = address.map(|(address, _)| address.to_string());
         Self { published: published(&inspect["NetworkSettings"]["Ports"], host.as_deref()), address }
     }
@@ -63,8 +67,13 @@ fn own_addresses(inspect: &Value) -> Vec<(IpAddr, u64)> {
         .collect()
 }
 
-/// Whether this machine has an address in the same network. The engine may be on this machine and its networks not
-/// (rootless ones have their own): the address would be nobody's, or somebody else's.
+/// Whether an engine's networks are its own, beside those of its machine: addresses in them may be somebody else's here.
+fn is_rootless(info: &Value) -> bool {
+    let options = info["SecurityOptions"].as_array().into_iter().flatten();
+    options.filter_map(Value::as_str).any(|option| option.contains("name=rootless"))
+}
+
+/// Whether this machine has an address in the same network. Otherwise the address would be nobody's.
 fn is_near((address, bits): &(IpAddr, u64)) -> bool {
     let any: IpAddr =
         if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -88,9 +97,11 @@ fn are_in_one_network(one: IpAddr, other: IpAddr, bits: u64) -> bool {
     }
 }
 
-/// The TCP ports that an image or a user has declared (`EXPOSE`, `--expose`, Compose's `expose`).
+/// The TCP ports that an image or a user has declared (`EXPOSE`, `--expose`, Compose's `expose`). On the host's own
+/// network they say nothing: anybody may answer there.
 pub(super) fn exposed(inspect: &Value) -> impl Iterator<Item = u16> {
-    let ports = inspect["Config"]["ExposedPorts"].as_object().into_iter().flatten();
+    let is_own = inspect["HostConfig"]["NetworkMode"] != "host";
+    let ports = inspect["Config"]["ExposedPorts"].as_object().filter(|_| is_own).into_iter().flatten();
     ports.filter_map(|(name, _)| name.strip_suffix("/tcp")?.parse().ok())
 }
 
@@ -172,5 +183,10 @@ mod tests {
         assert_eq!(ways[&80], ("127.0.0.1".to_owned(), 8000));
         assert_eq!((ways[&8080].clone(), ways.len()), (("172.20.0.3".to_owned(), 8080), 2));
         assert_eq!(reach(None).ways_to(exposed(&inspect)).len(), 1);
+        let mut of_host = inspect;
+        of_host["HostConfig"] = json!({"NetworkMode": "host"});
+        assert_eq!(exposed(&of_host).count(), 0);
+        assert!(is_rootless(&json!({"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]})));
+        assert!(!is_rootless(&json!({"SecurityOptions": ["name=seccomp,profile=default"]})));
     }
 }

@@ -184,6 +184,9 @@ async fn unchanged(run: &Run<'_>, old: &Container) -> Result<Intent, Trouble> {
         false => {
             // The tag has moved on since, and a pull is no reason to change it.
             let tag = names::unchanged_tag(&run.action.expected.reference, old.image());
+            // The image bears no label of ours: a tag has to say whose the other one is.
+            let whose = names::base_tag(&run.docker.options.controller, old.image());
+            image::tag(run.client(), old.image(), &whose).await?;
             image::tag(run.client(), old.image(), &tag).await?;
             tag
         }

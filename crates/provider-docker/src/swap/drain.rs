@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use patchyard_types::{FailureKind, Record, printable};
+use patchyard_types::{FailureKind, Record, SwapStep, printable};
 
-use super::{Container, Run, Trouble, failed};
+use super::{Container, Run, Trouble, failed, preflight};
 use crate::client::{ApiError, Exec};
 
 /// How much of the command's output is kept: its last words say why it failed.
@@ -15,6 +15,8 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     if !old.is_up() {
         return Ok(Record::Nothing);
     }
+    // As before the stop: what a person has changed since is left alone.
+    preflight::is_as_planned(run, &old)?;
     run.somebody_else_serves().await?;
     run.note("draining", None);
     tell(run, &old).await?;
@@ -26,11 +28,13 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
 /// is not drained any more.
 pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
     let Some(old) = run.old().await? else { return Ok(Record::Nothing) };
-    let is_another = match run.record(patchyard_types::SwapStep::Drain) {
-        Some(Record::Drained { since: told }) => *told != since(&old),
-        _ => false,
+    let was_told = match run.record(SwapStep::Drain) {
+        Some(Record::Drained { since: told }) => *told == since(&old),
+        Some(_) => false,
+        // It may have been. Whom nobody would stand in for, or whom a person has changed, is left to whoever confirms.
+        None => run.somebody_else_serves().await.is_ok() && preflight::is_as_planned(run, &old).is_ok(),
     };
-    if run.action.drain.command.is_empty() || !old.is_up() || is_another {
+    if run.action.drain.command.is_empty() || !old.is_up() || !was_told {
         return Ok(Record::Nothing);
     }
     let limit = run.action.timeouts.step.as_duration();

@@ -15,6 +15,11 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     if old.restart_policy().0 != HELD {
         run.set_restart_policy(old.id(), &(HELD.to_owned(), 0)).await?;
     }
+    // Started first, nobody looks at it any more: an engine that was restarted since its stop has revived it.
+    if run.is_start_first() && old.is_up() {
+        run.somebody_else_serves().await?;
+        run.stop(old.id()).await?;
+    }
     Ok(Record::Held { policy: policy.0, retries: policy.1, dependents: Vec::new() })
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
     let Some(new) = run.new_container().await? else { return Ok(Record::Nothing) };
     if new.is_up() {
         if run.is_start_first() {
-            if run.old().await?.is_some_and(|old| !old.is_up()) {
+            if run.old().await?.is_none_or(|old| !old.is_up()) {
                 return Err(failed(
                     FailureKind::Host,
                     "the original does not run, and nobody else would serve",
@@ -48,8 +48,8 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
         }
         run.stop(new.id()).await?;
     }
-    // A restarted engine must not revive it beside the original. Its policy is on record by now.
-    if run.held().is_some() && new.restart_policy().0 != "no" {
+    // A restarted engine must not revive it beside the original, who has its own policy by now, or on record.
+    if (run.is_start_first() || run.held().is_some()) && new.restart_policy().0 != "no" {
         run.set_restart_policy(new.id(), &("no".to_owned(), 0)).await?;
     }
     Ok(Record::Nothing)

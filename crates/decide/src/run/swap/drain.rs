@@ -3,7 +3,7 @@
 
 use patchyard_types::{Action, Millis};
 
-use crate::run::rules::{Probing, StepRules, Undo, blames_nothing};
+use crate::run::rules::{Probing, StepRules, Undo, blames_nothing, one_call};
 
 pub(in crate::run) const RULES: StepRules = StepRules {
     disturbs: true,
@@ -18,7 +18,8 @@ pub(in crate::run) const RULES: StepRules = StepRules {
     blames_patch: blames_nothing,
 };
 
-/// The command is a step like any other; the wait comes on top.
+/// The command has as long as a step and says itself when that is over; the wait comes on top.
 pub(super) const fn as_long_as_it_says(action: &Action) -> Millis {
-    Millis(action.timeouts.step.0.saturating_add(action.drain.wait.0))
+    let command = one_call(action).0.saturating_add(action.timeouts.step.0);
+    Millis(command.saturating_add(action.drain.wait.0))
 }

@@ -8,9 +8,7 @@ pub(in crate::run) const RULES: StepRules = StepRules {
     disturbs: true,
     interruptible: false,
     probing: Probing::Repeat,
-    // Start-first, the old container was stopped, drained or renamed after this: it has to serve as before by the
-    // time that the new one is stopped.
-    undo: Undo::Confirm,
+    undo: Undo::Nothing,
     retries: 0,
     timeout: at_most,
     undo_timeout: at_most,
@@ -19,7 +17,7 @@ pub(in crate::run) const RULES: StepRules = StepRules {
 
 /// The judge has limits of its own and gives up earlier; this one holds when looking itself hangs.
 /// A container's healthcheck may ask for more than `healthy`, hence the half hour.
-const fn at_most(action: &Action) -> Millis {
+pub(super) const fn at_most(action: &Action) -> Millis {
     Millis(action.timeouts.healthy.0 + action.verify_for.0 + 30 * 60_000)
 }
 
