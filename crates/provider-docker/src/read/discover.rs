@@ -16,6 +16,7 @@ use super::own;
 use super::project::Projects;
 use super::refuse::{NOT_INSPECTED, Surroundings};
 use super::target::{self, Engine, container_name};
+use super::units::Units;
 use crate::client::ApiError;
 use crate::names::{LABEL_BASE, LABEL_CONTROLLER, LABEL_RUN, controller8};
 use crate::view::View;
@@ -41,6 +42,7 @@ struct Found {
     /// OS releases by image id.
     os: BTreeMap<String, Option<OsRelease>>,
     projects: Projects,
+    units: Units,
 }
 
 async fn find(docker: &DockerProvider) -> Result<Found, ApiError> {
@@ -69,11 +71,11 @@ async fn find(docker: &DockerProvider) -> Result<Found, ApiError> {
         images.values().filter_map(base).filter(|id| !images.contains_key(id)).collect();
     images.extend(inspect_images(docker, bases).await?);
     let os = os_releases(docker, &containers).await?;
-    let projects = match room::is_local(docker) {
-        true => Projects::read(&containers),
-        false => Projects::default(),
+    let (projects, units) = match room::is_local(docker) {
+        true => (Projects::read(&containers), Units::read()),
+        false => (Projects::default(), Units::default()),
     };
-    Ok(Found { containers, images, os, projects })
+    Ok(Found { containers, images, os, projects, units })
 }
 
 /// As much of an inspect document as the list has.
@@ -164,6 +166,7 @@ impl Found {
             host_name: &docker.host_name,
             key: &docker.options.key,
             watchtowers: &watchtowers,
+            units: &self.units,
             projects: &self.projects,
         };
         let own_container = own::own_container_of_process();

@@ -6,6 +6,7 @@ use patchyard_types::Manager;
 use serde_json::Value;
 
 use super::json::{list, text, texts};
+use super::units::Units;
 
 /// Label: what Watchtower's images (and those of its forks) say of themselves.
 const IS_WATCHTOWER: &str = "com.centurylinklabs.watchtower";
@@ -114,12 +115,14 @@ pub(super) fn managers(
     labels: &BTreeMap<String, String>,
     project: Option<&str>,
     watchtowers: &[Watchtower],
+    units: &Units,
 ) -> Vec<Manager> {
     let label = |name: &str| labels.get(name).filter(|value| !value.is_empty());
     let shown = |text: &str| patchyard_types::printable(text, 200);
     let compose = project.map(|project| Manager::Compose(shown(project)));
     let swarm = label("com.docker.swarm.service.name").map(|service| Manager::Swarm(shown(service)));
-    let systemd = label("PODMAN_SYSTEMD_UNIT").map(|unit| Manager::Systemd(shown(unit)));
+    let unit = label("PODMAN_SYSTEMD_UNIT").map(String::as_str).or_else(|| units.of(name));
+    let systemd = unit.map(|unit| Manager::Systemd(shown(unit)));
     let watchtowers = watchtowers.iter().filter(|one| one.name != name && one.covers(name, labels));
     let watchtowers = watchtowers.map(|one| Manager::Watchtower(shown(&one.name)));
     let mut all: Vec<Manager> = compose.into_iter().chain(swarm).chain(systemd).chain(watchtowers).collect();
@@ -181,7 +184,7 @@ mod tests {
         let labels =
             labels(&[("PODMAN_SYSTEMD_UNIT", "web.service"), ("com.docker.swarm.service.name", "web")]);
         assert_eq!(
-            managers("web", &labels, Some("shop"), &[tower(&[], &[])]),
+            managers("web", &labels, Some("shop"), &[tower(&[], &[])], &Units::default()),
             [
                 Manager::Compose("shop".to_owned()),
                 Manager::Watchtower("tower".to_owned()),

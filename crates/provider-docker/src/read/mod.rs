@@ -13,6 +13,7 @@ mod project;
 pub(crate) mod reference;
 mod refuse;
 mod target;
+mod units;
 mod untouched;
 
 use patchyard_contract::ProviderError;

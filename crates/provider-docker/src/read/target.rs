@@ -17,6 +17,7 @@ use super::managers::{Watchtower, managers};
 use super::project::Projects;
 use super::reference::Reference;
 use super::refuse::{Surroundings, refusals};
+use super::units::Units;
 use crate::names::{LABEL_BASE, LABEL_REFERENCE};
 use crate::spec::normalise;
 
@@ -34,6 +35,8 @@ pub(super) struct Engine<'a> {
     /// Key of the digests of configurations.
     pub key: &'a [u8; 32],
     pub watchtowers: &'a [Watchtower],
+    /// What systemd's units say, where they can be read.
+    pub units: &'a Units,
     /// What Compose files say, where they can be read.
     pub projects: &'a Projects,
 }
@@ -68,7 +71,7 @@ pub(super) fn target(
     Target {
         id: TargetId::new("docker", engine.host, &stable),
         lives_in: Vec::new(),
-        managers: managers(&name, &labels, project, engine.watchtowers),
+        managers: managers(&name, &labels, project, engine.watchtowers, engine.units),
         provider: "docker".to_owned(),
         host: engine.host.clone(),
         host_name: engine.host_name.to_owned(),
@@ -225,6 +228,7 @@ mod tests {
             host_name: "web01",
             key: &[7; 32],
             watchtowers: &[],
+            units: &Units::default(),
             projects: &Projects::default(),
         };
         let around = Surroundings {

@@ -179,6 +179,42 @@ fn a_signal_finishes_the_swap_and_pauses() {
 }
 
 #[test]
+fn a_watchtower_that_updates_the_same_containers_is_told_of_before_anything_is_done() {
+    let engine = Engine::machine();
+    let service = Service::start(&engine, "web-good");
+    let tower = format!("{}-tower", service.name());
+    let label = "com.centurylinklabs.watchtower=true";
+    // Only of this service's container, whoever else is on this engine.
+    engine.docker([
+        "run",
+        "-d",
+        "--name",
+        &tower,
+        "--label",
+        label,
+        "--entrypoint",
+        "sh",
+        service.reference(),
+        "-c",
+        "sleep 1000",
+        service.name(),
+    ]);
+    let controller = Controller::new(&engine);
+    let warns = |args: &[&str]| controller.run(args).to_string().contains(&tower);
+    for args in ["plan", "discover"].map(|verb| [verb, service.name()]) {
+        assert!(warns(&args), "{}", controller.run(args));
+    }
+    let found = controller.run(["discover", "--json", service.name()]).json("patchyard.discover/v1");
+    assert_eq!(
+        found["targets"][0]["managers"],
+        serde_json::json!([{"kind": "watchtower", "name": tower}]),
+        "{found:#}"
+    );
+    engine.docker(["rm", "-f", &tower]);
+    assert!(!warns(&["plan", service.name()]));
+}
+
+#[test]
 fn a_host_that_upgrades_itself_is_told_of_before_anything_is_done() {
     let engine = Engine::machine();
     let service = Service::start(&engine, "web-good");
