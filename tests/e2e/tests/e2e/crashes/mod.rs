@@ -258,7 +258,7 @@ fn a_rollout_of_images_that_keeps_no_snapshot_survives_a_crash_at_any_moment() {
         counts: |_| true,
         sample: 4,
         // The first of several removals is done: the others must still be known for ours.
-        always: &["note pulling@10", "middle prune", "before collect"],
+        always: &["note pulling@10", "middle prune", "before collect", "after collect"],
     });
 }
 
