@@ -158,8 +158,18 @@ impl PrivateEngine {
     /// Starts one.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one whose data lies on a disk of its own: a size, and options of `mkfs.xfs -m`.
+    #[must_use]
+    pub fn on_disk(size_and_options: &str) -> Self {
+        Self::start_with(&["--disk", size_and_options])
+    }
+
+    fn start_with(options: &[&str]) -> Self {
         let name = crate::unique();
-        let host = lab("engine", ["start", "--private", &name]);
+        let host = lab("engine", ["start", "--private", &name].iter().chain(options));
         Self { name, engine: Engine { host } }
     }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use patchyard_e2e_tests::{Controller, Engine, Service, ServiceOptions, lab};
+use patchyard_e2e_tests::{Controller, Engine, PrivateEngine, Service, ServiceOptions, lab};
 
 /// Writers at a time.
 const WRITERS: usize = 3;
@@ -208,4 +208,37 @@ fn a_rollback_by_hand_gives_volumes_back_as_the_snapshot_keeps_them() {
         controller.run(["snapshots", "prune", snapshot["id"].as_str().unwrap()]).expect(0);
     }
     assert_eq!(service.copies(), [""; 0]);
+}
+
+/// A volume that fills more than half of the disk: a copy finds room only where it shares the blocks of what it is a
+/// copy of.
+#[test]
+fn copies_share_their_blocks_where_the_file_system_can_and_are_refused_while_it_serves_where_they_have_no_room()
+ {
+    for (disk, has_room) in [("2G:reflink=1", true), ("2G:reflink=0", false)] {
+        let engine = PrivateEngine::on_disk(disk);
+        engine.load(&["patchyard-lab/web-good:1"]);
+        let service = Service::start(&engine, "web-good");
+        let fill = "head -c 1100M /dev/urandom > /data/big && sync";
+        engine.docker(["exec", "-u", "0", service.name(), "sh", "-ec", fill]);
+        let free = || {
+            let place = engine.docker(["volume", "inspect", "-f", "{{.Mountpoint}}", &service.volume()]);
+            rustix::fs::statvfs(place.trim()).map(|disk| (disk.f_bavail * disk.f_frsize) >> 20).unwrap()
+        };
+        let before = free();
+        let controller = Controller::new(&engine).with_defaults("verify_for: 1s, data: restore");
+        let apply = controller.run(["apply", "--yes", "--json", service.name()]);
+        let run = apply.run_of(&service);
+        if has_room {
+            assert_eq!(run["state"], "succeeded", "{apply}");
+            assert!(before - free() < 550, "{before} MiB were free before, {} after", free());
+            controller.run(["rollback", "--yes", service.name()]).expect(0);
+        } else {
+            assert_eq!(run["state"], "failed", "{apply}");
+            assert!(run["reason"].as_str().unwrap().contains("are needed"), "{run:#}");
+        }
+        assert_eq!(service.answer().unwrap(), "lab-web 1.0\n");
+        let size = engine.docker(["exec", service.name(), "stat", "-c", "%s", "/data/big"]);
+        assert_eq!(size.trim(), (1100u64 << 20).to_string());
+    }
 }
