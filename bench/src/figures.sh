@@ -90,14 +90,14 @@ figure_layer() {
   done
 }
 
-# one_layer FIGURE FLAG…: the same packages in the same versions, by hand and by a run's own step.
+# one_layer FIGURE FLAG…: the same packages in the same versions, by hand and by Patchyard, which remembers nothing and has no
+# package yet: by its plan and by the step of a run that builds.
 one_layer() {
-  local figure=$1 container wanted
+  local figure=$1 container wanted planned built
   shift
   fresh
   docker run -d --name "$label-layer" --label $label=1 "$label/1:1" >/dev/null
-  timed "$figure" 'patchyard plan: lists, solver, downloads' patchyard plan "$@"
-  patchyard plan "$@" --json >"$work/plan"
+  at_once plan "$@" --json >"$work/plan"
   wanted=$(jq -r '.actions[0].packages[] | select(.to != null) | "\(.name)=\(.to)"' "$work/plan" | tr '\n' ' ')
   export wanted figure
   timed "$figure" 'by hand: lists, downloads, install, commit' bash -ec '
@@ -108,10 +108,15 @@ one_layer() {
     docker rm "$container"'
   sed -i "\$s/0\t\$/$(layer_size "$label/by-hand:1")\tMB/" "$results"
   docker rmi "$label/by-hand:1" >/dev/null
-  at_once apply --yes --json "$(jq -r .digest "$work/plan")" >"$work/events" 2>"$work/said" || { tail -n 20 "$work/said" >&2 && die "$figure: it failed"; }
-  result "$figure" 'patchyard: the step that builds' "$(jq -rs 'map(select(.step == "prepare" and .direction == "do")) | [.[].at | sub("\\.(?<f>[0-9]+)Z$"; "Z") | fromdate] as $s
+  rm -rf "$PATCHYARD_STATE"
+  timed "$figure" 'patchyard: plan (lists, solver, downloads)' bash -c 'at_once "$@"' plan plan "$@"
+  planned=$(tail -n 1 "$results" | cut -f 3)
+  at_once apply --yes --json --plan "$(jq -r .digest "$work/plan")" >"$work/events" 2>"$work/said" || { tail -n 20 "$work/said" >&2 && die "$figure: it failed"; }
+  built=$(jq -rs 'map(select(.step == "prepare" and .direction == "do")) | [.[].at | sub("\\.(?<f>[0-9]+)Z$"; "Z") | fromdate] as $s
       | [.[].at | capture("\\.(?<f>[0-9]+)Z$").f | ("0." + .) | tonumber] as $f
-      | (($s[1] + $f[1]) - ($s[0] + $f[0])) * 1000' "$work/events")" 0 0 "$(layer_size "$label/1:1")" MB
+      | (($s[1] + $f[1]) - ($s[0] + $f[0])) * 1000' "$work/events")
+  result "$figure" 'patchyard: the step that builds' "$built"
+  result "$figure" 'patchyard: both' "$(awk -v planned="$planned" -v built="$built" 'BEGIN { print planned + built }')" 0 0 "$(layer_size "$label/1:1")" MB
 }
 
 # What an image has more than what it was made from, in MB.
