@@ -15,7 +15,7 @@ timed() {
   wall=$(awk -v from="$began" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f", (to - from) * 1000 }')
   [ $code -eq 0 ] || { tail -n 20 "$work/said" >&2 && die "$figure, $contestant: it exited with $code"; }
   read -r user system peak < <(tail -n 1 "$work/time")
-  result "$figure" "$contestant" "$wall" "$(awk -v user="$user" -v system="$system" 'BEGIN { print user + system }')" "$peak"
+  result "$figure" "$contestant" "$wall" "$(awk -v user="$user" -v kernel="$system" 'BEGIN { print user + kernel }')" "$peak"
 }
 
 # Commands of contestants; `timed` runs them in shells of their own.
