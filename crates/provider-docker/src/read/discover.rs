@@ -169,6 +169,9 @@ impl Found {
             units: &self.units,
             projects: &self.projects,
         };
+        // Hardly anybody has links: asking everybody of everybody takes long where there are thousands.
+        let linking: Vec<&Value> =
+            others.iter().copied().filter(|c| list(&c["HostConfig"]["Links"]).next().is_some()).collect();
         let own_container = own::own_container_of_process();
         let null = Value::Null;
         let mut targets: Vec<Target> = Vec::with_capacity(others.len());
@@ -176,7 +179,7 @@ impl Found {
             let image = self.images.get(text(&inspect["Image"])).unwrap_or(&null);
             let base = image["Config"]["Labels"][LABEL_BASE].as_str().and_then(|id| self.images.get(id));
             let missing_hosts = missing_hosts(inspect, &self.containers);
-            let linked_from = linked_from(inspect, &others);
+            let linked_from = linked_from(inspect, &linking);
             let around = Surroundings {
                 kind: docker.client.kind(),
                 own_container: own_container.as_deref(),
