@@ -5,7 +5,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use patchyard_contract::suite::provider::{self, Yard};
+use patchyard_contract::provider_suite;
+use patchyard_contract::suite::provider::Yard;
 use patchyard_contract::{Clock, Provider};
 use patchyard_provider_sim::{Behaviour, Interference, SimClock, SimProvider, World};
 use patchyard_simulation_tests::plan::{Limits, plan};
@@ -98,52 +99,18 @@ impl Yard for SimYard {
     }
 }
 
-macro_rules! behaviours {
-    ($yard:expr; $($behaviour:ident),* $(,)?) => {$(
-        #[tokio::test(start_paused = true)]
-        async fn $behaviour() {
-            provider::$behaviour(&$yard.await).await;
-        }
-    )*};
-}
-
-behaviours!(SimYard::new(Order::StopFirst);
-    every_step_in_order_patches_and_the_probe_knows,
-    from_every_step_the_way_back_restores_what_was,
-    undo_tolerates_that_there_is_nothing_to_undo,
-    every_step_looks_before_it_acts,
-    a_target_changed_since_planning_is_refused,
-    reading_changes_nothing,
-    original_and_replacement_are_seen_apart,
-);
+provider_suite!(tokio::test(start_paused = true), SimYard::new(Order::StopFirst));
 
 /// The same of a target together with those who live in its namespaces.
 mod with_dependents {
     use super::*;
 
-    behaviours!(SimYard::with_dependents();
-        every_step_in_order_patches_and_the_probe_knows,
-        from_every_step_the_way_back_restores_what_was,
-        undo_tolerates_that_there_is_nothing_to_undo,
-        every_step_looks_before_it_acts,
-        a_target_changed_since_planning_is_refused,
-        reading_changes_nothing,
-        original_and_replacement_are_seen_apart,
-    );
+    provider_suite!(tokio::test(start_paused = true), SimYard::with_dependents());
 }
 
 /// The same of a target whose replacement is started first.
 mod start_first {
     use super::*;
 
-    behaviours!(SimYard::new(Order::StartFirst);
-        every_step_in_order_patches_and_the_probe_knows,
-        from_every_step_the_way_back_restores_what_was,
-        undo_tolerates_that_there_is_nothing_to_undo,
-        every_step_looks_before_it_acts,
-        a_target_changed_since_planning_is_refused,
-        reading_changes_nothing,
-        original_and_replacement_are_seen_apart,
-        somebody_serves_at_any_time,
-    );
+    provider_suite!(start-first tokio::test(start_paused = true), SimYard::new(Order::StartFirst));
 }

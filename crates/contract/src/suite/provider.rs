@@ -1,7 +1,7 @@
 //! What every provider does: the steps of a run, one by one, back and forth, on a real target.
 //!
 //! A [`Yard`] lends a fresh target and a good plan for it. Each function below is one behaviour;
-//! an implementation calls each in a test of its own, on a yard of its own.
+//! [`provider_suite!`](crate::provider_suite) makes a test of each, on a yard of its own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +33,34 @@ pub trait Yard: Send + Sync {
 
     /// Somebody else changes the target's configuration by recreating it.
     async fn meddle(&self);
+}
+
+/// Makes tests of what every provider does. The arguments are the attribute of an asynchronous test, and an expression
+/// whose future makes a new [`Yard`](crate::suite::provider::Yard); `start-first` before them adds what is true of one whose
+/// plan says so.
+#[macro_export]
+macro_rules! provider_suite {
+    (start-first $test:meta, $yard:expr) => {
+        $crate::provider_suite! { $test, $yard }
+        $crate::provider_suite! { $test, $yard; somebody_serves_at_any_time }
+    };
+    ($test:meta, $yard:expr) => {
+        $crate::provider_suite! { $test, $yard;
+            every_step_in_order_patches_and_the_probe_knows
+            from_every_step_the_way_back_restores_what_was
+            undo_tolerates_that_there_is_nothing_to_undo
+            every_step_looks_before_it_acts
+            a_target_changed_since_planning_is_refused
+            reading_changes_nothing
+            original_and_replacement_are_seen_apart
+        }
+    };
+    ($test:meta, $yard:expr; $($behaviour:ident)*) => {$(
+        #[$test]
+        async fn $behaviour() {
+            $crate::suite::provider::$behaviour(&$yard.await).await;
+        }
+    )*};
 }
 
 /// In which order the yard's plan swaps.
@@ -221,7 +249,8 @@ pub async fn reading_changes_nothing(yard: &dyn Yard) {
     let target = target.unwrap_or_else(|| panic!("{wanted} is not among the targets"));
     let inventory = provider.inventory(target).await.unwrap_or_else(|error| panic!("{error}"));
     let pending = provider.pending(target, &inventory, &Ask::default()).await;
-    assert!(pending.is_ok_and(|pending| !pending.is_empty()), "a patch is pending");
+    let pending = pending.unwrap_or_else(|error| panic!("{error}"));
+    assert!(!pending.is_empty(), "a patch is pending");
     let again = provider.discover().await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(first.iter().find(|t| t.id == wanted), again.iter().find(|t| t.id == wanted));
     assert_eq!(yard.serving().await, serving);
