@@ -100,13 +100,7 @@ pub fn add(action: &mut Action, dependents: &[DependentTarget]) {
             target: target.id.clone(),
             name: target.name.clone(),
             service: target.service.clone(),
-            expected: Expected {
-                object: target.object.clone(),
-                image: target.image.id.clone(),
-                config: target.config,
-                reference: target.image.reference.clone(),
-                base: target.image.base.clone(),
-            },
+            expected: Expected::of(target),
             checks,
             writable_layer: match settings.writable_layer {
                 WritableLayer::Discard => WritableLayer::Discard,

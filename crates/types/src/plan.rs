@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Budget, Check, Data, Digest, Drain, HostId, Method, Millis, Order, PatchSet, PatchSetId, RolloutId,
-    TargetId, Timeouts, WritableLayer,
+    Target, TargetId, Timeouts, WritableLayer,
 };
 
 /// Digest of a plan's decisions: its name.
@@ -174,6 +174,20 @@ pub struct Expected {
     pub reference: String,
     /// For a target that already runs a patched image: the id of the original base to build on.
     pub base: Option<String>,
+}
+
+impl Expected {
+    /// A target as it is now.
+    #[must_use]
+    pub fn of(target: &Target) -> Self {
+        Self {
+            object: target.object.clone(),
+            image: target.image.id.clone(),
+            config: target.config,
+            reference: target.image.reference.clone(),
+            base: target.image.base.clone(),
+        }
+    }
 }
 
 /// Actions that go at the same time: indices into the plan's actions. The next wave starts when

@@ -171,16 +171,10 @@ impl RealYard {
             let other = left.remove(at);
             involved.push(other.object.clone());
             found.push(Dependent {
+                expected: Expected::of(&other),
                 target: other.id,
                 name: other.name,
                 service: other.service,
-                expected: Expected {
-                    object: other.object,
-                    image: other.image.id,
-                    config: other.config,
-                    reference: other.image.reference,
-                    base: other.image.base,
-                },
                 checks: Vec::new(),
                 writable_layer: WritableLayer::LeaveOut,
                 max_unavailable: 1,
@@ -290,13 +284,7 @@ impl RealYard {
             host: target.host.clone(),
             method,
             patch_set: set.id(),
-            expected: Expected {
-                object: target.object.clone(),
-                image: target.image.id.clone(),
-                config: target.config,
-                reference: target.image.reference.clone(),
-                base: target.image.base.clone(),
-            },
+            expected: Expected::of(&target),
             checks: Vec::new(),
             verify_for: Millis::from_secs(1),
             timeouts: Timeouts {
