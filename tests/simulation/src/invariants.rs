@@ -45,6 +45,18 @@ pub fn broken(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
     broken
 }
 
+/// A target's only container, and the one that it had before.
+fn now_and_before<'a>(
+    world: &'a World,
+    outcome: &'a Outcome,
+    name: &str,
+) -> Result<[(&'a String, &'a SimObject); 2], String> {
+    let mine: Vec<_> = world.objects.iter().filter(|(_, object)| world.is_of(object, name)).collect();
+    let [now] = mine[..] else { return Err(format!("{} containers instead of one", mine.len())) };
+    let before = outcome.before.iter().find(|(_, object)| object.name == name);
+    Ok([now, before.ok_or("it was not there before")?])
+}
+
 /// Complaints about a target that lives in the namespaces of a planned one: it serves, in those of whom its owner
 /// is by now, and is what it was.
 fn dependent_of(
@@ -56,12 +68,9 @@ fn dependent_of(
 ) -> Vec<String> {
     let name = dependent.name.as_str();
     let mut complaints = Vec::new();
-    let mine: Vec<_> = world.objects.iter().filter(|(_, object)| world.is_of(object, name)).collect();
-    let [(handle, object)] = mine[..] else {
-        return vec![format!("{} containers instead of one", mine.len())];
-    };
-    let Some((first, before)) = outcome.before.iter().find(|(_, object)| object.name == name) else {
-        return vec!["it was not there before".into()];
+    let [(handle, object), (first, before)] = match now_and_before(world, outcome, name) {
+        Ok(both) => both,
+        Err(complaint) => return vec![complaint],
     };
     if object.name != name || object.held || object.started.is_none() {
         complaints.push(format!("it was left as {object:?}"));
@@ -89,12 +98,9 @@ fn dependent_of(
 fn state_of(world: &World, outcome: &Outcome, action: usize, planned: &Action, end: RunEnd) -> Vec<String> {
     let name = planned.name.as_str();
     let mut complaints = Vec::new();
-    let mine: Vec<_> = world.objects.iter().filter(|(_, object)| world.is_of(object, name)).collect();
-    let [(handle, object)] = mine[..] else {
-        return vec![format!("{} containers instead of one", mine.len())];
-    };
-    let Some((first, before)) = outcome.before.iter().find(|(_, object)| object.name == name) else {
-        return vec!["it was not there before".into()];
+    let [(handle, object), (first, before)] = match now_and_before(world, outcome, name) {
+        Ok(both) => both,
+        Err(complaint) => return vec![complaint],
     };
     if object.name != name {
         complaints.push(format!("its container is named {}", object.name));
