@@ -43,6 +43,10 @@ pub(super) async fn answers(look: &Look<'_>, before: Option<&Baseline>) -> BTree
         Some(before) => before.http.iter().filter(|(_, a)| a.is_http()).map(|(port, _)| *port).collect(),
         None => exposed(look.inspect).collect(),
     };
+    // The published ones come first where there are too many.
+    let published = &look.reach.published;
+    let others = others.into_iter().filter(|port| !published.contains_key(port));
+    let others = others.take(PORTS.saturating_sub(published.len()));
     let ways = look.reach.ways_to(others);
     let asked = ways.iter().take(PORTS).map(async |(port, way)| {
         let answer = match get(way, "/", false, look.limit).await {
@@ -53,7 +57,7 @@ pub(super) async fn answers(look: &Look<'_>, before: Option<&Baseline>) -> BTree
         (*port, answer)
     });
     let counts = |(port, answer): &(u16, HttpAnswer)| {
-        answer.is_http() || look.reach.published.contains_key(port) || before.is_some()
+        answer.is_http() || published.contains_key(port) || before.is_some()
     };
     join_all(asked).await.into_iter().filter(counts).collect()
 }
