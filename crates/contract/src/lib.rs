@@ -1,4 +1,5 @@
-//! What Patchyard asks of the world, as traits: providers, the store, the package cache, the clock.
+//! What Patchyard asks of the world, as traits: providers, the store, the package cache, the clock,
+//! transports to machines.
 //!
 //! Implementations live in rooms of their own and never import the engine; the engine never names
 //! an implementation. Every trait has one test suite (feature `suite`) that each implementation,
@@ -11,6 +12,7 @@ mod provider;
 mod store;
 #[cfg(feature = "suite")]
 pub mod suite;
+mod transport;
 
 pub use audit::{AuditEntry, AuditHead, AuditReport, Auditor};
 pub use cache::{CacheError, PackageCache};
@@ -19,3 +21,4 @@ pub use provider::{
     Ask, Call, ImageSource, Leftover, Note, OfDependent, Part, Progress, Provider, ProviderError, Wish,
 };
 pub use store::{Append, LockGuard, Store, StoreError};
+pub use transport::{Command, Output, Transport, TransportError};

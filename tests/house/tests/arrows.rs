@@ -27,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("patchyard-store-memory", &["patchyard-types", "patchyard-contract"]),
     ("patchyard-cache", &["patchyard-types", "patchyard-contract"]),
     ("patchyard-provider-docker", &["patchyard-types", "patchyard-assess", "patchyard-contract"]),
+    ("patchyard-guest", &["patchyard-types", "patchyard-assess", "patchyard-contract"]),
     ("patchyard-provider-sim", &["patchyard-types", "patchyard-contract"]),
     (
         "patchyard-app",

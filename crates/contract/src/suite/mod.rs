@@ -9,6 +9,7 @@ pub mod cache;
 pub mod provider;
 pub mod sample;
 pub mod store;
+pub mod transport;
 
 /// Runs a behaviour to its end on a runtime of its own.
 ///

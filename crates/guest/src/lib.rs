@@ -1,0 +1,7 @@
+//! The guest layer: what is done inside a machine, the same for every way there.
+//!
+//! A machine is a VM (by its guest agent), a host (by ssh), this machine, or a system container. What is
+//! asked and done there is always a program with arguments, started over a
+//! [`Transport`](patchyard_contract::Transport).
+
+pub mod transport;
