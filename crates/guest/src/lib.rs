@@ -4,4 +4,8 @@
 //! asked and done there is always a program with arguments, started over a
 //! [`Transport`](patchyard_contract::Transport).
 
+mod error;
+pub mod job;
 pub mod transport;
+
+pub use error::GuestError;

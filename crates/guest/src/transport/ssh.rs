@@ -100,7 +100,7 @@ impl Ssh {
             "ForwardX11=no".to_owned(),
             "ForwardAgent=no".to_owned(),
             "ClearAllForwardings=yes".to_owned(),
-            "LogLevel=INFO".to_owned(),
+            "LogLevel=ERROR".to_owned(),
         ] {
             arguments.extend(["-o".to_owned(), option]);
         }
