@@ -5,7 +5,9 @@
 //! names and versions against the packaging rules, and never panics.
 
 pub mod deb;
+pub mod exact;
 mod os_release;
+pub mod rpm;
 pub mod version;
 
-pub use os_release::parse as parse_os_release;
+pub use os_release::{package_manager, parse as parse_os_release};

@@ -1,6 +1,6 @@
 //! Reads os-release(5): which distribution a root file system is.
 
-use patchyard_types::{OsRelease, printable};
+use patchyard_types::{OsRelease, PackageManager, printable};
 
 /// The most of the file that is read, in bytes; real ones have under 500.
 const MAX_LENGTH: usize = 64 * 1024;
@@ -38,6 +38,28 @@ pub fn parse(bytes: &[u8]) -> Option<OsRelease> {
     Some(OsRelease { id, version_id, pretty_name })
 }
 
+/// The package manager of the distribution, by its `ID`, else by what it says it is like (`ID_LIKE`).
+/// `None` for those that are not known here.
+///
+/// Programs are no evidence: rpm, dnf and zypper are packages of Debian's.
+#[must_use]
+pub fn package_manager(bytes: &[u8]) -> Option<PackageManager> {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_LENGTH)]);
+    let value = |key: &str| {
+        let found = text.lines().rev().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
+        found.map(unquote).unwrap_or_default()
+    };
+    let ids = [value("ID"), value("ID_LIKE")];
+    ids.iter().flat_map(|ids| ids.split_ascii_whitespace()).find_map(|id| match id {
+        "debian" | "ubuntu" | "raspbian" => Some(PackageManager::Apt),
+        "fedora" | "rhel" | "centos" | "rocky" | "almalinux" | "ol" | "amzn" => Some(PackageManager::Dnf),
+        "suse" | "opensuse" | "sles" | "sled" | "sle-micro" => Some(PackageManager::Zypper),
+        "alpine" => Some(PackageManager::Apk),
+        id if id.starts_with("opensuse-") => Some(PackageManager::Zypper),
+        _ => None,
+    })
+}
+
 fn is_identifier(text: &str) -> bool {
     text.len() <= MAX_VALUE
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
@@ -68,7 +90,22 @@ fn unquote(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use patchyard_types::PackageManager;
+
+    use super::{package_manager, parse};
+
+    #[test]
+    fn distributions_have_package_managers() {
+        let of = |text: &str| package_manager(text.as_bytes());
+        assert_eq!(of("ID=debian\n"), Some(PackageManager::Apt));
+        assert_eq!(of("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), Some(PackageManager::Apt));
+        assert_eq!(of("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"), Some(PackageManager::Dnf));
+        assert_eq!(of("ID_LIKE='suse opensuse'\nID=\"opensuse-leap\"\n"), Some(PackageManager::Zypper));
+        assert_eq!(of("ID=alpine\n"), Some(PackageManager::Apk));
+        for unknown in ["", "ID=arch\n", "NAME=debian\n", "ID=debiantoo\n"] {
+            assert_eq!(of(unknown), None, "{unknown}");
+        }
+    }
 
     #[test]
     fn debian_and_ubuntu_as_they_ship() {

@@ -6,6 +6,8 @@
 
 mod error;
 pub mod job;
+mod packages;
 pub mod transport;
 
 pub use error::GuestError;
+pub use packages::{Guest, Installed, Readiness};

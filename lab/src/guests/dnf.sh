@@ -1,7 +1,7 @@
 # Run inside the image that is to be patchyard-lab/guest-dnf:1; see lab/guests.
 export DEBIAN_FRONTEND=noninteractive
 apt-get -q update
-apt-get -q install -y rpm createrepo-c dnf dnf-plugins-core
+apt-get -q install -y procps rpm createrepo-c dnf dnf-plugins-core
 . /lab/rpm.sh
 mkdir -p /etc/yum.repos.d /etc/dnf/vars
 echo 37 >/etc/dnf/vars/releasever

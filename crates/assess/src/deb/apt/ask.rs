@@ -36,6 +36,81 @@ pub fn simulate_only<'a>(
     SIMULATE.iter().chain(verb).map(|argument| (*argument).to_owned()).chain(specs).collect()
 }
 
+/// How packages are put into exact versions, up or down, in one transaction: nothing goes, nothing recommended comes,
+/// configuration files that somebody changed stay as they are. `lock` is how long another package manager is waited for,
+/// in seconds.
+#[must_use]
+pub fn install_exactly<'a>(
+    wanted: impl Iterator<Item = (&'a str, &'a Arch, &'a str)>,
+    lock: u64,
+) -> Vec<String> {
+    let mut argv = ["apt-get", "-q", "-y", "--no-remove"].map(str::to_owned).to_vec();
+    argv.extend(EXACTLY.map(str::to_owned));
+    for option in [
+        &format!("DPkg::Lock::Timeout={lock}"),
+        "Dpkg::Use-Pty=0",
+        "Dpkg::Options::=--force-confdef",
+        "Dpkg::Options::=--force-confold",
+    ] {
+        argv.extend(["-o".to_owned(), option.to_owned()]);
+    }
+    argv.push("install".to_owned());
+    argv.extend(wanted.map(|(name, arch, version)| format!("{name}:{arch}={version}")));
+    argv
+}
+
+/// What [`install_exactly`] would do. Removals are in the answer, to be named.
+#[must_use]
+pub fn simulate_exactly<'a>(wanted: impl Iterator<Item = (&'a str, &'a Arch, &'a str)>) -> Vec<String> {
+    let specs = wanted.map(|(name, arch, version)| format!("{name}:{arch}={version}"));
+    SIMULATE
+        .iter()
+        .chain(&EXACTLY)
+        .chain(&["install"])
+        .map(|argument| (*argument).to_owned())
+        .chain(specs)
+        .collect()
+}
+
+/// What an exact installation and its simulation have in common.
+const EXACTLY: [&str; 5] = [
+    "--allow-downgrades",
+    "--no-install-recommends",
+    "--no-install-suggests",
+    "-o",
+    "APT::Get::AutomaticRemove=false",
+];
+
+/// Whether the package manager could work now: waits for its lock for at most so many seconds.
+#[must_use]
+pub fn check(lock: u64) -> Vec<String> {
+    let option = format!("DPkg::Lock::Timeout={lock}");
+    ["apt-get", "-q", "-o", &option, "check"].map(str::to_owned).into()
+}
+
+/// Finishes what dpkg was interrupted in; configuration files that somebody changed stay.
+#[must_use]
+pub fn repair() -> Vec<String> {
+    ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"].map(str::to_owned).into()
+}
+
+/// Reads the lists of all package sources anew. A repository that does not answer must not count as one without news.
+#[must_use]
+pub fn update() -> Vec<String> {
+    let fixed = [
+        "apt-get",
+        "-q",
+        "-o",
+        "APT::Update::Error-Mode=any",
+        "-o",
+        "Acquire::Languages=none",
+        "-o",
+        "Acquire::IndexTargets::deb-src::Sources::DefaultEnabled=false",
+        "update",
+    ];
+    fixed.map(str::to_owned).into()
+}
+
 /// The same simulation as if every phased update had reached this machine.
 #[must_use]
 pub fn with_phased(mut simulation: Vec<String>) -> Vec<String> {

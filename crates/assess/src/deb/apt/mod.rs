@@ -13,6 +13,8 @@
 
 pub mod answer;
 pub mod ask;
+mod locks;
 mod pending;
 
-pub use pending::{explain, passes_over, pending, price, tell_phased};
+pub use locks::{interrupted, locked};
+pub use pending::{explain, moves, passes_over, pending, price, tell_phased};

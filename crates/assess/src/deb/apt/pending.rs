@@ -8,6 +8,7 @@ use patchyard_types::{Arch, InstalledPackage, PendingPatch, PendingStatus};
 use crate::version::dpkg;
 
 use super::answer::{self, Offer, SecurityVersion, Simulation, Upgradable};
+use crate::exact::Move;
 
 /// Why a phased update is left alone.
 const PHASED: &str = "phased update, not yet for this machine";
@@ -163,6 +164,22 @@ pub fn explain(patches: &mut [PendingPatch], output: &[u8]) {
     for patch in patches.iter_mut().filter(|patch| patch.status == PendingStatus::KeptBack) {
         patch.why.clone_from(&words);
     }
+}
+
+/// What [`super::ask::simulate_exactly`] would change.
+#[must_use]
+pub fn moves(simulation: &Simulation) -> Vec<Move> {
+    let come = simulation.install.iter().map(|install| Move {
+        name: install.name.clone(),
+        arch: Some(install.arch.clone()),
+        to: Some(install.to.clone()),
+    });
+    let go = simulation.remove.iter().map(|(name, arch, _)| Move {
+        name: name.clone(),
+        arch: arch.clone(),
+        to: None,
+    });
+    come.chain(go).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,198 @@
+//! apt and dpkg: Debian, Ubuntu and their children.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use patchyard_assess::deb::apt::answer::{self, AnswerError};
+use patchyard_assess::deb::apt::{
+    ask, explain, interrupted, locked, moves, passes_over, pending as put_together, price, tell_phased,
+};
+use patchyard_assess::deb::{Layout, StatusReader, is_arch, is_package, is_version};
+use patchyard_contract::{Ask, Command, Output};
+use patchyard_types::{Arch, InstalledPackage, PackageChange, PendingPatch, PendingStatus};
+
+use super::{Guest, Installed, QUESTION, REFRESH, Readiness, is_there};
+use crate::GuestError;
+use crate::job::{Job, JobStep};
+
+/// The most a dpkg database may have, in bytes; of a desktop's 5,000 packages it has 6 MiB.
+const DATABASE: usize = 256 * 1024 * 1024;
+/// Of a transaction: nobody can be asked, and what may be restarted is decided elsewhere.
+const TRANSACTION: [(&str, &str); 5] = [
+    ("DEBIAN_FRONTEND", "noninteractive"),
+    ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
+    ("APT_LISTCHANGES_FRONTEND", "none"),
+    ("NEEDRESTART_SUSPEND", "1"),
+    ("UCF_FORCE_CONFFOLD", "1"),
+];
+
+pub(super) async fn installed(guest: &Guest) -> Result<Installed, GuestError> {
+    let read = Command::new(["cat", "/var/lib/dpkg/status"]).most(DATABASE).limit(QUESTION);
+    let output = guest.transport.run(read).await?;
+    if !output.success() {
+        return Err(guest.failed("cat", &output, ""));
+    }
+    let status =
+        StatusReader::read(Layout::Status, &output.stdout).map_err(|error| guest.no_sense("dpkg", &error))?;
+    Ok(Installed { packages: status.packages, unfinished: status.unfinished })
+}
+
+pub(super) async fn refresh(guest: &Guest, wait: Duration) -> Result<(), GuestError> {
+    let update = question(ask::update()).limit(REFRESH);
+    let output = guest.patiently(update, wait, is_locked).await?;
+    // Before `APT::Update::Error-Mode` existed, a repository that could not be reached was a warning.
+    let said = output.said();
+    let missed = String::from_utf8_lossy(&said).lines().any(|line| line.starts_with("W: Failed to fetch "));
+    if output.success() && !missed {
+        return Ok(());
+    }
+    Err(guest.failed("apt-get update", &output, &answer::words(&said)))
+}
+
+pub(super) async fn pending(
+    guest: &Guest,
+    installed: &Installed,
+    how: &Ask,
+) -> Result<Vec<PendingPatch>, GuestError> {
+    let asked = match &how.only[..] {
+        [] => ask::simulate(how.allow_remove),
+        only => {
+            let wanted = only.iter().map(|wish| (&*wish.package, &wish.arch, &*wish.version));
+            valid(guest, wanted.clone())?;
+            ask::simulate_only(wanted, how.allow_remove)
+        }
+    };
+    let simulation = answered(guest, asked.clone(), answer::simulation).await?;
+    let upgradable = match how.only.is_empty() {
+        true => answered(guest, ask::upgradable(), answer::upgradable).await?,
+        // What else there is was not asked for.
+        false => Vec::new(),
+    };
+    let mut patches = put_together(&simulation, &upgradable, &installed.packages);
+    if patches.iter().any(|patch| patch.status == PendingStatus::KeptBack) {
+        tell_phased(&mut patches, &answered(guest, ask::with_phased(asked), answer::simulation).await?);
+    }
+    if let Some(argv) = ask::versions(&patches) {
+        passes_over(&mut patches, &answered(guest, argv, answer::security_versions).await?);
+    }
+    if let Some(argv) = ask::offers(&patches) {
+        price(&mut patches, &answered(guest, argv, answer::offers).await?);
+    }
+    if let Some(argv) = ask::why_kept_back(&patches) {
+        // It may well fail: the reason is what is asked for.
+        explain(&mut patches, &guest.transport.run(question(argv)).await?.said());
+    }
+    Ok(patches)
+}
+
+pub(super) async fn hold(
+    guest: &Guest,
+    packages: &[&InstalledPackage],
+    hold: bool,
+) -> Result<(), GuestError> {
+    let mut argv = vec!["apt-mark".to_owned(), if hold { "hold" } else { "unhold" }.to_owned()];
+    argv.extend(packages.iter().map(|package| format!("{}:{}", package.name, package.arch)));
+    let output = guest.transport.run(question(argv)).await?;
+    if output.success() {
+        Ok(())
+    } else {
+        Err(guest.failed("apt-mark", &output, &answer::words(&output.said())))
+    }
+}
+
+pub(super) async fn ready(guest: &Guest, wait: Duration) -> Result<Readiness, GuestError> {
+    let check = question(ask::check(wait.as_secs())).limit(QUESTION + wait);
+    let output = guest.transport.run(check).await?;
+    let said = output.said();
+    if let Some(holder) = locked(&said) {
+        return Err(GuestError::Locked { host: guest.transport.host().to_owned(), holder, waited: wait });
+    }
+    if interrupted(&said) || !installed(guest).await?.unfinished.is_empty() {
+        return Ok(Readiness::Interrupted);
+    }
+    if output.success() {
+        Ok(Readiness::Ready)
+    } else {
+        Err(guest.failed("apt-get check", &output, &answer::words(&said)))
+    }
+}
+
+pub(super) fn repair(wait: Duration) -> Job {
+    // dpkg does not wait for its lock; apt does, whatever it says afterwards.
+    let mut wait = JobStep::new(ask::check(wait.as_secs()), &[]);
+    wait.must = false;
+    Job { steps: vec![wait, JobStep::new(ask::repair(), &TRANSACTION)] }
+}
+
+pub(super) async fn transaction(
+    guest: &Guest,
+    changes: &[PackageChange],
+    wait: Duration,
+    installed: &Installed,
+) -> Result<Job, GuestError> {
+    let wanted = || changes.iter().filter_map(|c| Some((&*c.name, &c.arch, c.to.as_deref()?)));
+    valid(guest, wanted())?;
+    let simulation = answered(guest, ask::simulate_exactly(wanted()), answer::simulation).await?;
+    guest.nothing_else(changes, installed, &moves(&simulation))?;
+    let automatic = answered(guest, ask::automatic(), answer::names).await?;
+    let mut steps = vec![JobStep::new(ask::install_exactly(wanted(), wait.as_secs()), &TRANSACTION)];
+    // What is named on apt's command line counts as wanted by a person from then on. Those that did not before, and those
+    // that come in because others need them, shall not.
+    let automatic: BTreeSet<&str> = automatic.iter().map(String::as_str).collect();
+    let was_automatic = |change: &PackageChange| {
+        let qualified = format!("{}:{}", change.name, change.arch);
+        automatic.contains(change.name.as_str()) || automatic.contains(qualified.as_str())
+    };
+    let marks: Vec<String> = changes
+        .iter()
+        .filter(|change| change.from.is_none() && !is_there(installed, change) || was_automatic(change))
+        .map(|change| format!("{}:{}", change.name, change.arch))
+        .collect();
+    if !marks.is_empty() {
+        steps.push(JobStep::new(
+            ["apt-mark", "auto"].map(str::to_owned).into_iter().chain(marks).collect(),
+            &[],
+        ));
+    }
+    Ok(Job { steps })
+}
+
+/// What becomes an argument is what it should be, and nothing that apt could take for an option or a pattern.
+fn valid<'a>(
+    guest: &Guest,
+    mut wanted: impl Iterator<Item = (&'a str, &'a Arch, &'a str)>,
+) -> Result<(), GuestError> {
+    match wanted.find(|(name, arch, version)| !is_package(name) || !is_arch(&arch.0) || !is_version(version))
+    {
+        None => Ok(()),
+        Some((name, arch, version)) => {
+            Err(guest.refused(&format!("'{name}:{arch}={version}' is no package in a version")))
+        }
+    }
+}
+
+fn question(argv: Vec<String>) -> Command {
+    let command = Command::new(argv).limit(QUESTION);
+    ask::ENVIRONMENT
+        .iter()
+        .filter(|(name, _)| !name.starts_with('L'))
+        .fold(command, |c, (name, value)| c.env(name, value))
+}
+
+fn is_locked(output: &Output) -> Option<String> {
+    if output.success() { None } else { locked(&output.said()) }
+}
+
+/// A question whose answer counts only when apt was content.
+async fn answered<T>(
+    guest: &Guest,
+    argv: Vec<String>,
+    read: impl Fn(&[u8]) -> Result<T, AnswerError>,
+) -> Result<T, GuestError> {
+    let program = argv.first().cloned().unwrap_or_default();
+    let output = guest.transport.run(question(argv)).await?;
+    if !output.success() {
+        return Err(guest.failed(&program, &output, &answer::words(&output.said())));
+    }
+    read(&output.stdout).map_err(|error| guest.no_sense(&program, &error))
+}

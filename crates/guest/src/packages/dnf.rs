@@ -1,0 +1,133 @@
+//! dnf and rpm: Fedora, RHEL and their kin.
+
+use std::time::Duration;
+
+use patchyard_assess::rpm::dnf::{self as questions, AnswerError, Deed};
+use patchyard_contract::{Ask, Command, Output};
+use patchyard_types::{Arch, InstalledPackage, PackageChange, PendingPatch, PendingStatus, printable};
+
+use super::{Guest, Installed, QUESTION, REFRESH, Readiness, rpm};
+use crate::GuestError;
+use crate::job::{Job, JobStep};
+
+/// sh … CODE: ends with CODE, and says who it is, while dnf or rpm changes packages. dnf leaves its number in a file; of rpm's
+/// lock the kernel knows who holds it.
+const AT_WORK: &str = include_str!("at_work.sh");
+
+pub(super) async fn installed(guest: &Guest) -> Result<Installed, GuestError> {
+    let is_locked =
+        |file: &[u8], name: &str| questions::locked_names(file).iter().any(|locked| locked == name);
+    rpm::installed(guest, questions::LOCKS, is_locked).await
+}
+
+pub(super) async fn refresh(guest: &Guest, wait: Duration) -> Result<(), GuestError> {
+    let output = guest.patiently(Command::new(questions::refresh()).limit(REFRESH), wait, holder).await?;
+    if output.success() {
+        Ok(())
+    } else {
+        Err(guest.failed("dnf makecache", &output, &questions::words(&output.said())))
+    }
+}
+
+pub(super) async fn pending(
+    guest: &Guest,
+    installed: &Installed,
+    how: &Ask,
+    wait: Duration,
+) -> Result<Vec<PendingPatch>, GuestError> {
+    let held = |name: &str| installed.packages.iter().any(|package| package.held && package.name == name);
+    let version = |name: &str, arch: &Arch| {
+        // The newest, where there are several: it comes last.
+        let mut all = installed.packages.iter().rev();
+        all.find(|package| package.name == name && package.arch == *arch)
+            .map(|package| package.version.clone())
+    };
+    let mut patches = match &how.only[..] {
+        [] => {
+            let rows = simulated(guest, questions::simulate(), wait).await?;
+            let listed =
+                guest.patiently(Command::new(questions::upgradable()).limit(QUESTION), wait, holder).await?;
+            let updates = match listed.success() {
+                true => questions::updates(&listed.stdout).map_err(|error| guest.no_sense("dnf", &error))?,
+                // There is nothing newer.
+                false if questions::words(&listed.said()).contains("No matching Packages to list") => {
+                    Vec::new()
+                }
+                false => return Err(guest.failed("dnf list", &listed, &questions::words(&listed.said()))),
+            };
+            questions::pending(&rows, &updates, version, held)
+        }
+        only => {
+            let wanted = only.iter().map(|wish| (&*wish.package, &wish.arch, &*wish.version));
+            rpm::valid(guest, wanted.clone())?;
+            let rows = simulated(guest, questions::install_exactly(wanted, true), wait).await?;
+            questions::pending(&rows, &[], version, held)
+        }
+    };
+    if !how.allow_remove {
+        patches.retain(|patch| patch.status != PendingStatus::Removal);
+    }
+    Ok(patches)
+}
+
+pub(super) async fn hold(
+    guest: &Guest,
+    packages: &[&InstalledPackage],
+    hold: bool,
+) -> Result<(), GuestError> {
+    let command =
+        Command::new(questions::lock(packages.iter().map(|package| &*package.name), hold)).limit(QUESTION);
+    let output = guest.transport.run(command).await?;
+    if output.success() {
+        Ok(())
+    } else {
+        Err(guest.failed("dnf versionlock", &output, &questions::words(&output.said())))
+    }
+}
+
+pub(super) async fn ready(guest: &Guest, wait: Duration) -> Result<Readiness, GuestError> {
+    // Questions are answered while another one works: only its lock tells. It ends as dnf does when it finds one.
+    let look = Command::new(["sh", "-c", AT_WORK, "sh", &questions::LOCKED.to_string()]);
+    let at_work = |output: &Output| {
+        (output.code == questions::LOCKED)
+            .then(|| printable(String::from_utf8_lossy(&output.stdout).trim(), 200))
+    };
+    guest.patiently(look, wait, at_work).await?;
+    simulated(guest, questions::simulate(), wait).await?;
+    Ok(Readiness::Ready)
+}
+
+pub(super) async fn transaction(
+    guest: &Guest,
+    changes: &[PackageChange],
+    wait: Duration,
+    installed: &Installed,
+) -> Result<Job, GuestError> {
+    let wanted = || changes.iter().filter_map(|c| Some((&*c.name, &c.arch, c.to.as_deref()?)));
+    rpm::valid(guest, wanted())?;
+    let rows = simulated(guest, questions::install_exactly(wanted(), true), wait).await?;
+    guest.nothing_else(changes, installed, &questions::moves(&rows))?;
+    let mut step = JobStep::new(questions::install_exactly(wanted(), false), &[]);
+    step.again = Some((questions::LOCKED, wait.as_secs()));
+    Ok(Job { steps: vec![step] })
+}
+
+/// What the solver would do, if it lets itself be asked. It ends with 1 after an answer: it was told not to go on.
+async fn simulated(
+    guest: &Guest,
+    argv: Vec<String>,
+    wait: Duration,
+) -> Result<Vec<questions::Row>, GuestError> {
+    let output = guest.patiently(Command::new(argv).limit(QUESTION), wait, holder).await?;
+    match questions::simulation(&output.stdout) {
+        Ok(rows) if output.success() || rows.iter().any(|row| row.deed != Deed::Skip) => Ok(rows),
+        Err(error @ AnswerError::Line { .. }) => Err(guest.no_sense("dnf", &error)),
+        Ok(_) | Err(AnswerError::Empty) => {
+            Err(guest.failed("dnf", &output, &questions::words(&output.said())))
+        }
+    }
+}
+
+fn holder(output: &Output) -> Option<String> {
+    (output.code == questions::LOCKED).then(|| questions::lock_holder(&output.said()))
+}

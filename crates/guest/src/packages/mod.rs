@@ -1,0 +1,320 @@
+//! Package managers: what a machine has, what is pending, and how it is changed to exact versions.
+//!
+//! The machine's own solver is asked; `patchyard-assess` reads its answers. A change is a [`Job`], so that
+//! it goes on whoever watches.
+
+mod apt;
+mod dnf;
+mod rpm;
+mod zypper;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use patchyard_assess::exact::{self, Move};
+use patchyard_assess::{package_manager, parse_os_release};
+use patchyard_contract::{Ask, Command, Output, Transport};
+use patchyard_types::{InstalledPackage, OsRelease, PackageChange, PackageManager, PendingPatch, printable};
+
+use crate::GuestError;
+use crate::job::Job;
+
+/// How long a question to a package manager may take.
+const QUESTION: Duration = Duration::from_secs(300);
+/// How long it may take to read the lists of all repositories.
+const REFRESH: Duration = Duration::from_secs(900);
+/// How long a lock is left alone before it is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is installed on a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Installed {
+    /// Packages, sorted by name, architecture and version. Of some, such as kernels, there may be several.
+    pub packages: Vec<InstalledPackage>,
+    /// Packages that were left in the middle of an installation: not counted as installed.
+    pub unfinished: Vec<String>,
+}
+
+/// Whether a machine's package manager can work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can.
+    Ready,
+    /// It was interrupted: [`Guest::repair`] comes first.
+    Interrupted,
+}
+
+/// A machine and its package manager.
+#[derive(Clone)]
+pub struct Guest {
+    transport: Arc<dyn Transport>,
+    manager: PackageManager,
+    os: OsRelease,
+}
+
+impl Guest {
+    /// Finds out which package manager a machine has: its distribution's.
+    ///
+    /// # Errors
+    /// [`GuestError::NoPackageManager`] where it is none that is known, or its program is not there.
+    pub async fn open(transport: Arc<dyn Transport>) -> Result<Self, GuestError> {
+        let read = Command::new(["cat", "/etc/os-release"]).most(64 * 1024);
+        let mut release = transport.run(read.clone()).await?;
+        if !release.success() {
+            release = transport
+                .run(Command { argv: vec!["cat".into(), "/usr/lib/os-release".into()], ..read })
+                .await?;
+        }
+        let none = |seen: String| GuestError::NoPackageManager { host: transport.host().to_owned(), seen };
+        let Some(os) = parse_os_release(&release.stdout) else {
+            return Err(none("it does not say which distribution it is".to_owned()));
+        };
+        let Some(manager) = package_manager(&release.stdout) else { return Err(none(os.pretty_name)) };
+        let program = match manager {
+            PackageManager::Apt => "apt-get",
+            PackageManager::Dnf => "dnf",
+            PackageManager::Zypper => "zypper",
+            PackageManager::Apk => return Err(none(os.pretty_name)),
+        };
+        let there = Command::new(["sh", "-c", "command -v \"$1\"", "sh", program]);
+        if !transport.run(there).await?.success() {
+            return Err(none(format!("{} without {program}", os.pretty_name)));
+        }
+        Ok(Self { transport, manager, os })
+    }
+
+    /// Which package manager it has.
+    #[must_use]
+    pub fn manager(&self) -> PackageManager {
+        self.manager
+    }
+
+    /// Which distribution it is.
+    #[must_use]
+    pub fn os(&self) -> &OsRelease {
+        &self.os
+    }
+
+    /// The way to it.
+    #[must_use]
+    pub fn transport(&self) -> &dyn Transport {
+        &*self.transport
+    }
+
+    /// What is installed.
+    ///
+    /// # Errors
+    /// When the machine cannot be reached or its database cannot be read.
+    pub async fn installed(&self) -> Result<Installed, GuestError> {
+        match self.manager {
+            PackageManager::Apt => apt::installed(self).await,
+            PackageManager::Dnf => dnf::installed(self).await,
+            PackageManager::Zypper | PackageManager::Apk => zypper::installed(self).await,
+        }
+    }
+
+    /// Reads the lists of all package sources anew.
+    ///
+    /// # Errors
+    /// When a source does not answer, or another package manager is at work for longer than `wait`.
+    pub async fn refresh(&self, wait: Duration) -> Result<(), GuestError> {
+        match self.manager {
+            PackageManager::Apt => apt::refresh(self, wait).await,
+            PackageManager::Dnf => dnf::refresh(self, wait).await,
+            PackageManager::Zypper | PackageManager::Apk => zypper::refresh(self, wait).await,
+        }
+    }
+
+    /// What is pending, by the machine's own solver and the lists it has; sorted by package and architecture.
+    ///
+    /// # Errors
+    /// When the solver refuses, or another package manager is at work for longer than `wait`.
+    pub async fn pending(
+        &self,
+        installed: &Installed,
+        ask: &Ask,
+        wait: Duration,
+    ) -> Result<Vec<PendingPatch>, GuestError> {
+        match self.manager {
+            PackageManager::Apt => apt::pending(self, installed, ask).await,
+            PackageManager::Dnf => dnf::pending(self, installed, ask, wait).await,
+            PackageManager::Zypper | PackageManager::Apk => zypper::pending(self, installed, ask, wait).await,
+        }
+    }
+
+    /// Puts installed packages on hold, or takes the hold away.
+    ///
+    /// # Errors
+    /// When the package manager does not.
+    pub async fn hold(&self, packages: &[&InstalledPackage], hold: bool) -> Result<(), GuestError> {
+        if packages.is_empty() {
+            return Ok(());
+        }
+        match self.manager {
+            PackageManager::Apt => apt::hold(self, packages, hold).await,
+            PackageManager::Dnf => dnf::hold(self, packages, hold).await,
+            PackageManager::Zypper | PackageManager::Apk => zypper::hold(self, packages, hold).await,
+        }
+    }
+
+    /// Whether the package manager can work; waits for one that is at work for at most `wait`.
+    ///
+    /// # Errors
+    /// [`GuestError::Locked`] when that one did not end.
+    pub async fn ready(&self, wait: Duration) -> Result<Readiness, GuestError> {
+        match self.manager {
+            PackageManager::Apt => apt::ready(self, wait).await,
+            PackageManager::Dnf => dnf::ready(self, wait).await,
+            PackageManager::Zypper | PackageManager::Apk => zypper::ready(self, wait).await,
+        }
+    }
+
+    /// The job that finishes what the package manager was interrupted in; it does nothing where there is nothing to
+    /// finish. `wait` is how long another one is waited for.
+    #[must_use]
+    pub fn repair(&self, wait: Duration) -> Job {
+        match self.manager {
+            PackageManager::Apt => apt::repair(wait),
+            // rpm rolls nothing forward: what it was interrupted in is seen in the inventory.
+            PackageManager::Dnf | PackageManager::Zypper | PackageManager::Apk => Job::default(),
+        }
+    }
+
+    /// The job that changes packages to exact versions, up or down, in one transaction; the solver has been asked
+    /// that it would do this and nothing else. `wait` is how long another package manager is waited for.
+    ///
+    /// # Errors
+    /// [`GuestError::Refused`] when a package is not in its planned version before, is on hold, or when the solver
+    /// would do more, less or something else. Removals are refused.
+    pub async fn transaction(&self, changes: &[PackageChange], wait: Duration) -> Result<Job, GuestError> {
+        let installed = self.installed().await?;
+        self.precondition(changes, &installed)?;
+        let job = match self.manager {
+            PackageManager::Apt => apt::transaction(self, changes, wait, &installed).await?,
+            PackageManager::Dnf => dnf::transaction(self, changes, wait, &installed).await?,
+            PackageManager::Zypper | PackageManager::Apk => {
+                zypper::transaction(self, changes, wait, &installed).await?
+            }
+        };
+        Ok(job)
+    }
+
+    /// Whether every change is in place now.
+    ///
+    /// # Errors
+    /// [`GuestError::Refused`] names what is not, and what was left in the middle.
+    pub async fn settled(&self, changes: &[PackageChange]) -> Result<(), GuestError> {
+        let installed = self.installed().await?;
+        let mut wrong: Vec<String> = changes
+            .iter()
+            .filter(|change| !is_there(&installed, change))
+            .map(|change| format!("{} is not {}", change.name, change.to.as_deref().unwrap_or("gone")))
+            .collect();
+        wrong.extend(installed.unfinished.iter().map(|name| format!("{name} was left in the middle")));
+        if wrong.is_empty() { Ok(()) } else { Err(self.refused(&wrong.join("; "))) }
+    }
+
+    fn precondition(&self, changes: &[PackageChange], installed: &Installed) -> Result<(), GuestError> {
+        if let [first, ..] = &installed.unfinished[..] {
+            return Err(
+                self.refused(&format!("{first} was left in the middle of an installation: repair first"))
+            );
+        }
+        for change in changes {
+            let name = &change.name;
+            if change.to.is_none() {
+                return Err(self.refused(&format!("{name} would be removed")));
+            }
+            let here: Vec<&InstalledPackage> = versions(installed, change).collect();
+            if here.iter().any(|package| package.held) {
+                return Err(self.refused(&format!("{name} is on hold")));
+            }
+            let as_planned = match &change.from {
+                Some(from) => here.iter().any(|package| package.version == *from),
+                None => here.is_empty(),
+            };
+            if !as_planned && !is_there(installed, change) {
+                let words = match (here.first(), &change.from) {
+                    (Some(package), Some(from)) => format!("{name} is {}, not {from}", package.version),
+                    (Some(package), None) => format!("{name} {} is installed already", package.version),
+                    (None, _) => format!("{name} is not installed"),
+                };
+                return Err(self.refused(&format!("changed since planning: {words}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn nothing_else(
+        &self,
+        changes: &[PackageChange],
+        installed: &Installed,
+        would: &[Move],
+    ) -> Result<(), GuestError> {
+        match exact::difference(changes, would, |change| is_there(installed, change)) {
+            None => Ok(()),
+            Some(words) => {
+                Err(self.refused(&format!("the package manager would do something else: {words}")))
+            }
+        }
+    }
+
+    fn refused(&self, reason: &str) -> GuestError {
+        GuestError::Refused { host: self.transport.host().to_owned(), reason: printable(reason, 1000) }
+    }
+
+    fn failed(&self, command: &str, output: &Output, words: &str) -> GuestError {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let words = match words {
+            "" => said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim(),
+            words => words,
+        };
+        GuestError::Failed {
+            host: self.transport.host().to_owned(),
+            program: command.to_owned(),
+            code: output.code,
+            words: printable(words, 1000),
+        }
+    }
+
+    fn no_sense(&self, program: &str, error: &dyn std::error::Error) -> GuestError {
+        GuestError::NoSense {
+            host: self.transport.host().to_owned(),
+            program: program.to_owned(),
+            reason: printable(&error.to_string(), 300),
+        }
+    }
+
+    /// Runs a command again while `locked` says that another package manager is at work, for at most `wait`.
+    async fn patiently(
+        &self,
+        command: Command,
+        wait: Duration,
+        locked: impl Fn(&Output) -> Option<String>,
+    ) -> Result<Output, GuestError> {
+        let began = Instant::now();
+        loop {
+            let output = self.transport.run(command.clone()).await?;
+            let Some(holder) = locked(&output) else { return Ok(output) };
+            if began.elapsed() >= wait {
+                let host = self.transport.host().to_owned();
+                return Err(GuestError::Locked { host, holder, waited: wait });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+fn versions<'a>(
+    installed: &'a Installed,
+    change: &'a PackageChange,
+) -> impl Iterator<Item = &'a InstalledPackage> {
+    installed.packages.iter().filter(move |p| p.name == change.name && p.arch == change.arch)
+}
+
+fn is_there(installed: &Installed, change: &PackageChange) -> bool {
+    match &change.to {
+        Some(to) => versions(installed, change).any(|package| package.version == *to),
+        None => versions(installed, change).next().is_none(),
+    }
+}
