@@ -6,6 +6,7 @@
 
 pub mod deb;
 pub mod exact;
+pub mod needs;
 mod os_release;
 pub mod rpm;
 pub mod version;

@@ -6,6 +6,7 @@
 
 mod error;
 pub mod job;
+pub mod needs;
 mod packages;
 pub mod transport;
 
