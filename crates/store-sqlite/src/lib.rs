@@ -13,16 +13,18 @@ mod upcast;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use patchyard_contract::{Append, AuditHead, AuditReport, LockGuard, Store, StoreError};
 use patchyard_types::{Event, Plan, PlanDigest, RolloutId, Stream};
 use rusqlite::Connection;
+use tokio::sync::oneshot;
 
 use error::Place;
 use locks::Attempt;
+use log::Batch;
 use reserve::Reserve;
 
 /// Name of the database file inside the state directory.
@@ -38,6 +40,14 @@ struct Inner {
     place: Place,
     reserve: Reserve,
     connection: Mutex<Connection>,
+    /// What is to be appended by whoever has the connection next.
+    waiting: Mutex<Vec<Waiting>>,
+}
+
+/// A caller's batch, and where its result goes.
+struct Waiting {
+    batch: Batch,
+    tell: oneshot::Sender<Result<Vec<Event>, StoreError>>,
 }
 
 impl SqliteStore {
@@ -54,7 +64,7 @@ impl SqliteStore {
         let controller = connection
             .query_row("select value from meta where key = 'controller'", [], |row| row.get(0))
             .map_err(|error| place.sql(error))?;
-        let inner = Inner { place, reserve, connection: Mutex::new(connection) };
+        let inner = Inner { place, reserve, connection: Mutex::new(connection), waiting: Mutex::default() };
         Ok(Self { inner: Arc::new(inner), controller })
     }
 
@@ -78,12 +88,40 @@ impl SqliteStore {
         match task.await {
             Ok(done) => done,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(self.inner.place.unusable(&self.inner.place.database, "patchyard is ending")),
+            Err(_) => Err(self.inner.is_ending()),
         }
     }
 }
 
 impl Inner {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_ending(&self) -> StoreError {
+        self.place.unusable(&self.place.database, "patchyard is ending")
+    }
+
+    /// Appends all that waits by now: while one transaction waits for the disk, those come together that the next
+    /// one takes along.
+    fn append_waiting(&self, connection: &mut Connection) {
+        let waiting = std::mem::take(&mut *self.waiting());
+        let batches: Vec<&Batch> = waiting.iter().map(|waiting| &waiting.batch).collect();
+        let mut append = |batches: &[&Batch]| self.spending(|| log::append(&self.place, connection, batches));
+        let results = match append(&batches) {
+            Ok(results) => results,
+            // What befell them together, each is told for itself, or gets through alone.
+            Err(_) => {
+                let alone = |batch| append(&[batch]).and_then(|mut results| results.remove(0));
+                batches.into_iter().map(alone).collect()
+            }
+        };
+        for (Waiting { tell, .. }, result) in waiting.into_iter().zip(results) {
+            // Somebody who does not wait any more has no use for it.
+            let _ = tell.send(result);
+        }
+    }
+
     /// Does what must not fail for lack of room; the reserve is for this.
     fn spending<T>(&self, mut work: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
         match work() {
@@ -95,11 +133,16 @@ impl Inner {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn append(&self, at: Timestamp, batch: Vec<Append>) -> Result<Vec<Event>, StoreError> {
-        self.with(move |inner, connection| {
-            inner.spending(|| log::append(&inner.place, connection, at, &batch))
+    async fn append(&self, at: Timestamp, appends: Vec<Append>) -> Result<Vec<Event>, StoreError> {
+        let (tell, told) = oneshot::channel();
+        self.inner.waiting().push(Waiting { batch: Batch { at, appends }, tell });
+        self.with(|inner, connection| {
+            inner.append_waiting(connection);
+            Ok(())
         })
-        .await
+        .await?;
+        // Whoever took it along has ended without a word only if the process ends.
+        told.await.unwrap_or_else(|_| Err(self.inner.is_ending()))
     }
 
     async fn read(&self, stream: Stream, after: u64) -> Result<Vec<Event>, StoreError> {

@@ -3,27 +3,59 @@
 use jiff::Timestamp;
 use patchyard_contract::{Append, AuditEntry, AuditHead, AuditReport, Auditor, StoreError};
 use patchyard_types::{Event, EventBody, RolloutId, SCHEMA_VERSION, Stream, canonical_json};
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use crate::error::Place;
 use crate::upcast::upcast;
 
-/// Writes the batch in one transaction.
+/// What one caller wants appended: all of it or nothing.
+pub struct Batch {
+    pub at: Timestamp,
+    pub appends: Vec<Append>,
+}
+
+/// Writes batches of several callers, one after the other. Each stands or falls by itself; those that stand become
+/// durable together, in one transaction, which waits for the disk once.
 pub fn append(
     place: &Place,
     connection: &mut Connection,
-    at: Timestamp,
-    batch: &[Append],
-) -> Result<Vec<Event>, StoreError> {
+    batches: &[&Batch],
+) -> Result<Vec<Result<Vec<Event>, StoreError>>, StoreError> {
     let sql = |error| place.sql(error);
     // Immediate: what is read here stays true until the commit.
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
+    let mut transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
     let mut head = head(place, &transaction)?;
+    let mut results = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let savepoint = transaction.savepoint().map_err(sql)?;
+        results.push(match append_one(place, &savepoint, head, batch) {
+            Ok((stored, moved)) => {
+                savepoint.commit().map_err(sql)?;
+                head = moved;
+                Ok(stored)
+            }
+            // Dropped, the savepoint takes back what it has written.
+            Err(conflict @ StoreError::Conflict { .. }) => Err(conflict),
+            Err(error) => return Err(error),
+        });
+    }
+    transaction.commit().map_err(sql)?;
+    Ok(results)
+}
+
+fn append_one(
+    place: &Place,
+    transaction: &Connection,
+    mut head: AuditHead,
+    Batch { at, appends }: &Batch,
+) -> Result<(Vec<Event>, AuditHead), StoreError> {
+    let sql = |error| place.sql(error);
     let at_text = at.to_string();
     let mut stored = Vec::new();
-    for Append { stream, expected, bodies } in batch {
+    for Append { stream, expected, bodies } in appends {
         let name = stream.to_string();
-        let found = length(&transaction, &name).map_err(sql)?;
+        let found = length(transaction, &name).map_err(sql)?;
         if let Some(expected) = *expected
             && expected != found
         {
@@ -39,22 +71,21 @@ pub fn append(
                 body: &canonical_json(body),
             };
             head = head.then(&entry);
-            insert(&transaction, &entry, head).map_err(sql)?;
-            stored.push(Event { stream: *stream, seq, at, body: body.clone() });
+            insert(transaction, &entry, head).map_err(sql)?;
+            stored.push(Event { stream: *stream, seq, at: *at, body: body.clone() });
         }
     }
-    transaction.commit().map_err(sql)?;
-    Ok(stored)
+    Ok((stored, head))
 }
 
-fn length(transaction: &Transaction<'_>, stream: &str) -> rusqlite::Result<u64> {
+fn length(transaction: &Connection, stream: &str) -> rusqlite::Result<u64> {
     transaction
         .prepare_cached("select coalesce(max(seq), 0) from event where stream = ?1")?
         .query_row([stream], |row| row.get::<_, i64>(0))
         .map(i64::unsigned_abs)
 }
 
-fn insert(transaction: &Transaction<'_>, entry: &AuditEntry<'_>, head: AuditHead) -> rusqlite::Result<usize> {
+fn insert(transaction: &Connection, entry: &AuditEntry<'_>, head: AuditHead) -> rusqlite::Result<usize> {
     let AuditEntry { position, stream, seq, schema_version, at, body } = *entry;
     transaction
         .prepare_cached(
