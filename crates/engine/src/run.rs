@@ -9,9 +9,9 @@ use patchyard_contract::{Append, Call, ImageSource, LockGuard, Note, Progress, P
 use patchyard_decide::rollout::Wish;
 use patchyard_decide::run::{Mode, Probing, RunCommand, RunState, Undo, decide, rules};
 use patchyard_types::{
-    Action, Digest, Direction, EventBody, Failure, FailureKind, HostId, LedgerEvent, Method, Millis, Order,
-    PatchSetId, Plan, Probe, Quarantine, Record, RolloutEvent, RunEnd, RunEvent, RunId, Step, StepError,
-    Stream, SwapStep, TargetId,
+    Action, Digest, Direction, Event, EventBody, Failure, FailureKind, HostId, LedgerEvent, Method, Millis,
+    Order, PatchSetId, Plan, Probe, Quarantine, Record, RolloutEvent, RunEnd, RunEvent, RunId, Step,
+    StepError, Stream, SwapStep, TargetId,
 };
 use tokio::sync::watch;
 
@@ -50,6 +50,14 @@ pub(crate) struct RunTask<'a> {
     pub built: Built,
 }
 
+/// A step whose intent is written.
+#[derive(Clone, Copy)]
+struct Intended {
+    step: Step,
+    direction: Direction,
+    timeout: Millis,
+}
+
 /// Passes a provider's remarks on with the run's name.
 struct Notes {
     run: RunId,
@@ -86,18 +94,22 @@ impl RunTask<'_> {
             let reason = "the driver stopped in the middle of it".to_owned();
             let lost =
                 RunEvent::Lost { step: open.step, direction: open.direction, reason, host_away: false };
-            self.tell(&mut state, lost).await?;
+            self.tell(&mut state, vec![lost]).await?;
         }
         loop {
             let wish = *self.wish.borrow_and_update();
             if wish == Wish::Abort && !state.aborted && state.ended.is_none() && state.attention.is_none() {
-                self.tell(&mut state, RunEvent::AbortRequested).await?;
+                self.tell(&mut state, vec![RunEvent::AbortRequested]).await?;
             }
             let mode = if wish == Wish::Pause { Mode::Pause } else { Mode::Go };
             match decide(&state, action, mode) {
                 RunCommand::Perform { step, direction, timeout, after } => {
                     self.engine.clock.sleep(after.as_duration()).await;
-                    self.perform(&mut state, &*provider, step, direction, timeout).await?;
+                    self.tell(&mut state, vec![RunEvent::Intended { step, direction }]).await?;
+                    let mut intended = Some(Intended { step, direction, timeout });
+                    while let Some(this) = intended {
+                        intended = self.perform(&mut state, action, &*provider, this).await?;
+                    }
                 }
                 RunCommand::Probe { step, direction } => {
                     if let Some(reason) = self.probe(&mut state, &*provider, step, direction).await? {
@@ -114,16 +126,15 @@ impl RunTask<'_> {
         }
     }
 
-    /// Writes the intent, has the effect made, writes the outcome.
+    /// Has the effect of a written intent made and writes its outcome, together with the intent that follows it at
+    /// once: each transaction waits for the disk, and between two steps of a swap nobody serves.
     async fn perform(
         &mut self,
         state: &mut RunState,
+        action: &Action,
         provider: &dyn Provider,
-        step: Step,
-        direction: Direction,
-        timeout: Millis,
-    ) -> Result<(), EngineError> {
-        self.tell(state, RunEvent::Intended { step, direction }).await?;
+        Intended { step, direction, timeout }: Intended,
+    ) -> Result<Option<Intended>, EngineError> {
         let call = self.call(state, step, direction);
         let outcome = self.within(timeout, step, direction, effect(self.engine, provider, &call)).await;
         let body = match outcome {
@@ -134,7 +145,29 @@ impl RunTask<'_> {
             Err(StepError::Failed(failure)) => RunEvent::Failed { step, direction, failure },
             Err(StepError::Unknown(reason)) => RunEvent::Lost { step, direction, reason, host_away: true },
         };
-        self.tell(state, body).await
+        let next = self.next(state, action, &body);
+        let intent =
+            next.as_ref().map(|next| RunEvent::Intended { step: next.step, direction: next.direction });
+        self.tell(state, [body].into_iter().chain(intent).collect()).await?;
+        Ok(next)
+    }
+
+    /// What would be begun at once if this were written; nothing where something else comes first.
+    fn next(&self, state: &RunState, action: &Action, body: &RunEvent) -> Option<Intended> {
+        let mode = match *self.wish.borrow() {
+            Wish::Go => Mode::Go,
+            Wish::Pause => Mode::Pause,
+            Wish::Abort => return None,
+        };
+        let mut ahead = state.clone();
+        let (stream, body) = (Stream::Run(self.id), EventBody::Run(body.clone()));
+        ahead.apply(&Event { stream, seq: state.seq + 1, at: self.engine.clock.now(), body });
+        match decide(&ahead, action, mode) {
+            RunCommand::Perform { step, direction, timeout, after: Millis(0) } => {
+                Some(Intended { step, direction, timeout })
+            }
+            _ => None,
+        }
     }
 
     /// The effect within its time; dropped on pause and abort where nothing but time is lost.
@@ -194,7 +227,7 @@ impl RunTask<'_> {
         if let Probe::Done { record } = &probe {
             self.remember_image(&call, record);
         }
-        self.tell(state, RunEvent::Probed { step, direction, probe }).await?;
+        self.tell(state, vec![RunEvent::Probed { step, direction, probe }]).await?;
         Ok(None)
     }
 
@@ -290,17 +323,18 @@ impl RunTask<'_> {
         Append { stream, expected: None, bodies: vec![EventBody::Rollout(body)] }
     }
 
-    /// Writes one event of this run and folds it.
-    async fn tell(&self, state: &mut RunState, body: RunEvent) -> Result<(), EngineError> {
+    /// Writes events of this run, in one transaction, and folds them.
+    async fn tell(&self, state: &mut RunState, bodies: Vec<RunEvent>) -> Result<(), EngineError> {
         // Only this task writes to its stream; the sequence number makes sure of it.
-        let append = Append { expected: Some(state.seq), ..self.to_run(body) };
+        let bodies = bodies.into_iter().map(EventBody::Run).collect();
+        let append = Append { stream: Stream::Run(self.id), expected: Some(state.seq), bodies };
         for event in self.append(vec![append]).await? {
             state.apply(&event);
         }
         Ok(())
     }
 
-    async fn append(&self, batch: Vec<Append>) -> Result<Vec<patchyard_types::Event>, EngineError> {
+    async fn append(&self, batch: Vec<Append>) -> Result<Vec<Event>, EngineError> {
         let events = self.engine.store.append(self.engine.clock.now(), batch).await?;
         for event in &events {
             self.watcher.event(event);

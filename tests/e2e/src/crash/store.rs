@@ -18,7 +18,7 @@ pub(super) struct CrashingStore {
     pub(super) points: Arc<Points>,
 }
 
-/// The names of the points before and after a batch is written, by its first event.
+/// The names of the points before and after a batch is written: by the first event of what comes first, and by the last.
 fn names(batch: &[Append]) -> Option<(String, String)> {
     let Append { stream, bodies, .. } = batch.first()?;
     let of = match stream {
@@ -26,12 +26,16 @@ fn names(batch: &[Append]) -> Option<(String, String)> {
         Stream::Run(id) => id.to_string(),
         Stream::Ledger => "ledger".to_owned(),
     };
-    let (before, after) = match bodies.first()? {
-        EventBody::Run(event) => run(event)?,
-        EventBody::Rollout(event) => around(rollout(event)),
-        EventBody::Ledger(event) => around(ledger(event)),
-    };
+    let (before, after) = (around_event(bodies.first()?)?.0, around_event(bodies.last()?)?.1);
     Some((format!("{of} {before}"), format!("{of} {after}")))
+}
+
+fn around_event(body: &EventBody) -> Option<(String, String)> {
+    match body {
+        EventBody::Run(event) => run(event),
+        EventBody::Rollout(event) => Some(around(rollout(event))),
+        EventBody::Ledger(event) => Some(around(ledger(event))),
+    }
 }
 
 fn around(what: &str) -> (String, String) {
