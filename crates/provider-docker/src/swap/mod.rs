@@ -9,6 +9,7 @@ mod create;
 mod drain;
 mod hold;
 mod last_words;
+mod neighbour;
 mod preflight;
 mod rename;
 mod retire;

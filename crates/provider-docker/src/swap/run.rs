@@ -7,7 +7,9 @@ use patchyard_types::{Action, Failure, FailureKind, Order, PatchSet, Record, Ste
 use serde_json::{Value, json};
 
 use super::container::Container;
+use super::neighbour;
 use crate::client::{ApiError, Client};
+use crate::room::is_local;
 use crate::{DockerProvider, names};
 
 /// What stands in the way of a step.
@@ -216,7 +218,13 @@ impl<'a> Run<'a> {
     /// Starts a container; one that runs is fine.
     pub async fn start(&self, id: &str) -> Result<(), ApiError> {
         let started = self.client().post(&["containers", id, "start"]).timeout(self.step_time()).done().await;
-        already_so(started)
+        already_so(started)?;
+        if is_local(self.docker)
+            && let Ok(Some(container)) = self.client().container(id).await
+        {
+            neighbour::ask_for(&container);
+        }
+        Ok(())
     }
 
     /// Stops a container by its own stop signal and within its own stop timeout: naming none leaves
