@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use patchyard_contract::{PackageCache, Provider, ProviderError};
+use patchyard_contract::{Memory, PackageCache, Provider, ProviderError};
 use patchyard_provider_docker::client::{Address, Endpoint, Environment, TlsFiles, resolve};
 pub(crate) use patchyard_provider_docker::last_words;
 use patchyard_provider_docker::{DockerProvider, Options, RegistryLogin};
@@ -28,6 +28,8 @@ pub struct Ours {
     pub cache: Arc<dyn PackageCache>,
     /// The state directory.
     pub state_dir: PathBuf,
+    /// What providers remember.
+    pub memory: Arc<dyn Memory>,
 }
 
 /// Engines by their addresses.
@@ -126,9 +128,10 @@ fn configured(name: &str, host: &Host, environment: &Environment) -> Result<Name
 impl Reach for Engines {
     async fn reach(&self) -> Result<Vec<Reached>, Error> {
         let connecting = self.endpoints.iter().map(|(name, endpoint)| async move {
-            let Ours { controller, key, cache, state_dir } = self.ours.clone();
+            let Ours { controller, key, cache, state_dir, memory } = self.ours.clone();
             let registries = self.registries.clone();
-            let options = Options { controller, key, cache, state_dir, name: name.clone(), registries };
+            let name_of = name.clone();
+            let options = Options { controller, key, cache, state_dir, name: name_of, memory, registries };
             let said = name.clone().unwrap_or_else(|| endpoint.address.to_string());
             let docker = DockerProvider::connect(endpoint.clone(), options).await;
             (said, docker.map(|docker| docker.with_patience(self.patience)))

@@ -20,6 +20,7 @@ mod history;
 mod hosts;
 mod live;
 mod log;
+mod memory;
 mod nearest;
 mod open;
 mod plan;

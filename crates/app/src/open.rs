@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use patchyard_cache::FileCache;
+use patchyard_contract::Store;
 use patchyard_provider_docker::client::Environment as DockerEnvironment;
 use patchyard_store_sqlite::SqliteStore;
 
 use crate::config::find;
 use crate::hosts::{Engines, Ours};
+use crate::memory::StoreMemory;
 use crate::{Context, Environment, Error, Options, StateDir, SystemClock};
 
 impl Context {
@@ -19,21 +21,23 @@ impl Context {
         let config = find(&environment.config_places(options.config.clone()))?;
         let state = StateDir::open(options.state.clone(), environment)?;
         let key = state.key()?;
-        let store = SqliteStore::open(state.path())?;
+        let store = Arc::new(SqliteStore::open(state.path())?);
         let cache = Arc::new(FileCache::open(&state.cache())?);
         let controller = store.controller().to_owned();
+        let store: Arc<dyn Store> = store;
         let ours = Ours {
             controller: controller.clone(),
             key,
             cache: Arc::clone(&cache) as _,
             state_dir: state.path().to_owned(),
+            memory: Arc::new(StoreMemory { store: Arc::clone(&store), clock: Arc::new(SystemClock) }),
         };
         let docker = DockerEnvironment::of_process();
         let engines = Engines::meant(&config, &options.hosts, &docker, ours)?;
         Ok(Self {
             config,
             state,
-            store: Arc::new(store),
+            store,
             cache,
             clock: Arc::new(SystemClock),
             controller,

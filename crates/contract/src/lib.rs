@@ -8,6 +8,7 @@
 mod audit;
 mod cache;
 mod clock;
+mod memory;
 mod provider;
 mod store;
 #[cfg(feature = "suite")]
@@ -17,6 +18,7 @@ mod transport;
 pub use audit::{AuditEntry, AuditHead, AuditReport, Auditor};
 pub use cache::{CacheError, PackageCache};
 pub use clock::Clock;
+pub use memory::Memory;
 pub use provider::{
     Ask, Call, ImageSource, Leftover, Note, OfDependent, Part, Progress, Provider, ProviderError, Wish,
 };

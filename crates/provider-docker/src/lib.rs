@@ -10,6 +10,7 @@ mod gc;
 mod helpers;
 mod injected;
 mod layer;
+mod memory;
 pub mod names;
 mod observe;
 mod prepare;
@@ -35,7 +36,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use patchyard_contract::{PackageCache, ProviderError};
+use patchyard_contract::{Memory, PackageCache, ProviderError};
 use patchyard_types::{HostId, OsRelease, RunId};
 use serde_json::Value;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
@@ -68,6 +69,8 @@ pub struct Options {
     /// The host's name in the configuration, where it has one; Podman's engine has no stable id of
     /// its own and needs it.
     pub name: Option<String>,
+    /// Keeps what is known of images.
+    pub memory: Arc<dyn Memory>,
     /// Credentials of registries by `host` or `host:port`; the others have those of the Docker configuration.
     pub registries: BTreeMap<String, RegistryLogin>,
 }

@@ -30,11 +30,12 @@ const WRITTEN: &str = "what it has written outside of its volumes";
 
 /// Where package managers keep their state and configuration: what is mounted there is mounted, read-only, in what
 /// stands for the target too.
-pub(crate) const PLACES: [&str; 12] = [
+pub(crate) const PLACES: [&str; 13] = [
     "/etc/apt",
     "/etc/machine-id",
     "/etc/os-release",
     "/etc/ssl/certs",
+    "/usr/lib/os-release",
     "/var/lib/dpkg",
     "/var/lib/apt/extended_states",
     "/usr/share/keyrings",

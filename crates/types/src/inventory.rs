@@ -1,5 +1,7 @@
 //! Inventory: what a target has installed.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Digest;
@@ -62,8 +64,8 @@ pub struct Inventory {
     pub os: Option<OsRelease>,
     /// The package manager, where a database was found.
     pub package_manager: Option<PackageManager>,
-    /// Installed packages, sorted by name and architecture.
-    pub packages: Vec<InstalledPackage>,
+    /// Installed packages, sorted by name and architecture; shared by the targets of an image.
+    pub packages: Arc<[InstalledPackage]>,
     /// The state that decides which patch set fits: equal for targets that may share one.
     pub starting: StartingState,
 }

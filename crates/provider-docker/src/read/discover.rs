@@ -17,6 +17,7 @@ use super::project::Projects;
 use super::refuse::{NOT_INSPECTED, Surroundings};
 use super::target::{self, Engine, container_name};
 use super::units::Units;
+use super::untouched::is_untouched;
 use crate::client::ApiError;
 use crate::names::{LABEL_BASE, LABEL_CONTROLLER, LABEL_RUN, controller8};
 use crate::view::View;
@@ -117,7 +118,7 @@ async fn os_releases(
     let read = futures_util::stream::iter(of_image).map(|(image, container)| async move {
         let release = match docker.known_os(&image) {
             Some(release) => release,
-            None => match os_release(docker, &container).await {
+            None => match os_of_image(docker, &image, &container).await {
                 // One odd container must not hide all others: its OS is unknown then.
                 Err(
                     ApiError::Status { .. }
@@ -135,6 +136,25 @@ async fn os_releases(
         Ok((image, release))
     });
     read.buffer_unordered(PARALLEL).try_collect().await
+}
+
+/// The OS release of an image by one of its containers; kept, where that is seen to have changed nothing of it.
+async fn os_of_image(
+    docker: &DockerProvider,
+    image: &str,
+    container: &Value,
+) -> Result<Option<OsRelease>, ApiError> {
+    let is_untouched = || is_untouched(docker, container);
+    let memory = docker.memory_of("os", image);
+    let is_of_image = is_untouched();
+    if is_of_image && let Some(release) = memory.recall().await {
+        return Ok(release);
+    }
+    let release = os_release(docker, container).await?;
+    if is_of_image && is_untouched() {
+        memory.remember(&release).await;
+    }
+    Ok(release)
 }
 
 /// Reads os-release(5) of a container, given its inspect document, without starting anything in it.

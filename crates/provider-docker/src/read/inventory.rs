@@ -3,9 +3,12 @@
 //! Two archives and a look at a folder; both archives are read as they arrive, with limits. Once for all targets of an
 //! image that are seen not to have changed what they tell ([`untouched`]), else once a target.
 
+use std::sync::Arc;
+
 use patchyard_assess::deb::{Layout, StatusError, StatusReader, is_status_d_member, state_digest};
 use patchyard_contract::ProviderError;
 use patchyard_types::{Digest, InstalledPackage, Inventory, PackageManager, StartingState, Target};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::json::text;
@@ -99,25 +102,34 @@ async fn read(docker: &DockerProvider, target: &Target) -> Result<Inventory, Pro
 }
 
 /// What package managers tell of a container or an image.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Installed {
     package_manager: Option<PackageManager>,
-    packages: Vec<InstalledPackage>,
+    packages: Arc<[InstalledPackage]>,
     /// Of everything that decides what a package manager answers.
     digest: Option<Digest>,
 }
 
 /// What a container has of its image, where it is seen to have changed nothing of it: read from the first such
-/// container.
+/// container, and kept.
 async fn of_image(docker: &DockerProvider, inspect: &Value) -> Result<Option<Installed>, Problem> {
     if !untouched::is_untouched(docker, inspect) {
         return Ok(None);
     }
-    let cell = docker.installed_in_image(text(&inspect["Image"]));
+    let image = text(&inspect["Image"]);
+    let cell = docker.installed_in_image(image);
     let reading = || async {
+        let memory = docker.memory_of("installed", image);
+        if let Some(installed) = memory.recall().await {
+            return Ok(installed);
+        }
         let installed = installed_in(docker, inspect).await.map_err(Some)?;
         // It may have been changed while it was read.
-        if untouched::is_untouched(docker, inspect) { Ok(installed) } else { Err(None) }
+        if !untouched::is_untouched(docker, inspect) {
+            return Err(None);
+        }
+        memory.remember(&installed).await;
+        Ok(installed)
     };
     match cell.get_or_try_init(reading).await {
         Ok(installed) => Ok(Some(installed.clone())),
@@ -140,13 +152,13 @@ async fn read_from(docker: &DockerProvider, container: &str) -> Result<Installed
     let (package_manager, packages, digest) = match packages {
         Some(packages) if packages.iter().any(|p| p.name == "apt") => {
             let digest = state_digest(&packages, &inputs);
-            (Some(PackageManager::Apt), packages, Some(digest))
+            (Some(PackageManager::Apt), packages.into(), Some(digest))
         }
         // dpkg's database and nobody who could ask for newer versions: distroless.
-        Some(packages) => (None, packages, None),
+        Some(packages) => (None, packages.into(), None),
         None => match other_manager(docker, container).await? {
-            Some((manager, digest)) => (Some(manager), Vec::new(), Some(digest)),
-            None => (None, Vec::new(), None),
+            Some((manager, digest)) => (Some(manager), Arc::default(), Some(digest)),
+            None => (None, Arc::default(), None),
         },
     };
     Ok(Installed { package_manager, packages, digest })

@@ -1,12 +1,13 @@
 //! What targets have, read through the engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
-use patchyard_contract::{Provider, ProviderError};
+use patchyard_contract::{Memory, Provider, ProviderError};
 use patchyard_types::PackageManager;
 use serde_json::json;
 
-use crate::support::yard;
+use crate::support::{endpoint, yard, yard_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_inventory_is_what_dpkg_itself_says() {
@@ -63,6 +64,51 @@ async fn what_a_container_has_changed_is_seen_where_its_image_has_moved_the_data
     assert_eq!(state(&one).await, first);
 }
 
+#[derive(Default)]
+struct Notebook(Mutex<BTreeMap<String, String>>);
+
+#[async_trait::async_trait]
+impl Memory for Notebook {
+    async fn recall(&self, key: &str) -> Option<String> {
+        self.0.lock().unwrap().get(key).cloned()
+    }
+
+    async fn remember(&self, key: &str, fact: &str) {
+        self.0.lock().unwrap().insert(key.to_owned(), fact.to_owned());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_image_has_is_read_once_and_what_a_container_has_changed_always() {
+    let maker = yard().await;
+    let changed = maker.container("patchyard-lab/base:1", json!({})).await;
+    maker.run(&changed, &["touch", "/etc/of-an-image-of-its-own"]).await;
+    let image = maker.image_of(&changed).await;
+    let container = maker.container(&image.name, json!({})).await;
+    let memory = Arc::new(Notebook::default());
+    let look = async || {
+        let yard = yard_with(endpoint(), None, memory.clone()).await;
+        let target = yard.target(&container).await;
+        (yard.docker.inventory(&target).await.unwrap(), target.image.id)
+    };
+    let (read, id) = look().await;
+    // What another look reads is told from what it remembers by a package that there is not.
+    for fact in memory.0.lock().unwrap().iter_mut().filter(|(key, _)| key.contains(&id)).map(|(_, fact)| fact)
+    {
+        *fact = fact.replace("\"dpkg\"", "\"remembered\"").replace("\"debian\"", "\"remembered\"");
+    }
+    let (recalled, _) = look().await;
+    assert!(recalled.packages.iter().any(|package| package.name == "remembered"));
+    assert_eq!(recalled.packages.len(), read.packages.len());
+    assert_eq!(recalled.os.unwrap().id, "remembered");
+
+    maker.run(&container, &["apt-mark", "hold", "dpkg"]).await;
+    maker.run(&container, &["sh", "-c", "echo ID=other > /etc/os-release"]).await;
+    let (changed, _) = look().await;
+    assert!(changed.packages.iter().any(|package| package.name == "dpkg" && package.held));
+    assert_eq!(changed.os.unwrap().id, "other");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_without_package_manager_is_read_and_not_asked() {
     let yard = yard().await;
@@ -94,7 +140,7 @@ async fn hostile_databases_harm_nothing() {
         let target = yard.target(&container).await;
         match yard.docker.inventory(&target).await {
             Ok(inventory) => {
-                for package in &inventory.packages {
+                for package in inventory.packages.iter() {
                     assert!(
                         package.name.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)),
                         "{image}"

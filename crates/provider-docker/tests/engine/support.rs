@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use patchyard_cache::FileCache;
-use patchyard_contract::Provider;
+use patchyard_contract::{Memory, Provider};
 use patchyard_provider_docker::client::{Endpoint, Environment, resolve};
 use patchyard_provider_docker::{DockerProvider, Options};
 use patchyard_types::Target;
@@ -49,6 +49,11 @@ pub async fn yard() -> Yard {
 
 /// The same on an engine of the test's own, by the name that it has in the configuration.
 pub async fn yard_on(endpoint: Endpoint, name: Option<&str>) -> Yard {
+    yard_with(endpoint, name, Arc::new(())).await
+}
+
+/// The same with a memory.
+pub async fn yard_with(endpoint: Endpoint, name: Option<&str>, memory: Arc<dyn Memory>) -> Yard {
     let state = tempfile::tempdir().unwrap();
     let cache = Arc::new(FileCache::open(&state.path().join("cache")).unwrap());
     // Eight characters that differ between tests that run at the same time.
@@ -61,6 +66,7 @@ pub async fn yard_on(endpoint: Endpoint, name: Option<&str>) -> Yard {
         cache: cache.clone(),
         state_dir: state.path().to_owned(),
         name: name.map(str::to_owned),
+        memory,
         registries: std::collections::BTreeMap::new(),
     };
     let docker = DockerProvider::connect(endpoint, options).await.unwrap();

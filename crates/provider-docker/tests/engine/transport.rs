@@ -195,6 +195,7 @@ async fn a_provider_that_cannot_connect_names_the_host_as_it_was_said() {
         cache,
         state_dir: folder.path().to_owned(),
         name: Some("web01".to_owned()),
+        memory: Arc::new(()),
         registries: std::collections::BTreeMap::new(),
     };
     let error =

@@ -280,6 +280,7 @@ async fn connect(engine: &str, controller: &str, cache: &Arc<FileCache>, folder:
         cache: cache.clone(),
         state_dir: folder.join("state"),
         name: None,
+        memory: Arc::new(()),
         registries: std::collections::BTreeMap::new(),
     };
     let endpoint = resolve(Some(engine), &Environment::default()).unwrap();

@@ -557,6 +557,7 @@ pub async fn provider(controller: &str, state: &Path) -> DockerProvider {
         cache: Arc::new(FileCache::open(&state.join("cache")).unwrap()),
         state_dir: state.to_owned(),
         name: None,
+        memory: Arc::new(()),
         registries: BTreeMap::new(),
     };
     let endpoint = resolve(None, &Environment::of_process()).unwrap();

@@ -218,13 +218,14 @@ pub fn known() -> Vec<Known> {
         inventory: Ok(Inventory {
             os: None,
             package_manager: Some(PackageManager::Apt),
-            packages: vec![InstalledPackage {
+            packages: [InstalledPackage {
                 name: "postfix".into(),
                 arch: Arch("amd64".into()),
                 version: "3.7.10-0+deb12u1".into(),
                 source: None,
                 held: false,
-            }],
+            }]
+            .into(),
             starting: StartingState {
                 platform: "linux/amd64".into(),
                 image: "sha256:1111".into(),
