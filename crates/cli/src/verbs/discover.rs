@@ -75,14 +75,19 @@ pub fn state(target: &Target) -> Cell {
     }
 }
 
-/// Who else acts on it, and why it is not patched.
-fn note(target: &Target) -> String {
-    let managers = target.managers.iter().filter_map(|manager| match manager {
+/// Who else recreates, restarts or updates it. Compose keeps away until somebody calls it.
+pub fn managers(target: &Target) -> impl Iterator<Item = String> + '_ {
+    target.managers.iter().filter_map(|manager| match manager {
         Manager::Compose(_) => None,
         Manager::Watchtower(who) => Some(format!("Watchtower ({}) acts on it", name(who))),
         Manager::Systemd(unit) => Some(format!("systemd unit {}", name(unit))),
         Manager::Swarm(service) => Some(format!("Swarm service {}", name(service))),
-    });
+    })
+}
+
+/// Who else acts on it, and why it is not patched.
+fn note(target: &Target) -> String {
+    let managers = managers(target);
     let refusals = target.refusals.iter().map(|refusal| remark(&refusal.message));
     managers.chain(refusals).collect::<Vec<_>>().join("; ")
 }

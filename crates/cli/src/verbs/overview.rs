@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchyard_app::{Error, Host, PatchFilter, ScanReport, ScanRequest, Scanned, Unreachable};
 use patchyard_types::{Assessment, Method, MountKind, PendingPatch, PendingStatus, TargetState};
 
+use super::discover::managers;
 use super::scan::{exit, scan_and_show};
 use crate::args::Overview;
 use crate::exit::Exit;
@@ -154,6 +155,7 @@ pub fn notes(targets: &[&Scanned]) -> String {
         for refusal in &target.refusals {
             tell(remark(&refusal.message));
         }
+        managers(target).for_each(&mut tell);
     }
     let of = |status| {
         let all = targets.iter().flat_map(|scanned| scanned.pending()).filter(move |p| p.status == status);

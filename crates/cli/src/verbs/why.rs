@@ -3,6 +3,7 @@
 use patchyard_app::{Error, WhyReport, size, why, would_lose};
 use patchyard_types::{Assessment, Order, PendingPatch, PendingStatus};
 
+use super::discover::managers;
 use super::scan::filter;
 use crate::args::Why;
 use crate::exit::Exit;
@@ -116,6 +117,7 @@ fn obstacles(report: &WhyReport) -> Vec<String> {
         found.push("its label io.patchyard.exclude takes it out".to_owned());
     }
     found.extend(target.refusals.iter().map(|refusal| remark(&refusal.message)));
+    found.extend(managers(target));
     match &report.unsaved {
         Ok(unsaved) => {
             let lost = would_lose(unsaved, report.settings.writable_layer);

@@ -201,7 +201,7 @@ fn a_watchtower_that_updates_the_same_containers_is_told_of_before_anything_is_d
     ]);
     let controller = Controller::new(&engine);
     let warns = |args: &[&str]| controller.run(args).to_string().contains(&tower);
-    for args in ["plan", "discover"].map(|verb| [verb, service.name()]) {
+    for args in ["plan", "discover", "scan", "why"].map(|verb| [verb, service.name()]) {
         assert!(warns(&args), "{}", controller.run(args));
     }
     let found = controller.run(["discover", "--json", service.name()]).json("patchyard.discover/v1");
