@@ -239,6 +239,54 @@ fn once_nothing_is_left_of_the_way_back_up_does_the_same(compose: &Compose) {
     assert_eq!(scan(&controller, &project)["totals"]["pending"], 0);
 }
 
+/// A service that has done its work and ended, and one that waits for that.
+const MIGRATED: &str = "
+services:
+  app:
+    image: IMAGE0
+    ports: ['127.0.0.1:PORT:8080']
+    depends_on: {migrate: {condition: service_completed_successfully}}
+  migrate:
+    image: IMAGE1
+    entrypoint: ['true']
+";
+
+fn who_waits_for_a_service_that_has_ended_is_patched_without_it(compose: &Compose) {
+    let project = Project::up(compose, &CASES, MIGRATED);
+    let controller = controller(&project, "");
+    let before = project.ids();
+    apply(&controller, &project).expect(0);
+    assert_eq!(recreated(&before, &project.ids()), ["app/1"]);
+    let containers = project.containers();
+    assert!(project.is_patched(&containers["app/1"]));
+    assert_eq!(containers["migrate/1"].inspect["State"]["Status"], "exited", "it was not started again");
+    assert_eq!(project.answer(), "lab-good-01 1.1\n");
+    project.run(&["up", "-d"]);
+    assert_eq!(project.answer(), "lab-good-01 1.1\n");
+    project.run(&["down"]);
+    project.run(&["up", "-d"]);
+    assert!(project.is_patched(&project.containers()["app/1"]));
+    assert_eq!(project.answer(), "lab-good-01 1.1\n");
+}
+
+fn every_replica_of_a_service_that_was_scaled_up_is_patched(compose: &Compose) {
+    const SCALED: [&str; 4] = ["app/1", "worker/1", "worker/2", "worker/3"];
+    let scaled = ["up", "-d", "--scale", "worker=3"];
+    let project = pair(compose);
+    project.run(&scaled);
+    let controller = controller(&project, "");
+    apply(&controller, &project).expect(0);
+    project.are_all(true, &SCALED);
+    let before = project.ids();
+    project.run(&scaled);
+    // As without replicas: version 1 recreates all once.
+    let once: &[&str] = if compose.is_two() { &[] } else { &SCALED };
+    assert_eq!(recreated(&before, &project.ids()), once);
+    project.are_all(true, &SCALED);
+    controller.run(["rollback", "--yes", "R1"]).expect(0);
+    project.are_all(false, &SCALED);
+}
+
 // --- what differs -----------------------------------------------------------------------------------
 
 /// `once`: the containers that the first `up` recreates.
@@ -411,6 +459,8 @@ of_both! {
     where_the_tag_is_kept_up_recreates_nothing_and_down_up_gives_the_base,
     after_a_rollback_of_some_up_brings_the_patched_image_again,
     once_nothing_is_left_of_the_way_back_up_does_the_same,
+    who_waits_for_a_service_that_has_ended_is_patched_without_it,
+    every_replica_of_a_service_that_was_scaled_up_is_patched,
 }
 
 /// Networks with the names on them, and mounts, of every container.
