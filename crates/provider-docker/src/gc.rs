@@ -58,9 +58,7 @@ struct Search<'a> {
 impl Search<'_> {
     async fn all(&self) -> Result<Vec<Leftover>, ApiError> {
         let client = &self.docker.client;
-        let containers =
-            client.get(&["containers", "json"]).query("all", "1").query("size", "0").json().await?;
-        let images = client.get(&["images", "json"]).json().await?;
+        let (containers, images) = (client.all_containers().await?, client.all_images().await?);
         let mut found = self.containers(&containers);
         found.extend(self.images(&containers, &images));
         found.extend(self.volumes().await?);

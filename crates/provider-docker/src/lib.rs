@@ -13,6 +13,7 @@ mod layer;
 mod memory;
 pub mod names;
 mod observe;
+mod podman;
 mod prepare;
 mod provider;
 mod pull;

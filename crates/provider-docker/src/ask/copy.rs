@@ -10,7 +10,9 @@ use patchyard_types::Target;
 use super::helper::Helper;
 use super::sources::Named;
 use crate::DockerProvider;
-use crate::client::{ApiError, BodyReader, Client, EntryKind, TarReader, TarWriter, reader_body};
+use crate::client::{
+    ApiError, BodyReader, Client, DEFAULT_TIMEOUT, EntryKind, TarReader, TarWriter, reader_body,
+};
 use crate::read::{MACHINE_ID, machine_id};
 use crate::unsaved::is_under;
 use crate::view::{self, View};
@@ -45,7 +47,7 @@ pub(super) async fn helper_like(docker: &DockerProvider, target: &Target) -> Res
         })
     };
     let client = &docker.client;
-    let inspect = match client.get(&["containers", &target.object, "json"]).json().await {
+    let inspect = match client.inspect(&target.object, DEFAULT_TIMEOUT).await {
         Err(error) if error.is_not_found() => {
             return Err(ProviderError::Gone { object: target.name.clone() });
         }

@@ -56,7 +56,7 @@ impl Helper {
         named: &Named,
     ) -> Result<Self, ApiError> {
         let client = &docker.client;
-        let image = client.get(&["images", &target.image.id, "json"]).json().await?;
+        let image = client.inspect_image(&target.image.id).await?;
         let network = network(client, inspect).await?;
         let request = request(&docker.options.controller, target, inspect, &image, &network, named);
         let name = unique_name(&docker.options.controller, &target.object);

@@ -47,6 +47,9 @@ const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 51 };
 /// Docker 20.10 and Podman 4.
 const OLDEST: ApiVersion = ApiVersion { major: 1, minor: 40 };
 
+/// Podman's own API, beside the Docker-compatible one: every Podman since 4.0 speaks this version of it.
+const PODMAN_API: &str = "/v4.0.0/libpod";
+
 /// How long a call may take until its answer begins, where the caller names no other time.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -187,8 +190,21 @@ impl Client {
         self.request(Method::DELETE, path)
     }
 
+    /// A GET of Podman's own API.
+    pub(crate) fn podman_get(&self, path: &[&str]) -> Request<'_> {
+        self.request_below(PODMAN_API.to_owned(), Method::GET, path)
+    }
+
+    /// A POST of Podman's own API.
+    pub(crate) fn podman_post(&self, path: &[&str]) -> Request<'_> {
+        self.request_below(PODMAN_API.to_owned(), Method::POST, path)
+    }
+
     fn request(&self, method: Method, path: &[&str]) -> Request<'_> {
-        let mut target = format!("/v{}", self.api());
+        self.request_below(format!("/v{}", self.api()), method, path)
+    }
+
+    fn request_below(&self, mut target: String, method: Method, path: &[&str]) -> Request<'_> {
         for segment in path {
             target.push('/');
             escape(segment, &mut target);

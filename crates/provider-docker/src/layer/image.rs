@@ -11,12 +11,14 @@ use std::time::Duration;
 use patchyard_types::Digest;
 use serde_json::{Map, Value, json};
 
-use crate::client::{ApiError, Body, Client, TarWriter, reader_body};
+use crate::client::{ApiError, Body, Client, EngineKind, TarReader, TarWriter, reader_body};
 use crate::names::{LABEL_BASE, LABEL_INTERMEDIATE, LABEL_PATCH_SET, OWN_LABELS};
 use crate::read::json::{list, text};
 
 /// How long a commit or load of gigabytes may take; the step's own limit is stricter.
 const LONG: Duration = Duration::from_secs(6 * 3600);
+/// The most that an image's settings may take, in bytes: registries refuse larger ones.
+const CONFIG_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// The patched image: by its tag, else, for another reference to the same base, by its labels.
 pub(crate) async fn built(
@@ -63,19 +65,32 @@ pub(crate) async fn correct(
     tag: &str,
 ) -> Result<String, ApiError> {
     let made = async {
-        let history = client.get(&["images", text(&base["Id"]), "history"]).json().await?;
-        let config = settings(base, committed, &history, labels).to_string();
+        let config = match client.kind() {
+            EngineKind::Docker => {
+                let history = client.get(&["images", text(&base["Id"]), "history"]).json().await?;
+                settings(base, committed, &history, labels)
+            }
+            // Podman tells less of an image's settings than there is: they are taken from its export.
+            EngineKind::Podman => with_layer(exported(client, text(&base["Id"])).await?, committed, labels),
+        };
+        let config = config.to_string();
         let digest = Digest::of_bytes(config.as_bytes());
         let file = format!("{digest}.json");
         let layers = list(&committed["RootFS"]["Layers"]).count();
+        let layers: Vec<String> = (0..layers).map(|index| format!("{index}/layer.tar")).collect();
         let manifest = json!([{
             "Config": file,
-            "RepoTags": [tag],
-            // Never opened: the engine has every layer.
-            "Layers": (0..layers).map(|index| format!("{index}/layer.tar")).collect::<Vec<_>>(),
+            "RepoTags": [client.stored(tag)],
+            // Never read: the engine has every layer. Podman wants to see the files all the same.
+            "Layers": layers,
         }]);
         let mut archive = TarWriter::new();
         archive.file(&file, 0o644, config.as_bytes())?;
+        if client.kind() == EngineKind::Podman {
+            for layer in &layers {
+                archive.file(layer, 0o644, b"")?;
+            }
+        }
         archive.file("manifest.json", 0o644, manifest.to_string().as_bytes())?;
         load(client, reader_body(Cursor::new(archive.finish()))).await?;
         let id = format!("sha256:{digest}");
@@ -86,6 +101,20 @@ pub(crate) async fn correct(
     let made = made.await;
     remove_intermediate(client, text(&committed["Id"])).await?;
     made
+}
+
+/// The settings of an image, as they are in its export: behind the layers, which are read and thrown away.
+async fn exported(client: &Client, id: &str) -> Result<Value, ApiError> {
+    let mut archive = TarReader::new(client.get(&["images", id, "get"]).timeout(LONG).stream().await?);
+    let name = format!("{}.json", id.trim_start_matches("sha256:"));
+    while let Some(entry) = archive.next().await? {
+        if entry.path == name {
+            let config = archive.data(CONFIG_LIMIT).await?;
+            return serde_json::from_slice(&config)
+                .map_err(|error| ApiError::protocol(format!("the settings of an image: {error}")));
+        }
+    }
+    Err(ApiError::protocol("the engine exports an image without its settings"))
 }
 
 /// Loads an archive of images.
@@ -114,18 +143,19 @@ pub(crate) async fn remove_intermediates(client: &Client, name: &str) {
 
 /// Gives an image a tag; one that has it is fine.
 pub(crate) async fn tag(client: &Client, image: &str, tag: &str) -> Result<(), ApiError> {
-    let (repository, version) = tag.rsplit_once(':').unwrap_or((tag, "latest"));
+    let tag = client.stored(tag);
+    let (repository, version) = tag.rsplit_once(':').unwrap_or((&tag, "latest"));
     client.post(&["images", image, "tag"]).query("repo", repository).query("tag", version).done().await
 }
 
 /// Takes a tag away; with the last one the image goes, unless a container uses it. False when it has
 /// to stay: by its id alone, `docker ps` would show nobody what the container runs.
 pub(crate) async fn untag(client: &Client, tag: &str) -> Result<bool, ApiError> {
-    let containers = client.get(&["containers", "json"]).query("all", "1").json().await?;
+    let containers = client.all_containers().await?;
     if list(&containers).any(|container| container["Image"].as_str() == Some(tag)) {
         return Ok(false);
     }
-    match client.delete(&["images", tag]).query("noprune", "1").done().await {
+    match client.delete(&["images", &client.stored(tag)]).query("noprune", "1").done().await {
         Err(error) if error.is_not_found() => Ok(true),
         // A container uses it: the tag stays until that is gone.
         Err(error) if error.is_conflict() => Ok(false),
@@ -146,6 +176,28 @@ fn one_layer_more(image: &Value, base: &Value) -> bool {
         (Some(layers), Some(below)) => layers.len() == below.len() + 1 && layers.starts_with(below),
         _ => false,
     }
+}
+
+/// The settings of the base as they are, with the layers of `committed` and labels of ours.
+fn with_layer(mut settings: Value, committed: &Value, labels: &BTreeMap<String, String>) -> Value {
+    let own = &mut settings["config"]["Labels"];
+    let mut all = own.as_object().cloned().unwrap_or_default();
+    all.retain(|name, _| !OWN_LABELS.contains(&name.as_str()));
+    all.extend(labels.iter().map(|(name, value)| (name.clone(), json!(value))));
+    *own = Value::Object(all);
+    settings["created"] = committed["Created"].clone();
+    settings["rootfs"] = json!({"type": "layers", "diff_ids": committed["RootFS"]["Layers"]});
+    if let Some(steps) = settings.get_mut("history").and_then(Value::as_array_mut) {
+        steps.push(step(committed, labels));
+    }
+    settings
+}
+
+/// What the layer was made by.
+fn step(committed: &Value, labels: &BTreeMap<String, String>) -> Value {
+    let set = labels.get(LABEL_PATCH_SET).map(String::as_str).unwrap_or_default();
+    let comment = format!("patch set {}", set.get(..12).unwrap_or(set));
+    json!({"created": committed["Created"], "created_by": "patchyard", "comment": comment})
 }
 
 /// The image's settings as an archive holds them: those of `base`, the layers of `committed`.
@@ -175,10 +227,7 @@ fn settings(base: &Value, committed: &Value, history: &Value, labels: &BTreeMap<
     out.insert("created".to_owned(), committed["Created"].clone());
     out.insert("config".to_owned(), Value::Object(config));
     if let Some(mut steps) = past(history, layers.len().saturating_sub(1)) {
-        let set = labels.get(LABEL_PATCH_SET).map(String::as_str).unwrap_or_default();
-        let comment = format!("patch set {}", set.get(..12).unwrap_or(set));
-        let step = json!({"created": committed["Created"], "created_by": "patchyard", "comment": comment});
-        steps.push(step);
+        steps.push(step(committed, labels));
         out.insert("history".to_owned(), Value::Array(steps));
     }
     out.insert("rootfs".to_owned(), json!({"type": "layers", "diff_ids": layers}));

@@ -16,7 +16,7 @@ use patchyard_contract::{Call, ProviderError};
 use patchyard_types::{Health, Millis, Observation, Record, Step, Subject, SwapStep, TargetState};
 use serde_json::Value;
 
-use crate::client::{Address, ApiError};
+use crate::client::{Address, ApiError, DEFAULT_TIMEOUT};
 use crate::{DockerProvider, names};
 use reach::Reach;
 
@@ -34,7 +34,7 @@ pub(crate) async fn observe(
             names::of_call(&docker.options.controller, call, "new").as_str().to_owned()
         }
     };
-    let inspect = match docker.client.get(&["containers", &container, "json"]).json().await {
+    let inspect = match docker.client.inspect(&container, DEFAULT_TIMEOUT).await {
         Ok(inspect) => inspect,
         Err(error) if error.is_not_found() => return Err(ProviderError::Gone { object: container }),
         Err(error) => return Err(docker.error(error)),

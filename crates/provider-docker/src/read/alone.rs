@@ -5,6 +5,7 @@ use patchyard_types::{Refusal, printable};
 use serde_json::Value;
 
 use super::json::{list, text};
+use crate::podman;
 
 /// All reasons, from a container's inspect document, running or only created.
 pub(crate) fn alone(inspect: &Value) -> Vec<Refusal> {
@@ -23,6 +24,13 @@ pub(crate) fn alone(inspect: &Value) -> Vec<Refusal> {
             format!(
                 "it publishes {which} on the host, which one container can have; publish a proxy's port instead"
             ),
+        );
+    }
+    if !host[format!("{}CreateCommand", podman::OWN)].is_null() {
+        refuse(
+            "podman_names",
+            "Podman tells the networks a container's name when it starts, and renaming it does not move that"
+                .to_owned(),
         );
     }
     let mode = text(&host["NetworkMode"]);
@@ -90,6 +98,7 @@ mod tests {
             (mount("volume"), "single_writer"),
             (mount("bind"), "single_writer"),
             (mount("npipe"), "single_writer"),
+            (host(json!({"Podman.CreateCommand": ["podman", "run", "web"]})), "podman_names"),
         ] {
             assert_eq!(codes(&inspect), [code], "{inspect}");
         }

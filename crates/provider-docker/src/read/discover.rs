@@ -52,7 +52,7 @@ async fn find(docker: &DockerProvider) -> Result<Found, ApiError> {
     let items: Vec<Value> = list(&listed).cloned().collect();
     let inspected = futures_util::stream::iter(items).map(|item| async move {
         let id = text(&item["Id"]);
-        match client.get(&["containers", id, "json"]).timeout(INSPECT_TIMEOUT).json().await {
+        match client.inspect(id, INSPECT_TIMEOUT).await {
             // Gone between the list and the question.
             Err(error) if error.is_not_found() => Ok(None),
             // The engine keeps a container locked while somebody copies from it or commits it: one
@@ -95,7 +95,7 @@ async fn inspect_images(
     ids: BTreeSet<String>,
 ) -> Result<BTreeMap<String, Value>, ApiError> {
     let inspected = futures_util::stream::iter(ids).map(|id| async move {
-        match docker.client.get(&["images", &id, "json"]).json().await {
+        match docker.client.inspect_image(&id).await {
             Err(error) if matches!(error.status(), Some(400 | 404)) => Ok((id, Value::Null)),
             document => document.map(|document| (id, document)),
         }
@@ -202,6 +202,7 @@ impl Found {
             let linked_from = linked_from(inspect, &linking);
             let around = Surroundings {
                 kind: docker.client.kind(),
+                has_name: docker.options.name.is_some(),
                 own_container: own_container.as_deref(),
                 missing_hosts: &missing_hosts,
                 linked_from: &linked_from,

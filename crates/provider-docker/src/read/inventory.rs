@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::json::text;
 use super::untouched;
 use crate::DockerProvider;
-use crate::client::{ApiError, Client, EntryKind};
+use crate::client::{ApiError, Client, DEFAULT_TIMEOUT, EntryKind};
 use crate::view::{self, View};
 
 const STATUS: &str = "/var/lib/dpkg/status";
@@ -86,7 +86,7 @@ impl From<StatusError> for Problem {
 }
 
 async fn read(docker: &DockerProvider, target: &Target) -> Result<Inventory, Problem> {
-    let inspect = docker.client.get(&["containers", &target.object, "json"]).json().await?;
+    let inspect = docker.client.inspect(&target.object, DEFAULT_TIMEOUT).await?;
     let platform = platform(docker, &target.image.id).await?;
     let installed = match of_image(docker, &inspect).await? {
         Some(installed) => installed,
@@ -277,7 +277,7 @@ async fn platform(docker: &DockerProvider, image: &str) -> Result<String, ApiErr
     if let Some(platform) = docker.known_platform(image) {
         return Ok(platform);
     }
-    let document = docker.client.get(&["images", image, "json"]).json().await?;
+    let document = docker.client.inspect_image(image).await?;
     let platform = platform_of(&document);
     docker.remember_platform(image, platform.clone());
     Ok(platform)

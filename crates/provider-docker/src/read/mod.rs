@@ -36,7 +36,7 @@ pub(crate) fn injected(container: &serde_json::Value) -> Vec<String> {
 pub(crate) async fn unsaved(docker: &DockerProvider, target: &Target) -> Result<Unsaved, ProviderError> {
     let _slot = docker.slot().await;
     let read = async {
-        let container = docker.client.get(&["containers", &target.object, "json"]).json().await?;
+        let container = docker.client.inspect(&target.object, crate::client::DEFAULT_TIMEOUT).await?;
         let mut unsaved = crate::unsaved::unsaved(docker, &container).await?;
         unsaved.paths = crate::injected::without(docker, &container, unsaved.paths).await?;
         Ok(unsaved)

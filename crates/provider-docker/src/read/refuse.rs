@@ -9,6 +9,8 @@ use serde_json::Value;
 use super::json::{list, text};
 use crate::client::EngineKind;
 use crate::names::{OWN_LABELS, SETTING_LABELS};
+use crate::podman;
+use crate::spec::NAMESPACES;
 
 /// Mark of a document that is put together from the engine's list: it would not tell more in time.
 pub(super) const NOT_INSPECTED: &str = "io.patchyard.not-inspected";
@@ -16,6 +18,8 @@ pub(super) const NOT_INSPECTED: &str = "io.patchyard.not-inspected";
 /// What is known of the surroundings of a container.
 pub(super) struct Surroundings<'a> {
     pub kind: EngineKind,
+    /// Whether its engine has a name in the configuration.
+    pub has_name: bool,
     /// The id of the container this process runs in, or its beginning.
     pub own_container: Option<&'a str>,
     /// Containers in whose namespaces this one lives, and which are not there any more.
@@ -46,9 +50,6 @@ pub(super) fn refusals(inspect: &Value, around: &Surroundings<'_>) -> Vec<Refusa
             "the engine does not answer for it: somebody may be copying from it or committing it, or it is stuck"
                 .to_owned(),
         );
-    }
-    if around.kind == EngineKind::Podman {
-        refuse("podman", "patching containers on Podman is not in this release: it is shown only".to_owned());
     }
     if let Some((controller, run)) = around.foreign_run {
         refuse(
@@ -93,7 +94,81 @@ pub(super) fn refusals(inspect: &Value, around: &Surroundings<'_>) -> Vec<Refusa
         );
     }
     namespaces(host, around, &mut refuse);
+    if around.kind == EngineKind::Podman && inspect[NOT_INSPECTED].is_null() {
+        of_podman(inspect, around, &mut refuse);
+    }
     out
+}
+
+/// What only Podman has, or does otherwise.
+fn of_podman(inspect: &Value, around: &Surroundings<'_>, refuse: &mut impl FnMut(&str, String)) {
+    let host = &inspect["HostConfig"];
+    let own = |key: &str| &host[format!("{}{key}", podman::OWN)];
+    if !around.has_name {
+        refuse(
+            "unnamed_host",
+            "Podman has no id that stays, and nothing could be told from its neighbours tomorrow: give the host a \
+             name under `hosts:` in the configuration"
+                .to_owned(),
+        );
+    }
+    if let Some(unit) = inspect["Config"]["Labels"]["PODMAN_SYSTEMD_UNIT"].as_str() {
+        refuse(
+            "systemd_unit",
+            format!("the systemd unit {unit} makes and removes it: update its image and restart the unit"),
+        );
+    }
+    if !text(own("Pod")).is_empty() || own("IsInfra").as_bool() == Some(true) {
+        refuse("pod", "it belongs to a pod: recreate the pod".to_owned());
+    }
+    if text(&host["RestartPolicy"]["Name"]) == podman::REVIVED {
+        refuse(
+            "restart_always",
+            "podman-restart.service starts it also where it was set aside, beside the new one, and this Podman cannot \
+             change the policy: recreate it with --restart unless-stopped or on-failure"
+                .to_owned(),
+        );
+    }
+    if !text(own("Rootfs")).is_empty() {
+        refuse("rootfs", "it was made from a folder (--rootfs), not from an image".to_owned());
+    }
+    if own("SystemdMode").as_bool() == Some(true) {
+        refuse(
+            "systemd_inside",
+            "systemd runs in it, as in a machine: not in this release on Podman".to_owned(),
+        );
+    }
+    if list(own("Secrets")).next().is_some() {
+        refuse("secrets", "it has secrets of Podman: not in this release".to_owned());
+    }
+    if NAMESPACES.iter().any(|key| text(&host[*key]).starts_with("container:")) {
+        refuse(
+            "podman_namespaces",
+            "it lives in a namespace of another container: not in this release on Podman".to_owned(),
+        );
+    }
+    match podman::origin(own("CreateCommand")) {
+        podman::Origin::Command => {}
+        podman::Origin::Option(option) => refuse(
+            "podman_option",
+            format!("it was created with {option}, which Podman does not tell enough of to make it again"),
+        ),
+        podman::Origin::Unknown => refuse(
+            "podman_api",
+            "it was not created by `podman run` or `podman create`, and Podman does not tell all that was asked for \
+             through its API (sysctls, addresses, rights on devices): recreate it by such a command"
+                .to_owned(),
+        ),
+    }
+    let health = &inspect["State"]["Health"];
+    if text(&health["Status"]) == "starting" && list(&health["Log"]).next().is_none() {
+        refuse(
+            "healthcheck_not_run",
+            "its healthcheck has never been run: Podman leaves that to timers of systemd; without them create it with \
+             --no-healthcheck"
+                .to_owned(),
+        );
+    }
 }
 
 fn namespaces(host: &Value, around: &Surroundings<'_>, refuse: &mut impl FnMut(&str, String)) {
@@ -134,6 +209,7 @@ mod tests {
     fn around() -> Surroundings<'static> {
         Surroundings {
             kind: EngineKind::Docker,
+            has_name: true,
             own_container: None,
             missing_hosts: &[],
             linked_from: &[],
@@ -167,7 +243,6 @@ mod tests {
             codes(&plain, &Surroundings { own_container: Some(&ID[..12]), ..around() }),
             ["own_container"]
         );
-        assert_eq!(codes(&plain, &Surroundings { kind: EngineKind::Podman, ..around() }), ["podman"]);
         assert_eq!(codes(&plain, &Surroundings { missing_hosts: &guests, ..around() }), ["namespace_gone"]);
         assert_eq!(codes(&plain, &Surroundings { linked_from: &guests, ..around() }), ["links"]);
         assert_eq!(
@@ -175,6 +250,56 @@ mod tests {
             ["foreign_run"]
         );
         assert_eq!(codes(&plain, &Surroundings { has_image: false, ..around() }), ["image_missing"]);
+    }
+
+    fn on_podman(host: Value) -> Value {
+        let mut inspect = json!({"Id": ID, "HostConfig": {"Podman.CreateCommand": ["podman", "run", "web"]}});
+        inspect["HostConfig"].as_object_mut().unwrap().extend(host.as_object().unwrap().clone());
+        inspect
+    }
+
+    /// Every row: what Podman cannot make again or would interfere with, and the name it is refused by.
+    #[test]
+    fn what_only_podman_does_is_refused_under_its_own_code() {
+        let podman = Surroundings { kind: EngineKind::Podman, ..around() };
+        let host = on_podman;
+        let mut owned = host(json!({}));
+        owned["Config"] = json!({"Labels": {"PODMAN_SYSTEMD_UNIT": "web.service"}});
+        let mut unhealthy = host(json!({}));
+        unhealthy["State"] = json!({"Health": {"Status": "starting", "Log": null}});
+        for (inspect, code) in [
+            (owned, "systemd_unit"),
+            (unhealthy, "healthcheck_not_run"),
+            (host(json!({"Podman.Pod": "d66ef321cab7"})), "pod"),
+            (host(json!({"Podman.IsInfra": true})), "pod"),
+            (host(json!({"RestartPolicy": {"Name": "always"}})), "restart_always"),
+            (host(json!({"Podman.Rootfs": "/srv/root"})), "rootfs"),
+            (host(json!({"Podman.SystemdMode": true})), "systemd_inside"),
+            (host(json!({"Podman.Secrets": [{"Name": "key"}]})), "secrets"),
+            (host(json!({"NetworkMode": "container:abc"})), "podman_namespaces"),
+            (
+                host(json!({"Podman.CreateCommand": ["podman", "run", "--sysctl", "x=1", "web"]})),
+                "podman_option",
+            ),
+            (host(json!({"Podman.CreateCommand": ["podman", "system", "service"]})), "podman_api"),
+        ] {
+            assert_eq!(codes(&inspect, &podman), [code], "{inspect}");
+            // The same words of Docker mean something else, or nothing.
+            assert_eq!(codes(&inspect, &around()), [""; 0], "{inspect}");
+        }
+        let unnamed = Surroundings { has_name: false, ..podman };
+        assert_eq!(codes(&host(json!({})), &unnamed), ["unnamed_host"]);
+    }
+
+    #[test]
+    fn an_ordinary_service_of_podman_is_not_refused() {
+        let podman = Surroundings { kind: EngineKind::Podman, ..around() };
+        for policy in ["no", "on-failure", "unless-stopped"] {
+            let inspect = on_podman(
+                json!({"RestartPolicy": {"Name": policy}, "Podman.Pod": "", "NetworkMode": "podman"}),
+            );
+            assert_eq!(codes(&inspect, &podman), [""; 0]);
+        }
     }
 
     #[test]

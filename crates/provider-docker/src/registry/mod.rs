@@ -38,8 +38,7 @@ pub(crate) async fn newer_image(
         return no_answer("Podman's API cannot ask a registry", "ask with `skopeo inspect`");
     }
     let id = target.image.base.as_ref().unwrap_or(&target.image.id);
-    let image =
-        docker.client.get(&["images", id, "json"]).json().await.map_err(|error| docker.error(error))?;
+    let image = docker.client.inspect_image(id).await.map_err(|error| docker.error(error))?;
     let have: Vec<&str> =
         list(&image["RepoDigests"]).filter_map(|entry| reference.digest_in(text(entry))).collect();
     let Some(from) = have.first() else {

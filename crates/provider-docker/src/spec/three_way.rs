@@ -113,7 +113,7 @@ fn merged_env(own: &Value, image: &Value) -> Value {
 }
 
 /// Field by field; nothing and 0 mean "as the image has it".
-fn merged_healthcheck(own: &Value, image: &Value) -> Value {
+pub(crate) fn merged_healthcheck(own: &Value, image: &Value) -> Value {
     let mut out = image.as_object().cloned().unwrap_or_default();
     for (key, value) in object(own) {
         if !is_empty(value) && value.as_i64() != Some(0) {

@@ -1,9 +1,13 @@
 //! A container as the engine describes it, with the few questions a swap asks of it.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 use patchyard_types::printable;
 use serde_json::Value;
 
-use crate::client::{ApiError, Client};
+use crate::client::{ApiError, Client, DEFAULT_TIMEOUT, EngineKind};
+use crate::podman;
 
 /// The engine's word for "never".
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -69,19 +73,65 @@ impl Container {
 impl Client {
     /// A container by id or name; `None` when there is none.
     pub(crate) async fn container(&self, id: &str) -> Result<Option<Container>, ApiError> {
-        match self.get(&["containers", id, "json"]).json().await {
-            Ok(inspect) => Ok(Some(Container(inspect))),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        there(self.inspect(id, DEFAULT_TIMEOUT).await.map(Container))
     }
 
     /// An image by id or reference; `None` when there is none.
     pub(crate) async fn image(&self, id: &str) -> Result<Option<Value>, ApiError> {
-        match self.get(&["images", id, "json"]).json().await {
-            Ok(inspect) => Ok(Some(inspect)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
+        there(self.inspect_image(id).await)
+    }
+
+    /// A container's inspect document in Docker's words; 404 when there is none.
+    pub(crate) async fn inspect(&self, id: &str, limit: Duration) -> Result<Value, ApiError> {
+        let said = self.get(&["containers", id, "json"]).timeout(limit).json().await?;
+        if self.kind() == EngineKind::Docker {
+            return Ok(said);
         }
+        let own = self.podman_get(&["containers", id, "json"]).timeout(limit).json().await?;
+        let image = self.image(said["Image"].as_str().unwrap_or_default()).await?.unwrap_or_default();
+        Ok(podman::container(said, &own, &image))
+    }
+
+    /// An image's inspect document in Docker's words; 404 when there is none.
+    pub(crate) async fn inspect_image(&self, id: &str) -> Result<Value, ApiError> {
+        let id = self.stored(id);
+        let said = self.get(&["images", &id, "json"]).json().await?;
+        if self.kind() == EngineKind::Docker {
+            return Ok(said);
+        }
+        let own = self.podman_get(&["images", &id, "json"]).json().await?;
+        Ok(podman::image(said, &own))
+    }
+
+    /// The engine's list of containers, running or not.
+    pub(crate) async fn all_containers(&self) -> Result<Value, ApiError> {
+        Ok(self.named(self.get(&["containers", "json"]).query("all", "1").json().await?))
+    }
+
+    /// The engine's list of images.
+    pub(crate) async fn all_images(&self) -> Result<Value, ApiError> {
+        Ok(self.named(self.get(&["images", "json"]).json().await?))
+    }
+
+    fn named(&self, mut listed: Value) -> Value {
+        if self.kind() == EngineKind::Podman {
+            listed.as_array_mut().into_iter().flatten().for_each(podman::listed);
+        }
+        listed
+    }
+
+    /// One of our tags as this engine keeps it.
+    pub(crate) fn stored<'a>(&self, tag: &'a str) -> Cow<'a, str> {
+        match self.kind() {
+            EngineKind::Docker => Cow::Borrowed(tag),
+            EngineKind::Podman => Cow::Owned(podman::stored_tag(tag)),
+        }
+    }
+}
+
+fn there<T>(answer: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+    match answer {
+        Err(error) if error.is_not_found() => Ok(None),
+        answer => answer.map(Some),
     }
 }

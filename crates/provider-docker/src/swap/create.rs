@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use super::run::restart_policy;
 use super::{Container, Run, Trouble, done_if, failed, last_words, preflight};
-use crate::client::{ApiError, Client};
+use crate::client::{ApiError, Client, EngineKind};
 use crate::layer::image;
 use crate::read::json::list;
 use crate::spec::{self, CreateRequest, Inputs};
-use crate::{carry, gc, injected, names, read, save, snapshot, view};
+use crate::{carry, gc, injected, names, podman, read, save, snapshot, view};
 
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     let old = run.old_or_gone().await?;
@@ -27,7 +27,7 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
         // A crash has left it half made.
         remove(run.client(), &found).await?;
     }
-    let id = create(run, &meant.request).await?;
+    let id = create(run, &meant).await?;
     let made = run.client().container(&id).await?;
     let made =
         made.ok_or_else(|| failed(FailureKind::Host, "its replacement was removed by somebody else"))?;
@@ -260,21 +260,24 @@ fn is_as_meant(made: &Container, meant: &Intent) -> Vec<spec::Difference> {
     differences
 }
 
-async fn create(run: &Run<'_>, request: &CreateRequest) -> Result<String, Trouble> {
-    let client = run.client();
-    let (body, networks) = request.calls(client.api().takes_several_endpoints());
-    let created = client
-        .post(&["containers", "create"])
-        .query("name", &run.new_name())
-        .json_body(&body)
-        .json()
-        .await
-        .map_err(|error| match error.status() {
-            Some(400) => {
-                failed(FailureKind::Refused, format!("the engine does not make it again as it is: {error}"))
-            }
-            _ => Trouble::from(error),
-        })?;
+async fn create(run: &Run<'_>, meant: &Intent) -> Result<String, Trouble> {
+    let (client, name) = (run.client(), run.new_name());
+    let is_podman = client.kind() == EngineKind::Podman;
+    let (body, networks) = meant.request.calls(is_podman || client.api().takes_several_endpoints());
+    let create = match is_podman {
+        true => client.podman_post(&["containers", "create"]).json_body(&podman::specification(
+            &name,
+            &body,
+            &meant.image,
+        )),
+        false => client.post(&["containers", "create"]).query("name", &name).json_body(&body),
+    };
+    let created = create.json().await.map_err(|error| match error.status() {
+        Some(400) => {
+            failed(FailureKind::Refused, format!("the engine does not make it again as it is: {error}"))
+        }
+        _ => Trouble::from(error),
+    })?;
     let id = created["Id"].as_str().ok_or_else(|| ApiError::protocol("a container without Id"))?;
     for network in networks {
         let body = json!({ "Container": id, "EndpointConfig": network.endpoint });

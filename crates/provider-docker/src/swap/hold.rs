@@ -1,5 +1,5 @@
 //! Hold: the original's restart policy becomes `no`, so that a restarted engine does not revive it
-//! beside its replacement.
+//! beside its replacement. Where the engine revives nobody of this policy (Podman), the policy stays.
 
 use patchyard_types::{FailureKind, Probe, Record};
 
@@ -12,7 +12,7 @@ const HELD: &str = "no";
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
     let old = run.old_or_gone().await?;
     let policy = own_policy(run, &old).await?;
-    if old.restart_policy().0 != HELD {
+    if run.is_revived(&old.restart_policy().0) {
         run.set_restart_policy(old.id(), &(HELD.to_owned(), 0)).await?;
     }
     // Started first, nobody looks at it any more: an engine that was restarted since its stop has revived it.
@@ -51,7 +51,7 @@ pub(super) async fn probe(run: &Run<'_>, undone: bool) -> Result<Probe, ApiError
     let own = own_policy(run, &old).await?;
     Ok(match undone {
         true => done_if(now == run.held().unwrap_or(own)),
-        false if now.0 == HELD => {
+        false if !run.is_revived(&now.0) => {
             Probe::Done { record: Record::Held { policy: own.0, retries: own.1, dependents: Vec::new() } }
         }
         false => Probe::NotDone,

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::container::Container;
 use super::neighbour;
-use crate::client::{ApiError, Client};
+use crate::client::{ApiError, Client, EngineKind};
 use crate::room::is_local;
-use crate::{DockerProvider, names};
+use crate::{DockerProvider, names, podman};
 
 /// What stands in the way of a step.
 #[derive(Debug)]
@@ -202,6 +202,15 @@ impl<'a> Run<'a> {
         match self.record(SwapStep::Hold) {
             Some(Record::Held { policy, retries, .. }) => Some((policy.clone(), *retries)),
             _ => None,
+        }
+    }
+
+    /// Whether the engine may start a container of this policy again that was stopped. Podman, which has no daemon,
+    /// does so for one policy only, and a target that has it is refused.
+    pub fn is_revived(&self, policy: &str) -> bool {
+        match self.client().kind() {
+            EngineKind::Docker => policy != "no",
+            EngineKind::Podman => policy == podman::REVIVED,
         }
     }
 

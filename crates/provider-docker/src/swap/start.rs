@@ -49,7 +49,7 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
         run.stop(new.id()).await?;
     }
     // A restarted engine must not revive it beside the original, who has its own policy by now, or on record.
-    if (run.is_start_first() || run.held().is_some()) && new.restart_policy().0 != "no" {
+    if (run.is_start_first() || run.held().is_some()) && run.is_revived(&new.restart_policy().0) {
         run.set_restart_policy(new.id(), &("no".to_owned(), 0)).await?;
     }
     Ok(Record::Nothing)
