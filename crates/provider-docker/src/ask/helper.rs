@@ -112,7 +112,8 @@ fn unique_folder() -> String {
 /// none that leads outside.
 async fn network(client: &Client, inspect: &Value) -> Result<String, ApiError> {
     let mode = text(&inspect["HostConfig"]["NetworkMode"]);
-    if mode == "host" {
+    // The latter two are what a user without rights has on Podman.
+    if matches!(mode, "host" | "slirp4netns" | "pasta") {
         return Ok(mode.to_owned());
     }
     if matches!(mode, "" | "default" | "bridge" | "none") || mode.starts_with("container:") {

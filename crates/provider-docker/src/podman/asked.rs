@@ -18,7 +18,7 @@ pub(crate) enum Origin {
 }
 
 /// Options with a value that the descriptions tell of, so that a replacement gets them and is compared with them.
-const VALUES: [&str; 55] = [
+const VALUES: [&str; 57] = [
     "add-host",
     "annotation",
     "cap-add",
@@ -63,6 +63,7 @@ const VALUES: [&str; 55] = [
     "pids-limit",
     "publish",
     "restart",
+    "sdnotify",
     "security-opt",
     "shm-size",
     "stop-signal",
@@ -74,11 +75,11 @@ const VALUES: [&str; 55] = [
     "umask",
     "user",
     "volume",
+    "workdir",
 ];
-/// Options with a value that say how to create it, not what.
-const PASSING: [&str; 8] =
-    ["attach", "authfile", "cidfile", "detach-keys", "platform", "pull", "sdnotify", "workdir"];
-/// Options without a value.
+/// Options with a value that say how it is created, and nothing of what it is.
+const PASSING: [&str; 6] = ["attach", "authfile", "cidfile", "detach-keys", "platform", "pull"];
+/// Options without a value: told of, or of no consequence.
 const FLAGS: [&str; 16] = [
     "detach",
     "env-host",

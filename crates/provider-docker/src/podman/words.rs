@@ -20,7 +20,7 @@ const LOCAL: &str = "localhost/";
 const OURS: &str = "patchyard/";
 /// Annotations that the engine writes itself.
 const ENGINES_ANNOTATIONS: [&str; 3] =
-    ["io.container.manager", "io.kubernetes.cri-o.", "org.opencontainers.image."];
+    ["io.container.manager", "io.kubernetes.cri-o.Created", "org.opencontainers.image."];
 /// Settings of Podman's own, among those of `Config` and beside it.
 const OF_CONFIG: [&str; 9] = [
     "CreateCommand",

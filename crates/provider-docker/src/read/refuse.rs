@@ -252,6 +252,7 @@ mod tests {
         assert_eq!(codes(&plain, &Surroundings { has_image: false, ..around() }), ["image_missing"]);
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "the rows of a table are moved in")]
     fn on_podman(host: Value) -> Value {
         let mut inspect = json!({"Id": ID, "HostConfig": {"Podman.CreateCommand": ["podman", "run", "web"]}});
         inspect["HostConfig"].as_object_mut().unwrap().extend(host.as_object().unwrap().clone());

@@ -233,6 +233,7 @@ mod tests {
         };
         let around = Surroundings {
             kind: EngineKind::Docker,
+            has_name: true,
             own_container: None,
             missing_hosts: &[],
             linked_from: &[],

@@ -85,8 +85,9 @@ fn blame(message: &str) -> FailureKind {
         "too many open files",
         "context canceled",
     ];
-    const IMAGE: [&str; 9] = [
+    const IMAGE: [&str; 10] = [
         "oci runtime create failed",
+        "oci runtime attempted to invoke a command",
         "failed to create task",
         "failed to create shim task",
         "starting container process caused",
@@ -113,7 +114,7 @@ fn blame(message: &str) -> FailureKind {
 mod tests {
     use super::*;
 
-    /// Every row: an engine's words (20.10 to 28), and whom they speak against.
+    /// Every row: an engine's words (Docker 20.10 to 28, Podman 4.3), and whom they speak against.
     #[test]
     fn a_program_that_cannot_run_is_the_patchs_doing_and_a_taken_port_is_not() {
         let table = [
@@ -134,6 +135,12 @@ mod tests {
                 FailureKind::Check,
             ),
             ("unable to find user app: no matching entries in passwd file", FailureKind::Check),
+            // Podman's.
+            (
+                "runc: runc create failed: unable to start container process: exec: \"x\": stat x: no such file or directory: OCI runtime attempted to invoke a command that was not found",
+                FailureKind::Check,
+            ),
+            ("rootlessport listen tcp 127.0.0.1:80: bind: address already in use", FailureKind::Host),
             (
                 "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: unable to apply cgroup configuration: mkdir: unknown",
                 FailureKind::Host,

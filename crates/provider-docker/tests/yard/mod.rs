@@ -7,8 +7,11 @@
     dead_code,
     clippy::expect_used,
     clippy::unwrap_used,
+    unused_imports,
     reason = "each test file uses a part of it; a failed unwrap is a failed test"
 )]
+
+mod podman;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +30,8 @@ use patchyard_types::{
     StartingState, Step, StepError, SwapStep, TagMove, Target, Timeouts, Wave, WritableLayer,
 };
 use serde_json::{Value, json};
+
+pub use podman::{Podman, Whose};
 
 pub const IMAGE: &str = "patchyard-lab/web-good:1";
 
@@ -51,6 +56,8 @@ pub struct RealYard {
     pub drain: Drain,
     state: PathBuf,
     plan: Option<Arc<Plan>>,
+    /// The Podman that it is on; else it is on the machine's Docker engine.
+    podman: Option<Podman>,
 }
 
 impl RealYard {
@@ -67,28 +74,7 @@ impl RealYard {
 
     /// A yard whose target is created and not started.
     pub async fn not_started(image: &str, shape: impl FnOnce(&mut Value, &str)) -> Self {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let pid = std::process::id();
-        // As many digits always: what is removed is found by this as a prefix.
-        let name = format!("pyswap-{pid}-{number:04}");
-        // Eight characters that no other process of this test run has.
-        let controller = format!("{:05x}{:03x}0000", pid & 0xf_ffff, number);
-        let state = std::env::temp_dir().join(&name);
-        std::fs::create_dir_all(state.join("host")).unwrap();
-        std::fs::write(state.join("host/file"), "of the host").unwrap();
-        let yard = Self {
-            docker: Arc::new(provider(&controller, &state).await),
-            reference: format!("{name}:1"),
-            name,
-            controller,
-            writable_layer: WritableLayer::LeaveOut,
-            data: Data::Keep,
-            tag_follows: true,
-            order: Order::StopFirst,
-            drain: Drain::default(),
-            state,
-            plan: None,
-        };
+        let yard = Self::empty(Self::unique_name(), None).await;
         let tag = yard.client().post(&["images", image, "tag"]).query("repo", &yard.name).query("tag", "1");
         tag.done().await.expect("the lab's image is there: run lab/prepare");
         let mut body = json!({
@@ -108,6 +94,36 @@ impl RealYard {
         shape(&mut body, &yard.name);
         yard.create(&yard.name, &body).await;
         yard
+    }
+
+    /// A name that no other yard has.
+    fn unique_name() -> String {
+        // As many digits always: what is removed is found by this as a prefix.
+        format!("pyswap-{}-{:04}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A yard of this name without a target, on the Podman or the machine's Docker engine.
+    async fn empty(name: String, podman: Option<Podman>) -> Self {
+        // Eight characters that no other process of this test run has.
+        let number: u32 = name.rsplit('-').next().unwrap().parse().unwrap();
+        let controller = format!("{:05x}{number:03x}0000", std::process::id() & 0xf_ffff);
+        let state = std::env::temp_dir().join(&name);
+        std::fs::create_dir_all(state.join("host")).unwrap();
+        std::fs::write(state.join("host/file"), "of the host").unwrap();
+        Self {
+            docker: Arc::new(provider_on(podman.as_ref(), &controller, &state).await),
+            reference: format!("{name}:1"),
+            name,
+            controller,
+            writable_layer: WritableLayer::LeaveOut,
+            data: Data::Keep,
+            tag_follows: true,
+            order: Order::StopFirst,
+            drain: Drain::default(),
+            state,
+            plan: None,
+            podman,
+        }
     }
 
     /// A yard with an ordinary target, planned for.
@@ -365,8 +381,13 @@ impl RealYard {
     /// The volumes of ours on the engine.
     pub fn copies(&self) -> Vec<String> {
         let own = format!("patchyard-{}-", &self.controller[..8]);
-        let output = Command::new("docker").args(["volume", "ls", "-q"]).output().unwrap();
-        let listed = String::from_utf8(output.stdout).unwrap();
+        let listed = match &self.podman {
+            Some(podman) => podman.run(&["volume", "ls", "-q"]),
+            None => {
+                let output = Command::new("docker").args(["volume", "ls", "-q"]).output().unwrap();
+                String::from_utf8(output.stdout).unwrap()
+            }
+        };
         listed.lines().filter(|name| name.starts_with(&own)).map(str::to_owned).collect()
     }
 
@@ -421,7 +442,8 @@ impl Yard for RealYard {
             .flat_map(|image| image["RepoTags"].as_array().cloned().unwrap_or_default());
         let snapshot = format!("patchyard/snapshot:{}", &self.controller[..8]);
         found.extend(
-            tags.filter_map(|tag| tag.as_str().filter(|tag| tag.starts_with(&snapshot)).map(str::to_owned)),
+            // Podman says of images that name no registry that they are local.
+            tags.filter_map(|tag| tag.as_str().filter(|tag| tag.contains(&snapshot)).map(str::to_owned)),
         );
         found.extend(self.copies().into_iter().map(|copy| format!("volume {copy}")));
         let files = std::fs::read_dir(self.state.join("snapshots")).into_iter().flatten().flatten();
@@ -430,7 +452,17 @@ impl Yard for RealYard {
         found
     }
 
+    fn holds(&self) -> bool {
+        self.podman.is_none()
+    }
+
     async fn meddle(&self) {
+        if let Some(podman) = &self.podman {
+            self.remove().await;
+            podman.create(&self.name, "goodbye", &[]);
+            podman.run(&["start", &self.name]);
+            return;
+        }
         let before = self.inspect(&self.name).await;
         let mut body = before["Config"].clone();
         body["Env"] = json!(["GREETING=goodbye"]);
@@ -551,16 +583,21 @@ impl<'a> Hand<'a> {
 
 /// A provider on the engine that `docker` would talk to.
 pub async fn provider(controller: &str, state: &Path) -> DockerProvider {
+    provider_on(None, controller, state).await
+}
+
+async fn provider_on(podman: Option<&Podman>, controller: &str, state: &Path) -> DockerProvider {
     let options = Options {
         controller: controller.to_owned(),
         key: [7; 32],
         cache: Arc::new(FileCache::open(&state.join("cache")).unwrap()),
         state_dir: state.to_owned(),
-        name: None,
+        name: podman.map(|_| "podman-here".to_owned()),
         memory: Arc::new(()),
         registries: BTreeMap::new(),
     };
-    let endpoint = resolve(None, &Environment::of_process()).unwrap();
+    let host = podman.map(|podman| podman.host.as_str());
+    let endpoint = resolve(host, &Environment::of_process()).unwrap();
     DockerProvider::connect(endpoint, options).await.unwrap()
 }
 
@@ -605,6 +642,11 @@ pub fn failure(outcome: Result<Record, StepError>) -> patchyard_types::Failure {
 
 impl Drop for RealYard {
     fn drop(&mut self) {
+        if self.podman.is_some() {
+            // It takes everything else along.
+            let _ = std::fs::remove_dir_all(&self.state);
+            return;
+        }
         let docker = |args: &[&str]| {
             let output = Command::new("docker").args(args).output();
             output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
