@@ -21,6 +21,11 @@ impl Engine {
         Self { host: HOST.get_or_init(|| lab("engine", ["start"])).clone() }
     }
 
+    /// The one at an address.
+    pub(crate) const fn at(host: String) -> Self {
+        Self { host }
+    }
+
     /// Its address, as `DOCKER_HOST` has it.
     #[must_use]
     pub fn host(&self) -> &str {

@@ -15,6 +15,7 @@ mod face;
 mod good_versions;
 mod harness;
 mod hostile;
+mod podman;
 mod start_first;
 mod ubuntu;
 mod who_left;
