@@ -1,5 +1,6 @@
 //! The fleet: every host in reach and every target on them, found afresh.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::{join, join_all};
@@ -145,6 +146,12 @@ async fn one_machine(mut routes: Vec<Host>) -> Result<Host, Vec<Unreachable>> {
     Err(twins.collect())
 }
 
+/// Every manager of a swarm tells of the same services: the first that answers is the one to be asked.
+fn once_a_swarm(targets: &mut Vec<Target>) {
+    let mut seen = BTreeSet::new();
+    targets.retain(|target| target.kind.is_container() || seen.insert(target.id.clone()));
+}
+
 /// Reaches the hosts and finds every target on them.
 ///
 /// # Errors
@@ -166,6 +173,7 @@ pub async fn discover(context: &Context) -> Result<Fleet, Error> {
         Some(first) if fleet.hosts.is_empty() => return Err(first.error.clone().into()),
         _ => {}
     }
+    once_a_swarm(&mut fleet.targets);
     rename_services(&context.config, &mut fleet.targets);
     fleet.targets.sort_by(|a, b| (&a.host_name, &a.name, &a.id).cmp(&(&b.host_name, &b.name, &b.id)));
     Ok(fleet)

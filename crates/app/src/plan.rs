@@ -7,7 +7,7 @@ use patchyard_contract::{Append, Note, Part, Progress};
 use patchyard_plan::{Candidate, PatchFilter, PlanRequest as Request, Planned, TagPolicy, plan as decide};
 use patchyard_types::{
     Assessment, Change, EventBody, HostId, LedgerEvent, Method, Millis, NotAssessed, PackageChange,
-    PatchSetId, PendingStatus, Plan, Stream, Target, TargetId, Unsaved, printable,
+    PatchSetId, PendingStatus, Plan, StartingState, Stream, Target, TargetId, TargetKind, Unsaved, printable,
 };
 
 use crate::dependents::{Dependents, guests};
@@ -178,7 +178,15 @@ async fn candidates(
             };
             let carried = target.image.base.as_ref().and_then(|_| last.get(&target.id));
             Candidate {
-                starting: inventory.ok().map(|inventory| inventory.starting),
+                starting: match target.kind {
+                    TargetKind::Container => inventory.ok().map(|inventory| inventory.starting),
+                    // Swarm replaces its image by the digest, wherever its tasks run and whatever is in it.
+                    TargetKind::Service => Some(StartingState {
+                        platform: String::new(),
+                        image: target.image.id.clone(),
+                        packages: None,
+                    }),
+                },
                 assessment,
                 narrowed,
                 carried: carried

@@ -4,11 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use patchyard_decide::rollout::{RunSlot, TagState};
 use patchyard_decide::run::RunState;
 use patchyard_types::{
-    Action, Actor, LeftOut, Method, Millis, Order, PatchSet, Plan, PlanDigest, Record, RolloutId, RunEnd,
-    RunId, Snapshot, Step, SwapStep, TargetId,
+    Action, Actor, LeftOut, Method, Millis, Order, PatchSet, Plan, PlanDigest, RolloutId, RunEnd, RunId,
+    Snapshot, TargetId,
 };
 
-use crate::rollouts::{self, Phase, Rollout};
+use crate::rollouts::{self, Phase, Rollout, snapshot_in};
 use crate::{Context, Error};
 
 /// A rollout and its runs.
@@ -112,10 +112,6 @@ pub(crate) fn run_report(
         RunSlot::Ended { end, reason, quarantined } => (Some(*end), reason.clone(), *quarantined),
         RunSlot::Waiting | RunSlot::Running => (None, None, false),
     };
-    let snapshot = match state.records.get(&Step::Swap(SwapStep::Snapshot)) {
-        Some(Record::Snapshotted { snapshot }) => Some((**snapshot).clone()),
-        _ => None,
-    };
     RunReport {
         run,
         target: action.target.clone(),
@@ -133,7 +129,7 @@ pub(crate) fn run_report(
             _ => state.down_at.zip(state.up_at).and_then(|(down, up)| span(down, up)),
         },
         verify_for: action.verify_for,
-        snapshot,
+        snapshot: snapshot_in(state).cloned(),
     }
 }
 

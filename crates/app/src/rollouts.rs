@@ -8,8 +8,7 @@ use patchyard_decide::rollout::{RolloutState, RunSlot};
 use patchyard_decide::run::RunState;
 use patchyard_types::{
     Action, Change, Event, EventBody, LedgerEvent, Method, PackageChange, Plan, Record, RolloutEnd,
-    RolloutEvent, RolloutId, RunEnd, RunId, Snapshot, SnapshotId, Step, Stream, SwapStep, TargetId,
-    printable,
+    RolloutEvent, RolloutId, RunEnd, RunId, Snapshot, SnapshotId, Stream, TargetId, printable,
 };
 
 use crate::Error;
@@ -314,6 +313,14 @@ impl Removals {
     }
 }
 
+/// The snapshot that a run has taken, if it has.
+pub(crate) fn snapshot_in(state: &RunState) -> Option<&Snapshot> {
+    state.records.values().find_map(|record| match record {
+        Record::Snapshotted { snapshot } => Some(&**snapshot),
+        _ => None,
+    })
+}
+
 /// The snapshots that runs have taken, as far as they are wanted, newest first.
 async fn taken(store: &dyn Store, is_wanted: impl Fn(&SnapshotId) -> bool) -> Result<Vec<Snapshot>, Error> {
     let mut taken = Vec::new();
@@ -321,10 +328,10 @@ async fn taken(store: &dyn Store, is_wanted: impl Fn(&SnapshotId) -> bool) -> Re
         let Ok(rollout) = Rollout::read(store, id).await else { continue };
         for (run_id, _) in rollout.runs() {
             let state = run(store, run_id).await?;
-            if let Some(Record::Snapshotted { snapshot }) = state.records.get(&Step::Swap(SwapStep::Snapshot))
+            if let Some(snapshot) = snapshot_in(&state)
                 && is_wanted(&snapshot.id)
             {
-                taken.push((**snapshot).clone());
+                taken.push(snapshot.clone());
             }
         }
     }
@@ -369,7 +376,7 @@ pub async fn last_successes(store: &dyn Store) -> Result<BTreeMap<TargetId, Last
             before.insert(run.to_string(), old.clone());
             let (mut packages, mut in_effect) = (Vec::new(), old.clone());
             match rollout.plan.patch_set(action).map(|set| &set.change) {
-                Some(Change::Snapshot { snapshot }) => {
+                Some(Change::Snapshot { snapshot, .. }) => {
                     in_effect = before.get(&snapshot.0).cloned().unwrap_or_default();
                 }
                 Some(Change::Packages(changes)) => packages.clone_from(changes),

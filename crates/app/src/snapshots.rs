@@ -94,7 +94,7 @@ async fn needed(context: &Context) -> Result<BTreeSet<SnapshotId>, Error> {
     for line in rollouts::open(&*context.store, context.clock.now()).await? {
         let rollout = Rollout::read(&*context.store, line.id).await?;
         needed.extend(rollout.plan.decisions.patch_sets.values().filter_map(|set| match &set.change {
-            Change::Snapshot { snapshot } => Some(snapshot.clone()),
+            Change::Snapshot { snapshot, .. } => Some(snapshot.clone()),
             Change::Packages(_) | Change::Image { .. } => None,
         }));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use patchyard_types::{Digest, Health, HostId, Image, Target, TargetId, TargetState};
+use patchyard_types::{Digest, Health, HostId, Image, Target, TargetId, TargetKind, TargetState};
 
 /// A healthy container on `host1`.
 pub fn target(name: &str, service: &str) -> Target {
@@ -30,6 +30,8 @@ pub fn target(name: &str, service: &str) -> Target {
         managers: Vec::new(),
         refusals: Vec::new(),
         alone: Vec::new(),
+        kind: TargetKind::Container,
+        traps: Vec::new(),
         config: Digest::of_bytes(b"config"),
     }
 }

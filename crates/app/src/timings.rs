@@ -30,6 +30,10 @@ pub async fn timings(store: &dyn Store) -> Result<Timings, Error> {
         // A rollout whose plan is gone says nothing here.
         let Ok(rollout) = Rollout::read(store, id).await else { continue };
         for (run, action) in rollout.runs() {
+            // How long an update takes is up to Swarm and the service.
+            if !action.kind.is_container() {
+                continue;
+            }
             let of_method = experience.entry(action.method).or_default();
             let succeeded = rollout.state.runs.get(run.action).and_then(RunSlot::end);
             if of_method.len() < RUNS && succeeded == Some(RunEnd::Succeeded) {
@@ -77,7 +81,7 @@ impl Spans {
                         Step::Swap(SwapStep::Verify) => {
                             spans.swap.0 += took.0.saturating_sub(verify_for.0);
                         }
-                        Step::Swap(_) => spans.swap.0 += took.0,
+                        Step::Swap(_) | Step::Service(_) => spans.swap.0 += took.0,
                     }
                 }
                 RunEvent::Lost { .. } | RunEvent::Probed { .. } => return None,
@@ -124,7 +128,7 @@ mod tests {
             now += seconds;
             let record = match step {
                 Step::Swap(SwapStep::Verify) => Record::Verified { first_good: at(first_good) },
-                Step::Swap(_) => Record::Nothing,
+                Step::Swap(_) | Step::Service(_) => Record::Nothing,
             };
             tell(at(now), RunEvent::Succeeded { step, direction, record });
         }

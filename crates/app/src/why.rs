@@ -1,8 +1,8 @@
 //! Why: what is pending on one target, and why it is or is not patched.
 
 use patchyard_contract::Progress;
-use patchyard_plan::{VolumeUsers, cannot_start_first, in_the_way};
-use patchyard_types::{Data, Method, Millis, Quarantine, QuarantineId, Settings, Unsaved};
+use patchyard_plan::{VolumeUsers, cannot_start_first, cannot_update, in_the_way};
+use patchyard_types::{Data, Method, Millis, Quarantine, QuarantineId, Settings, Trap, Unsaved};
 
 use crate::PatchFilter;
 use crate::dependents::{Dependents, guests};
@@ -29,7 +29,7 @@ pub struct WhyReport {
     pub cannot_restore: Option<String>,
     /// Who lives in its namespaces and is made again with it.
     pub dependents: Vec<String>,
-    /// Why one of them keeps it out of plans.
+    /// Why one of them, or Swarm, keeps it out of plans.
     pub in_the_way: Option<String>,
     /// Why two of it could not run beside each other, where that is wanted.
     pub cannot_start_first: Option<String>,
@@ -39,6 +39,24 @@ pub struct WhyReport {
     pub last: Option<LastRun>,
     /// Somebody has put the unpatched base back since.
     pub reverted: bool,
+}
+
+impl WhyReport {
+    /// What its owner may not expect of how it is updated.
+    #[must_use]
+    pub fn traps(&self) -> Vec<Trap> {
+        let mut traps = self.known.target.traps.clone();
+        if !self.known.target.kind.is_container() && !self.quarantine.is_empty() {
+            traps.push(Trap {
+                code: "forgets".to_owned(),
+                message:
+                    "Swarm does not remember what failed: docker service update and docker stack deploy take \
+                          what is in quarantine here again"
+                        .to_owned(),
+            });
+        }
+        traps
+    }
 }
 
 /// Explains a target.
@@ -99,7 +117,9 @@ pub async fn why(
         ignored_labels: settled.ignored,
         unsaved,
         cannot_restore,
-        in_the_way: in_the_way(&settled.settings, &dependents).map(|(_, detail)| detail),
+        in_the_way: in_the_way(&settled.settings, &dependents)
+            .map(|(_, detail)| detail)
+            .or_else(|| cannot_update(&known.target, &settled.settings)),
         dependents: dependents.into_iter().map(|dependent| dependent.target.name).collect(),
         cannot_start_first,
         quarantine: quarantine.into_iter().filter(|(_, q)| q.service == known.target.service).collect(),

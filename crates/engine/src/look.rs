@@ -6,8 +6,7 @@ use futures_util::future::{join_all, try_join_all};
 use patchyard_contract::{Call, Clock, Provider, ProviderError};
 use patchyard_decide::verify::{Before, Judge, LOOK_EVERY, Verdict, before};
 use patchyard_types::{
-    Action, Baseline, Failure, FailureKind, Millis, Observation, Record, Step, StepError, Subject, SwapStep,
-    TargetState,
+    Action, Baseline, Failure, FailureKind, Millis, Observation, Record, StepError, Subject, TargetState,
 };
 
 /// Between the two looks of a baseline: long enough for a crash loop to show.
@@ -128,8 +127,9 @@ fn about(call: &Call, error: StepError) -> StepError {
 }
 
 fn recorded_baseline(call: &Call) -> Result<Baseline, StepError> {
-    match call.records.get(&Step::Swap(SwapStep::Preflight)) {
-        Some(Record::Preflighted { baseline, .. }) => Ok(baseline.clone()),
+    let preflight = call.records.iter().find(|(step, _)| step.is_preflight());
+    match preflight {
+        Some((_, Record::Preflighted { baseline, .. })) => Ok(baseline.clone()),
         _ => Err(StepError::Failed(Failure::new(
             FailureKind::Host,
             "no baseline was recorded before the patch",

@@ -347,12 +347,12 @@ impl RunTask<'_> {
 async fn effect(engine: &Engine, provider: &dyn Provider, call: &Call) -> Result<Record, StepError> {
     let clock = &*engine.clock;
     match (call.step, call.direction) {
-        (Step::Swap(SwapStep::Verify), Direction::Do) => look::verify(provider, clock, call).await,
-        (Step::Swap(SwapStep::Preflight), Direction::Do) => {
+        (step, Direction::Do) if step.is_verify() => look::verify(provider, clock, call).await,
+        (step, Direction::Do) if step.is_preflight() => {
             provider.perform(call).await?;
             look::baseline(provider, clock, call).await
         }
-        (Step::Swap(SwapStep::Preflight), Direction::Undo) => look::confirm(provider, clock, call).await,
+        (step, Direction::Undo) if step.is_preflight() => look::confirm(provider, clock, call).await,
         (step, Direction::Undo) if rules(step).undo == Undo::ConfirmedEffect => {
             let (action, _) = call.owner()?;
             if action.order == Order::StartFirst {

@@ -10,7 +10,7 @@ use patchyard_types::{
 
 use crate::data::VolumeUsers;
 use crate::request::{Candidate, PlanRequest};
-use crate::{beside, data, dependents, lint, losses, quarantine};
+use crate::{beside, data, dependents, lint, losses, quarantine, service};
 
 /// What becomes of a target.
 pub enum Judgement {
@@ -79,6 +79,9 @@ pub fn judge(
     }
     if let Some(refusal) = target.refusals.iter().min() {
         return LeftOut(LeftOutReason::Refused, printable(&refusal.message, 400));
+    }
+    if let Some(detail) = service::cannot_update(target, &candidate.settings) {
+        return LeftOut(LeftOutReason::Refused, detail);
     }
     let change = if image { image_change(candidate) } else { package_change(candidate, request) };
     let Wanted { from, change, note } = match change {
@@ -383,6 +386,7 @@ pub fn skeleton(
         name: target.name.clone(),
         service: target.service.clone(),
         host: target.host.clone(),
+        kind: target.kind,
         method,
         patch_set,
         expected: Expected::of(target),

@@ -21,6 +21,7 @@ mod planner;
 mod quarantine;
 mod request;
 mod restore;
+mod service;
 mod tags;
 mod waves;
 
@@ -36,4 +37,5 @@ pub use request::{
     Candidate, DependentTarget, PlanRequest, Restoration, RestoreRequest, TagPolicy, Timing, Timings,
 };
 pub use restore::restore;
+pub use service::cannot_update;
 pub use waves::Wait;

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchyard_types::{
-    Action, Change, Data, Method, Order, PackageChange, PatchSetId, Plan, WritableLayer, printable,
+    Action, Change, Data, Method, Order, PackageChange, PatchSetId, Plan, TargetKind, WritableLayer,
+    printable,
 };
 
 use crate::{planner, tags};
@@ -117,6 +118,12 @@ impl Lint<'_> {
             };
             if method != action.method {
                 self.error(&part, format!("method {} with a patch set for {method}", action.method));
+            }
+            if action.kind == TargetKind::Service {
+                let needs_image = matches!(&set.change, Change::Snapshot { image: None, .. });
+                if action.method == Method::Layer || needs_image || action.data == Data::Restore {
+                    self.error(&part, "is a Swarm service, and asks for what Swarm cannot do");
+                }
             }
             let own = (&action.expected, &action.checks);
             let theirs = action.dependents.iter().map(|other| (&other.expected, &other.checks));
@@ -239,7 +246,12 @@ pub(crate) fn change_problems(change: &Change) -> Vec<String> {
         Change::Image { reference, from: _, to } if !is_argument(reference) || !is_image_digest(to) => {
             vec!["names no image".to_owned()]
         }
-        Change::Snapshot { snapshot } if !is_argument(&snapshot.0) => vec!["names no snapshot".to_owned()],
+        Change::Snapshot { snapshot, .. } if !is_argument(&snapshot.0) => {
+            vec!["names no snapshot".to_owned()]
+        }
+        Change::Snapshot { image: Some(image), .. } if !is_image_digest(image) => {
+            vec!["names no image to go back to".to_owned()]
+        }
         Change::Image { .. } | Change::Snapshot { .. } => Vec::new(),
     }
 }

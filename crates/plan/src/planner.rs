@@ -11,7 +11,7 @@ use crate::data::VolumeUsers;
 use crate::judge::{self, Judgement};
 use crate::request::{Candidate, DependentTarget, PlanRequest, TagPolicy, Timings};
 use crate::waves::{Part, Slot, Wait};
-use crate::{dependents, estimate, order, tags, waves};
+use crate::{dependents, estimate, order, service, tags, waves};
 
 /// The format of [`Decisions`] written here.
 pub const VERSION: u32 = 1;
@@ -159,6 +159,7 @@ pub fn arrange(mut drafts: Vec<Draft<'_>>, sizes: &BTreeMap<String, usize>) -> A
         .unwrap_or(Budget::Count(0));
     let mut notes = circles;
     notes.extend(managers(&targets));
+    notes.extend(service::traps(&targets));
 
     // Actions are numbered in the order in which they go.
     let mut placed: Vec<_> = drafts.into_iter().zip(places).collect();
@@ -298,7 +299,7 @@ fn managers(targets: &[&Target]) -> Vec<String> {
 }
 
 /// The first few names of many.
-fn some_of(names: &[&str]) -> String {
+pub fn some_of(names: &[&str]) -> String {
     let first: Vec<_> = names.iter().take(3).map(|name| printable(name, 60)).collect();
     let more = if names.len() > 3 { format!(" and {} more", names.len() - 3) } else { String::new() };
     format!("{}{more}", first.join(", "))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use patchyard_types::{
     Change, Data, LeftOutReason, Method, PatchSet, Settings, Snapshot, StartingState, TagMove, Target,
-    TargetId, printable,
+    TargetId, TargetKind, printable,
 };
 
 use crate::data::VolumeUsers;
@@ -64,7 +64,10 @@ pub fn restore(request: &RestoreRequest) -> Planned {
                     image: target.image.id.clone(),
                     packages: None,
                 },
-                change: Change::Snapshot { snapshot: snapshot.id.clone() },
+                change: Change::Snapshot {
+                    snapshot: snapshot.id.clone(),
+                    image: (target.kind == TargetKind::Service).then(|| snapshot.image.clone()),
+                },
             };
             let mut action = judge::skeleton(target, settings, Method::Restore, set.id(), &restored);
             action.expected.base = None;
@@ -133,7 +136,7 @@ fn tags_back(
         *running.entry((target.host.as_str(), &target.image.reference, &target.image.id)).or_insert(0) += 1;
     }
     let mut planned: BTreeMap<(&str, &str, &str), Vec<usize>> = BTreeMap::new();
-    for (index, action) in actions.iter().enumerate() {
+    for (index, action) in actions.iter().enumerate().filter(|(_, action)| action.kind.is_container()) {
         let expected = &action.expected;
         planned.entry((action.host.as_str(), &expected.reference, &expected.image)).or_default().push(index);
     }

@@ -27,7 +27,8 @@ pub fn follow<'a>(
         running.entry((&target.host, &image.reference, &image.id)).or_default().push(target);
     }
     let mut planned: BTreeMap<(&HostId, &str, &str), Vec<usize>> = BTreeMap::new();
-    for (index, action) in actions.iter().enumerate() {
+    // Swarm's nodes take images by their digests: no tag on a host leads them.
+    for (index, action) in actions.iter().enumerate().filter(|(_, action)| action.kind.is_container()) {
         let expected = &action.expected;
         planned.entry((&action.host, &expected.reference, &expected.image)).or_default().push(index);
     }

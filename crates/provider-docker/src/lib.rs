@@ -21,6 +21,7 @@ mod read;
 mod registry;
 mod room;
 mod save;
+mod service;
 mod snapshot;
 mod spec;
 mod swap;

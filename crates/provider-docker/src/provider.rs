@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use patchyard_contract::{Ask, Call, Leftover, Provider, ProviderError};
 use patchyard_types::{
     HostId, HostManager, ImageUpdate, Inventory, Observation, PackageChange, PendingPatch, Probe, Record,
-    RunId, Snapshot, StepError, Subject, TagMove, Target, Unsaved,
+    RunId, Snapshot, Step, StepError, Subject, TagMove, Target, TargetKind, Unsaved,
 };
 
 use crate::client::EngineKind;
-use crate::{DockerProvider, ask, gc, observe, read, registry, snapshot, swap, tags};
+use crate::{DockerProvider, ask, gc, observe, read, registry, service, snapshot, swap, tags};
 
 #[async_trait]
 impl Provider for DockerProvider {
@@ -52,7 +52,10 @@ impl Provider for DockerProvider {
     }
 
     async fn inventory(&self, target: &Target) -> Result<Inventory, ProviderError> {
-        read::inventory(self, target).await
+        match target.kind {
+            TargetKind::Container => read::inventory(self, target).await,
+            TargetKind::Service => read::inventory(self, &service::stand_in(self, target).await?).await,
+        }
     }
 
     async fn pending(
@@ -61,15 +64,27 @@ impl Provider for DockerProvider {
         inventory: &Inventory,
         ask: &Ask,
     ) -> Result<Vec<PendingPatch>, ProviderError> {
-        ask::pending(self, target, inventory, ask).await
+        match target.kind {
+            TargetKind::Container => ask::pending(self, target, inventory, ask).await,
+            TargetKind::Service => {
+                ask::pending(self, &service::stand_in(self, target).await?, inventory, ask).await
+            }
+        }
     }
 
     async fn newer_image(&self, target: &Target) -> Result<Option<ImageUpdate>, ProviderError> {
-        registry::newer_image(self, target).await
+        match target.kind {
+            TargetKind::Container => registry::newer_image(self, target).await,
+            TargetKind::Service => service::newer_image(self, target).await,
+        }
     }
 
     async fn unsaved(&self, target: &Target) -> Result<Unsaved, ProviderError> {
-        read::unsaved(self, target).await
+        match target.kind {
+            TargetKind::Container => read::unsaved(self, target).await,
+            // Swarm throws its tasks away whenever it likes.
+            TargetKind::Service => Ok(Unsaved::default()),
+        }
     }
 
     async fn fetch(&self, target: &Target, packages: &[PackageChange]) -> Result<(), ProviderError> {
@@ -77,11 +92,17 @@ impl Provider for DockerProvider {
     }
 
     async fn perform(&self, call: &Call) -> Result<Record, StepError> {
-        swap::perform(self, call).await
+        match call.step {
+            Step::Swap(_) => swap::perform(self, call).await,
+            Step::Service(step) => service::perform(self, call, step).await,
+        }
     }
 
     async fn probe(&self, call: &Call) -> Result<Probe, ProviderError> {
-        swap::probe(self, call).await
+        match call.step {
+            Step::Swap(_) => swap::probe(self, call).await,
+            Step::Service(step) => service::probe(self, call, step).await,
+        }
     }
 
     async fn observe(&self, call: &Call, subject: Subject) -> Result<Observation, ProviderError> {

@@ -37,7 +37,7 @@ pub fn base(world: &World, image: &str) -> Option<String> {
 
 /// The image that a replacement runs: a layer's own, or the one that a snapshot goes back to.
 pub fn patched_image(world: &World, action: &Action, set: &PatchSet) -> Result<String, StepError> {
-    let Change::Snapshot { snapshot } = &set.change else { return Ok(image_of(&action.patch_set)) };
+    let Change::Snapshot { snapshot, .. } = &set.change else { return Ok(image_of(&action.patch_set)) };
     match world.snapshots.get(snapshot) {
         Some(kept) => Ok(kept.image.clone()),
         None => Err(StepError::Failed(Failure::new(FailureKind::Precondition, "its snapshot is gone"))),

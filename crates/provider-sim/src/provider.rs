@@ -11,7 +11,7 @@ use patchyard_types::{
     Action, Change, Direction, Failure, FailureKind, Health, HostId, Image, ImageUpdate, InstalledPackage,
     Inventory, Method, Mount, MountKind, Observation, Order, PackageChange, PackageManager, PendingPatch,
     Probe, Record, Refusal, RunId, SavedVolume, Snapshot, SnapshotId, StartingState, Step, StepError,
-    Subject, SwapStep, TagMove, Target, TargetId, TargetState, Unsaved,
+    Subject, SwapStep, TagMove, Target, TargetId, TargetKind, TargetState, Unsaved,
 };
 
 use crate::fault::Fault;
@@ -61,6 +61,14 @@ struct Names {
     name: String,
     /// Of the copy of its volume.
     copy: String,
+}
+
+/// There are only containers here.
+fn swap_step(call: &Call) -> Result<SwapStep, StepError> {
+    match call.step {
+        Step::Swap(step) => Ok(step),
+        Step::Service(_) => Err(failed(FailureKind::Host, "there is no Swarm on a simulated host")),
+    }
 }
 
 impl Names {
@@ -167,7 +175,7 @@ impl SimProvider {
 
     /// The call itself, and what it comes to for each dependent whom the step is about.
     fn everyone(world: &World, call: &Call) -> Result<Vec<Call>, StepError> {
-        let Step::Swap(step) = call.step;
+        let step = swap_step(call)?;
         let mut calls = vec![call.clone()];
         let alone = match step {
             SwapStep::Prepare | SwapStep::Drain | SwapStep::Save | SwapStep::Fill | SwapStep::Carry => true,
@@ -202,7 +210,7 @@ impl SimProvider {
         let original = world.objects.get(&names.original);
         let replacement = world.objects.get(&names.replacement);
         let gone = || failed(FailureKind::Precondition, "its container was removed by somebody else");
-        let Step::Swap(step) = call.step;
+        let step = swap_step(call)?;
         let mut record = Record::Nothing;
         let start_first = action.order == Order::StartFirst;
         let replaced = replacement.is_some_and(|new| new.started.is_some());
@@ -318,7 +326,7 @@ impl SimProvider {
                     record = Record::Saved { volumes: vec![saved] };
                     copying(call.run, &names.name, &names.copy)
                 } else {
-                    let Change::Snapshot { snapshot } = &set.change else {
+                    let Change::Snapshot { snapshot, .. } = &set.change else {
                         return Err(failed(FailureKind::Refused, "no snapshot"));
                     };
                     let kept = world.snapshots.get(snapshot).and_then(|kept| kept.volumes.first());
@@ -418,7 +426,7 @@ impl SimProvider {
         let names = Names::of(call.run, action);
         let original = world.objects.get(&names.original);
         let replacement = world.objects.get(&names.replacement);
-        let Step::Swap(step) = call.step;
+        let Ok(step) = swap_step(call) else { return false };
         let done = match step {
             SwapStep::Prepare => world.images.contains(&action.patch_set),
             // They only look, or begin anew.
@@ -504,6 +512,8 @@ impl Provider for SimProvider {
                 lives_in: value.lives_in.iter().cloned().collect(),
                 managers: vec![],
                 refusals: target.refusals.clone(),
+                kind: TargetKind::Container,
+                traps: vec![],
                 alone: world.restores.then(single_writer).into_iter().collect(),
                 config: value.config,
             })

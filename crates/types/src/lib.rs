@@ -43,9 +43,10 @@ pub use plan::{
 pub use quarantine::{Quarantine, QuarantineId};
 pub use settings::{Budget, Data, Drain, Order, Settings, Timeouts, WritableLayer};
 pub use snapshot::{SavedVolume, Snapshot, SnapshotId};
-pub use step::{Direction, Probe, Record, Step, SwapStep};
+pub use step::{Direction, Probe, Record, ServiceStep, Step, SwapStep};
 pub use target::{
-    Health, HostManager, Image, Manager, Mount, MountKind, PublishedPort, Refusal, Target, TargetState,
+    Health, HostManager, Image, Manager, Mount, MountKind, PublishedPort, Refusal, Target, TargetKind,
+    TargetState, Trap,
 };
 pub use text::printable;
 pub use time::{Millis, ParseDurationError};

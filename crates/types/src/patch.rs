@@ -66,7 +66,7 @@ impl PatchSet {
                 .map(|p| format!("{}={}", p.name, p.to.as_deref().unwrap_or("removed")))
                 .collect(),
             Change::Image { reference, to, .. } => vec![format!("{reference}@{to}")],
-            Change::Snapshot { snapshot } => vec![format!("snapshot={snapshot}")],
+            Change::Snapshot { snapshot, .. } => vec![format!("snapshot={snapshot}")],
         }
     }
 }
@@ -90,6 +90,9 @@ pub enum Change {
     Snapshot {
         /// Which.
         snapshot: crate::SnapshotId,
+        /// Of a Swarm service: the digest of the image that it goes back to. Swarm itself keeps the rest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image: Option<String>,
     },
 }
 

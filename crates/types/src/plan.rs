@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Budget, Check, Data, Digest, Drain, HostId, Method, Millis, Order, PatchSet, PatchSetId, RolloutId,
-    Target, TargetId, Timeouts, WritableLayer,
+    Target, TargetId, TargetKind, Timeouts, WritableLayer,
 };
 
 /// Digest of a plan's decisions: its name.
@@ -68,6 +68,9 @@ pub struct Action {
     pub service: String,
     /// The host it runs on.
     pub host: HostId,
+    /// What kind of thing the target is.
+    #[serde(default, skip_serializing_if = "TargetKind::is_container")]
+    pub kind: TargetKind,
     /// How it is patched.
     pub method: Method,
     /// With what.

@@ -5,19 +5,70 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Baseline, Failure, Order, SavedVolume, Snapshot};
 
-/// A part of a run. One enum per way of patching; a container is swapped.
+/// A part of a run. One enum per way of patching: a container is swapped, a Swarm service is updated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "method", content = "step")]
 pub enum Step {
     /// A step of a container's swap (methods `layer`, `image` and `restore`).
     Swap(SwapStep),
+    /// A step of a Swarm service's update (methods `image` and `restore`).
+    Service(ServiceStep),
+}
+
+impl Step {
+    /// Whether it is the step in which the engine watches the checks.
+    #[must_use]
+    pub const fn is_verify(self) -> bool {
+        matches!(self, Self::Swap(SwapStep::Verify) | Self::Service(ServiceStep::Verify))
+    }
+
+    /// Whether it is the step in which the baseline is taken.
+    #[must_use]
+    pub const fn is_preflight(self) -> bool {
+        matches!(self, Self::Swap(SwapStep::Preflight) | Self::Service(ServiceStep::Preflight))
+    }
 }
 
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Swap(step) => step.fmt(f),
+            Self::Service(step) => step.fmt(f),
         }
+    }
+}
+
+/// The steps of a Swarm service's update: Swarm replaces the tasks, in the order and at the pace that the service's
+/// own `update_config` says, and rolls them back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceStep {
+    /// Write down how Swarm's last update of it stands, so that the next one is told from it.
+    Prepare,
+    /// Is the service as planned and are all its tasks running; take the baseline.
+    Preflight,
+    /// Have Swarm update it, and wait until Swarm is done.
+    Update,
+    /// The checks must turn green and stay so.
+    Verify,
+    /// Write down what Swarm can go back to.
+    Snapshot,
+}
+
+impl ServiceStep {
+    /// All steps, in order.
+    pub const ALL: [Self; 5] = [Self::Prepare, Self::Preflight, Self::Update, Self::Verify, Self::Snapshot];
+}
+
+impl std::fmt::Display for ServiceStep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Prepare => "prepare",
+            Self::Preflight => "preflight",
+            Self::Update => "update",
+            Self::Verify => "verify",
+            Self::Snapshot => "snapshot",
+        })
     }
 }
 
@@ -149,6 +200,11 @@ pub enum Record {
         /// What it adds on the host's disk, in bytes.
         size: u64,
     },
+    /// `Prepare` of a Swarm service: Swarm's last update of it before this run.
+    Found {
+        /// When Swarm began it, as the engine wrote it; nothing where there was none.
+        last_update: Option<String>,
+    },
     /// `Preflight`: what was stable before.
     Preflighted {
         /// The baseline.
@@ -218,6 +274,7 @@ impl Record {
             }
             Self::Nothing
             | Self::Prepared { .. }
+            | Self::Found { .. }
             | Self::Drained { .. }
             | Self::Saved { .. }
             | Self::Verified { .. }

@@ -15,6 +15,9 @@ pub struct Target {
     pub name: String,
     /// The provider that reaches it: `docker`, `sim`, …
     pub provider: String,
+    /// What kind of thing it is.
+    #[serde(default)]
+    pub kind: TargetKind,
     /// The engine or machine it runs on (`runs_on`, also its failure domain).
     pub host: HostId,
     /// The host's name as people know it.
@@ -27,7 +30,7 @@ pub struct Target {
     pub environment: Option<String>,
     /// All of its labels.
     pub labels: BTreeMap<String, String>,
-    /// The provider's present handle: a container id. Changes at recreation.
+    /// The provider's present handle: a container id, which changes at recreation, or a service's id.
     pub object: String,
     /// The image it was created from.
     pub image: Image,
@@ -54,8 +57,30 @@ pub struct Target {
     /// Why two of it cannot run beside each other, as [`crate::Order::StartFirst`] needs; empty when they can.
     #[serde(default)]
     pub alone: Vec<Refusal>,
+    /// What its owner may not expect of how it is updated; nothing here stands in the way.
+    #[serde(default)]
+    pub traps: Vec<Trap>,
     /// Keyed digest of its normalised configuration, to notice a change by somebody else.
     pub config: Digest,
+}
+
+/// What kind of thing a target is: each is patched in steps of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetKind {
+    /// A container, which is swapped.
+    #[default]
+    Container,
+    /// A Swarm service, whose tasks Swarm replaces: it is updated and rolled back through Swarm.
+    Service,
+}
+
+impl TargetKind {
+    /// Whether it is a container.
+    #[must_use]
+    pub fn is_container(&self) -> bool {
+        *self == Self::Container
+    }
 }
 
 /// An image as the engine knows it.
@@ -63,7 +88,8 @@ pub struct Target {
 pub struct Image {
     /// The reference the container was created with (of a patched container: the original one).
     pub reference: String,
-    /// The engine's image id, `sha256:…`.
+    /// The engine's image id, `sha256:…`; of a Swarm service, whose images other nodes have, the registry digest
+    /// that its spec pins.
     pub id: String,
     /// The registry digest, `sha256:…`, where it was pulled.
     pub digest: Option<String>,
@@ -171,5 +197,14 @@ pub struct Refusal {
     /// Stable name of the reason, for scripts: `shared_namespace`, `auto_remove`, `own_container`, …
     pub code: String,
     /// What stands in the way and what to do.
+    pub message: String,
+}
+
+/// Something in how a target is set up that makes its updates end otherwise than its owner may expect.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Trap {
+    /// Stable name of the trap, for scripts: `monitor`, `failure_action`, `host_port`, …
+    pub code: String,
+    /// What happens, and what to set instead.
     pub message: String,
 }

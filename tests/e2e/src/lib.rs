@@ -22,6 +22,7 @@ mod podman;
 mod registry;
 mod service;
 pub mod simulated;
+mod swarm;
 mod table;
 mod terminal;
 mod witness;
@@ -38,6 +39,7 @@ pub use parallel::in_parallel;
 pub use podman::Podman;
 pub use registry::Registry;
 pub use service::{OwnImage, Service, ServiceOptions, free_port};
+pub use swarm::Swarm;
 pub use table::{Ends, Row, bad_versions};
 pub use witness::Witness;
 

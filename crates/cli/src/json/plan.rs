@@ -42,6 +42,7 @@ struct ActionJson {
     name: String,
     service: String,
     host_id: String,
+    kind: &'static str,
     method: &'static str,
     patch_set: String,
     packages: Vec<PackageJson>,
@@ -216,6 +217,7 @@ impl ActionJson {
             name,
             service,
             host,
+            kind,
             method,
             patch_set,
             expected: _,
@@ -238,7 +240,7 @@ impl ActionJson {
                 let (reference, from, to) = (reference.clone(), from.clone(), to.clone());
                 image = Some(ImageChangeJson { reference, from, to });
             }
-            Some(Change::Snapshot { snapshot: id }) => snapshot = Some(id.to_string()),
+            Some(Change::Snapshot { snapshot: id, .. }) => snapshot = Some(id.to_string()),
             None => {}
         }
         let losses = losses.iter().map(|l| LossJson { kind: l.kind.clone(), detail: l.detail.clone() });
@@ -247,6 +249,7 @@ impl ActionJson {
             name: name.clone(),
             service: service.clone(),
             host_id: host.to_string(),
+            kind: words::target_kind(*kind),
             method: words::method(*method),
             patch_set: patch_set.to_string(),
             packages,

@@ -12,6 +12,7 @@ pub struct TargetJson {
     id: String,
     name: String,
     provider: String,
+    kind: &'static str,
     host: String,
     host_id: String,
     service: String,
@@ -81,6 +82,7 @@ impl From<&Target> for TargetJson {
             id,
             name,
             provider,
+            kind,
             host,
             host_name,
             service,
@@ -101,12 +103,14 @@ impl From<&Target> for TargetJson {
             refusals,
             // Only to be said where it is wanted: `why`, and a plan's left out.
             alone: _,
+            traps: _,
             config: _,
         } = target;
         Self {
             id: id.to_string(),
             name: name.clone(),
             provider: provider.clone(),
+            kind: words::target_kind(*kind),
             host: host_name.clone(),
             host_id: host.to_string(),
             service: service.clone(),

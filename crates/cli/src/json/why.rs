@@ -2,7 +2,7 @@
 
 use patchyard_app::WhyReport;
 use patchyard_app::rollouts::LastRun;
-use patchyard_types::{Budget, Settings, Timeouts};
+use patchyard_types::{Budget, Settings, Timeouts, Trap};
 use serde::Serialize;
 
 use super::plan::{DrainJson, PackageJson};
@@ -30,6 +30,7 @@ pub struct WhyDocument {
     dependents: Vec<String>,
     in_the_way: Option<String>,
     cannot_start_first: Option<String>,
+    traps: Vec<TrapJson>,
     quarantine: Vec<EntryJson>,
     last_run: Option<LastRunJson>,
     reverted: bool,
@@ -62,6 +63,19 @@ struct LastRunJson {
     state: &'static str,
     at: Option<String>,
     packages: Vec<PackageJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct TrapJson {
+    code: String,
+    message: String,
+}
+
+impl From<&Trap> for TrapJson {
+    fn from(trap: &Trap) -> Self {
+        let Trap { code, message } = trap;
+        Self { code: code.clone(), message: message.clone() }
+    }
 }
 
 impl From<&WhyReport> for WhyDocument {
@@ -97,6 +111,7 @@ impl From<&WhyReport> for WhyDocument {
             dependents: dependents.clone(),
             in_the_way: in_the_way.clone(),
             cannot_start_first: cannot_start_first.clone(),
+            traps: report.traps().iter().map(TrapJson::from).collect(),
             quarantine: quarantine.iter().map(EntryJson::from).collect(),
             last_run: last.as_ref().map(LastRunJson::from),
             reverted: *reverted,

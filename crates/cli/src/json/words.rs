@@ -6,7 +6,7 @@ use patchyard_app::doctor::Severity;
 use patchyard_app::rollouts::Phase;
 use patchyard_types::{
     Direction, FailureKind, Health, LeftOutReason, Method, MountKind, PendingStatus, PersonVerdict, Probe,
-    Request, RolloutEnd, RunEnd, Step, SwapStep, TargetState,
+    Request, RolloutEnd, RunEnd, ServiceStep, Step, SwapStep, TargetKind, TargetState,
 };
 
 pub const fn method(method: Method) -> &'static str {
@@ -18,7 +18,10 @@ pub const fn method(method: Method) -> &'static str {
 }
 
 pub const fn step(step: Step) -> &'static str {
-    let Step::Swap(step) = step;
+    let step = match step {
+        Step::Swap(step) => step,
+        Step::Service(step) => return service_step(step),
+    };
     match step {
         SwapStep::Prepare => "prepare",
         SwapStep::Preflight => "preflight",
@@ -34,6 +37,23 @@ pub const fn step(step: Step) -> &'static str {
         SwapStep::Verify => "verify",
         SwapStep::Snapshot => "snapshot",
         SwapStep::Retire => "retire",
+    }
+}
+
+const fn service_step(step: ServiceStep) -> &'static str {
+    match step {
+        ServiceStep::Prepare => "prepare",
+        ServiceStep::Preflight => "preflight",
+        ServiceStep::Update => "update",
+        ServiceStep::Verify => "verify",
+        ServiceStep::Snapshot => "snapshot",
+    }
+}
+
+pub const fn target_kind(kind: TargetKind) -> &'static str {
+    match kind {
+        TargetKind::Container => "container",
+        TargetKind::Service => "service",
     }
 }
 

@@ -202,6 +202,10 @@ fn left(record: &Record) -> String {
         Record::Prepared { image, size } => {
             format!(" ({}, {})", name(image), patchyard_app::size::show(*size))
         }
+        Record::Found { last_update } => match last_update {
+            Some(at) => format!(" (last updated {})", name(at)),
+            None => " (never updated)".to_owned(),
+        },
         Record::Preflighted { baseline, .. } => {
             let ports: Vec<_> = baseline.listening.iter().map(|socket| format!(":{}", socket.port)).collect();
             let ports = if ports.is_empty() { "no ports".to_owned() } else { ports.join(" ") };

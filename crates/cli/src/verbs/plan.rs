@@ -240,7 +240,7 @@ fn change(change: &Change) -> String {
             text
         }
         Change::Image { reference, to, .. } => format!("newer image {} {}", name(reference), name(to)),
-        Change::Snapshot { snapshot } => format!("back to snapshot {}", name(&snapshot.0)),
+        Change::Snapshot { snapshot, .. } => format!("back to snapshot {}", name(&snapshot.0)),
     }
 }
 

@@ -133,6 +133,7 @@ fn obstacles(report: &WhyReport) -> Vec<String> {
     found.extend(report.in_the_way.iter().map(|detail| remark(detail)));
     found.extend(report.cannot_restore.iter().map(|detail| remark(detail)));
     found.extend(report.cannot_start_first.iter().map(|detail| remark(detail)));
+    found.extend(report.traps().iter().map(|trap| remark(&trap.message)));
     for (id, entry) in &report.quarantine {
         let versions: Vec<_> = entry.versions.iter().take(5).map(|version| name(version)).collect();
         found.push(format!("in quarantine ({id}, {}): {}", entry.run, versions.join(", ")));

@@ -8,8 +8,8 @@ use patchyard_types::{
     Direction, Drain, Estimate, EventBody, Expected, Failure, FailureKind, HostId, HttpAnswer, LedgerEvent,
     LeftOut, LeftOutReason, Loss, Method, Millis, Order, PackageChange, PatchSet, PersonVerdict, Plan, Probe,
     Protocol, Quarantine, QuarantineId, Record, Request, RolloutEnd, RolloutEvent, RolloutId, RunEnd,
-    RunEvent, RunId, Snapshot, SnapshotId, Socket, StartingState, Step, Stream, SwapStep, TagMove, TargetId,
-    Timeouts, Wave, WritableLayer,
+    RunEvent, RunId, ServiceStep, Snapshot, SnapshotId, Socket, StartingState, Step, Stream, SwapStep,
+    TagMove, TargetId, TargetKind, Timeouts, Wave, WritableLayer,
 };
 
 /// A moment: so many milliseconds after the first of November 2026.
@@ -151,6 +151,11 @@ fn run_events(run: RunId) -> impl Iterator<Item = RunEvent> {
         RunEvent::Resolved { verdict: PersonVerdict::Undo, by: actor(), reason: "rather not".to_owned() },
         RunEvent::Resolved { verdict: PersonVerdict::Close, by: actor(), reason: "removed".to_owned() },
     ];
+    let of_service = ServiceStep::ALL.into_iter().flat_map(|step| {
+        let (step, direction) = (Step::Service(step), Direction::Do);
+        let record = Record::Found { last_update: Some("2026-01-01T00:00:00Z".to_owned()) };
+        [RunEvent::Intended { step, direction }, RunEvent::Succeeded { step, direction, record }]
+    });
     let probed = [
         Probe::Done { record: Record::Nothing },
         Probe::NotDone,
@@ -161,7 +166,7 @@ fn run_events(run: RunId) -> impl Iterator<Item = RunEvent> {
     let ends =
         [RunEnd::Succeeded, RunEnd::RolledBack, RunEnd::Failed, RunEnd::Skipped, RunEnd::NeedsAttention]
             .map(|end| RunEvent::Ended { end, reason: None, quarantined: false });
-    started.into_iter().chain(done).chain(trouble).chain(probed).chain(ends)
+    started.into_iter().chain(done).chain(of_service).chain(trouble).chain(probed).chain(ends)
 }
 
 /// What the steps leave on record, in their order.
@@ -209,7 +214,7 @@ pub fn plan(name: &str) -> Plan {
             size: 1_500_000,
         }]),
         Change::Image { reference: "shop:1".to_owned(), from: None, to: "sha256:3333".to_owned() },
-        Change::Snapshot { snapshot: SnapshotId("R1.1".to_owned()) },
+        Change::Snapshot { snapshot: SnapshotId("R1.1".to_owned()), image: None },
     ]
     .map(|change| PatchSet {
         from: StartingState {
@@ -225,6 +230,7 @@ pub fn plan(name: &str) -> Plan {
         name: name.to_owned(),
         service: "shop".to_owned(),
         host: host(),
+        kind: TargetKind::Container,
         method: Method::Layer,
         patch_set: sets[0].id(),
         expected: Expected {

@@ -12,10 +12,11 @@
 //! ```
 
 mod rules;
+pub mod service;
 mod state;
 pub mod swap;
 
-use patchyard_types::{Action, Direction, FailureKind, Millis, RunEnd, Step, SwapStep};
+use patchyard_types::{Action, Direction, FailureKind, Millis, RunEnd, Step};
 
 pub use rules::{Probing, StepRules, Undo, rules, steps};
 pub use state::{Heading, Open, RunState};
@@ -174,7 +175,7 @@ fn the_end_of_the_way_back(state: &RunState, action: &Action) -> RunCommand {
 fn blames_patch(state: &RunState, action: &Action) -> bool {
     let Some((step, failure)) = &state.failure else { return false };
     // What is bad after the host has been away may be the host's doing: an engine that dies takes containers along.
-    let by_the_host = state.away_in_verify && *step == Step::Swap(SwapStep::Verify);
+    let by_the_host = state.away_in_verify && step.is_verify();
     (rules(*step).blames_patch)(action.method, failure.kind) && !by_the_host
 }
 

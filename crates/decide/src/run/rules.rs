@@ -1,8 +1,10 @@
 //! What is known about every step without looking at a run: its time, its undo, whom it blames.
 
-use patchyard_types::{Action, Data, FailureKind, Method, Millis, Step, SwapStep, WritableLayer};
+use patchyard_types::{
+    Action, Data, FailureKind, Method, Millis, ServiceStep, Step, SwapStep, TargetKind, WritableLayer,
+};
 
-use super::swap;
+use super::{service, swap};
 
 /// The rules of one step, together in one file a step.
 #[derive(Clone, Copy)]
@@ -70,6 +72,13 @@ pub const fn rules(step: Step) -> StepRules {
             SwapStep::Snapshot => swap::snapshot::RULES,
             SwapStep::Retire => swap::retire::RULES,
         },
+        Step::Service(step) => match step {
+            ServiceStep::Prepare => service::prepare::RULES,
+            ServiceStep::Preflight => service::preflight::RULES,
+            ServiceStep::Update => service::update::RULES,
+            ServiceStep::Verify => service::verify::RULES,
+            ServiceStep::Snapshot => service::snapshot::RULES,
+        },
     }
 }
 
@@ -86,11 +95,14 @@ pub fn steps(action: &Action) -> impl DoubleEndedIterator<Item = Step> + use<> {
         SwapStep::Carry => carries,
         _ => true,
     };
-    match action.method {
-        Method::Layer | Method::Image | Method::Restore => {
-            SwapStep::in_order(action.order).iter().copied().filter(is_wanted).map(Step::Swap)
+    let (swap, service): (&[SwapStep], &[ServiceStep]) = match (action.kind, action.method) {
+        (TargetKind::Container, Method::Layer | Method::Image | Method::Restore) => {
+            (SwapStep::in_order(action.order), &[])
         }
-    }
+        (TargetKind::Service, Method::Layer | Method::Image | Method::Restore) => (&[], &ServiceStep::ALL),
+    };
+    let swap = swap.iter().copied().filter(is_wanted).map(Step::Swap);
+    swap.chain(service.iter().copied().map(Step::Service))
 }
 
 /// Blames nothing: a failure here says something about the host, not about the patch.

@@ -109,7 +109,7 @@ impl RunState {
             RunEvent::Failed { step, direction, failure } => self.failed(*step, *direction, failure),
             // The outcome stays open; the intent says so already.
             RunEvent::Lost { step, host_away, .. } => {
-                self.away_in_verify |= *host_away && *step == Step::Swap(SwapStep::Verify);
+                self.away_in_verify |= *host_away && step.is_verify();
             }
             RunEvent::Probed { step, direction, probe } => {
                 self.probed(*step, *direction, probe, event.at);

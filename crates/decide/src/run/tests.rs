@@ -11,7 +11,11 @@ use super::{Mode, RunCommand, RunState, decide};
 
 /// The steps of the stories' action.
 fn all() -> Vec<SwapStep> {
-    super::steps(&action()).map(|Step::Swap(step)| step).collect()
+    let swap = |step| match step {
+        Step::Swap(step) => step,
+        Step::Service(step) => panic!("a container has no step {step} of a service's"),
+    };
+    super::steps(&action()).map(swap).collect()
 }
 
 /// A run that is told what happens and asked what comes next.

@@ -1,7 +1,8 @@
 //! Values the tests of this crate share.
 
 use patchyard_types::{
-    Action, Data, Digest, Drain, Expected, HostId, Method, Millis, Order, Settings, TargetId, WritableLayer,
+    Action, Data, Digest, Drain, Expected, HostId, Method, Millis, Order, Settings, TargetId, TargetKind,
+    WritableLayer,
 };
 
 /// The same, and the new container is started first.
@@ -19,6 +20,7 @@ pub(crate) fn action() -> Action {
         name: "shop-1".into(),
         service: "shop".into(),
         host,
+        kind: TargetKind::Container,
         method: Method::Layer,
         patch_set: Digest::of_bytes(b"patch set"),
         expected: Expected {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use patchyard_plan::{Candidate, PatchFilter, PlanRequest, TagPolicy};
 use patchyard_types::{
     Arch, Assessment, Budget, Digest, Health, HostId, Image, PendingPatch, PendingStatus, Settings,
-    StartingState, Target, TargetId, TargetState, Unsaved,
+    StartingState, Target, TargetId, TargetKind, TargetState, Unsaved,
 };
 
 pub fn target(host: &str, service: &str, number: usize, image: &str) -> Target {
@@ -36,6 +36,8 @@ pub fn target(host: &str, service: &str, number: usize, image: &str) -> Target {
         managers: Vec::new(),
         refusals: Vec::new(),
         alone: Vec::new(),
+        kind: TargetKind::Container,
+        traps: Vec::new(),
         config: Digest::of_bytes(name.as_bytes()),
     }
 }

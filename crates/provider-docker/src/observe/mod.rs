@@ -8,12 +8,15 @@ mod checks;
 mod http;
 mod processes;
 mod reach;
+mod service;
 mod sockets;
 
 use std::time::Duration;
 
 use patchyard_contract::{Call, ProviderError};
-use patchyard_types::{Health, Millis, Observation, Record, Step, Subject, SwapStep, TargetState};
+use patchyard_types::{
+    Health, Millis, Observation, Record, Step, Subject, SwapStep, TargetKind, TargetState,
+};
 use serde_json::Value;
 
 use crate::client::{Address, ApiError, DEFAULT_TIMEOUT};
@@ -27,6 +30,9 @@ pub(crate) async fn observe(
     subject: Subject,
 ) -> Result<Observation, ProviderError> {
     let (action, _) = call.action().map_err(|error| ProviderError::Local { reason: error.to_string() })?;
+    if action.kind == TargetKind::Service {
+        return service::observe(docker, call, subject).await;
+    }
     let container = match (subject, call.records.get(&Step::Swap(SwapStep::Create))) {
         (Subject::Original, _) => action.expected.object.clone(),
         (Subject::Replacement, Some(Record::Created { object, .. })) => object.clone(),
@@ -144,7 +150,7 @@ const HEALTH_DEFAULTS: (u64, u64, u64) = (30_000, 30_000, 3);
 
 /// How long a healthcheck may take to turn healthy: start period + (interval + timeout) × retries.
 /// Its own timeout counts only as far as a check may take: one that allows a day would never fail.
-fn health_within(healthcheck: &Value, limit: Duration) -> Option<Millis> {
+pub(crate) fn health_within(healthcheck: &Value, limit: Duration) -> Option<Millis> {
     let test = healthcheck["Test"].as_array()?;
     if matches!(test.first().and_then(Value::as_str), None | Some("NONE")) {
         return None;

@@ -33,6 +33,19 @@ impl Reach {
         Self { published: published(&inspect["NetworkSettings"]["Ports"], host.as_deref()), address }
     }
 
+    /// By published ports alone.
+    pub(super) const fn by_published(published: BTreeMap<u16, (String, u16)>) -> Self {
+        Self { published, address: None }
+    }
+
+    /// Also by these published ports: the service's, of a container that is a task.
+    pub(super) fn or_by(mut self, ways: &BTreeMap<u16, (String, u16)>) -> Self {
+        for (port, way) in ways {
+            self.published.entry(*port).or_insert_with(|| way.clone());
+        }
+        self
+    }
+
     /// The ways to all TCP ports that are known to be of use: the published ones, and others by the container's own
     /// address.
     pub(super) fn ways_to(&self, others: impl IntoIterator<Item = u16>) -> BTreeMap<u16, (String, u16)> {

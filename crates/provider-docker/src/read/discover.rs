@@ -20,6 +20,7 @@ use super::units::Units;
 use super::untouched::is_untouched;
 use crate::client::ApiError;
 use crate::names::{LABEL_BASE, LABEL_CONTROLLER, LABEL_RUN, controller8};
+use crate::service::Services;
 use crate::view::View;
 use crate::{DockerProvider, room};
 
@@ -31,8 +32,14 @@ const INSPECT_TIMEOUT: Duration = Duration::from_secs(20);
 const OS_RELEASE_LIMIT: u64 = 64 * 1024;
 
 pub(crate) async fn discover(docker: &DockerProvider) -> Result<Vec<Target>, ProviderError> {
-    let found = find(docker).await.map_err(|error| docker.error(error))?;
-    Ok(found.targets(docker))
+    let read = async { Ok((find(docker).await?, Services::read(docker).await?)) };
+    let (found, services) = read.await.map_err(|error: ApiError| docker.error(error))?;
+    // What Swarm runs here is told of as the service that it is of: a manager knows them all.
+    let (tasks, mut targets): (Vec<Target>, Vec<Target>) =
+        found.targets(docker).into_iter().partition(|target| services.of(&target.labels).is_some());
+    targets.extend(services.targets(docker, &tasks));
+    targets.sort_by(|a, b| (&a.name, &a.object).cmp(&(&b.name, &b.object)));
+    Ok(targets)
 }
 
 /// What the engine says, before it is put together.

@@ -26,7 +26,8 @@ pub(crate) use discover::discover;
 pub(crate) use guests::guests_now;
 pub(crate) use host::host_managers;
 pub(crate) use inventory::{Installed, MACHINE_ID, inventory, machine_id, without_credentials};
-pub(crate) use target::config_digest;
+pub(crate) use refuse::unknown_label;
+pub(crate) use target::{config_digest, keyed_digest};
 
 /// Paths in a container at which its Compose project puts configs and secrets.
 pub(crate) fn injected(container: &serde_json::Value) -> Vec<String> {

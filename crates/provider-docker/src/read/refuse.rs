@@ -68,24 +68,15 @@ pub(super) fn refusals(inspect: &Value, around: &Surroundings<'_>) -> Vec<Refusa
     {
         refuse(
             "swarm_task",
-            format!("Swarm recreates its tasks itself ({service}): use `docker service update`"),
-        );
-    }
-    // A slip in a label's name may patch what was to be left alone.
-    let unknown = |name: &&String| {
-        let name = name.as_str();
-        name.starts_with("io.patchyard.") && !SETTING_LABELS.contains(&name) && !OWN_LABELS.contains(&name)
-    };
-    let labels = inspect["Config"]["Labels"].as_object();
-    if let Some(name) = labels.into_iter().flatten().map(|(name, _)| name).find(unknown) {
-        let known = SETTING_LABELS.map(|known| known.trim_start_matches("io.patchyard."));
-        refuse(
-            "unknown_label",
             format!(
-                "nobody knows its label {name}: set it right and recreate it; known are {}",
-                known.join(", ")
+                "Swarm recreates its tasks itself ({service}): connect Patchyard to a manager of the swarm, where \
+                 the service is patched"
             ),
         );
+    }
+    let labels = inspect["Config"]["Labels"].as_object().into_iter().flatten();
+    if let Some(Refusal { code, message }) = unknown_label(labels.map(|(name, _)| name.as_str())) {
+        refuse(&code, message);
     }
     if host["AutoRemove"].as_bool() == Some(true) {
         refuse(
@@ -169,6 +160,19 @@ fn of_podman(inspect: &Value, around: &Surroundings<'_>, refuse: &mut impl FnMut
                 .to_owned(),
         );
     }
+}
+
+/// A label of ours that is none: a slip in its name may patch what was to be left alone.
+pub(crate) fn unknown_label<'a>(mut labels: impl Iterator<Item = &'a str>) -> Option<Refusal> {
+    let name = labels.find(|name| {
+        name.starts_with("io.patchyard.") && !SETTING_LABELS.contains(name) && !OWN_LABELS.contains(name)
+    })?;
+    let known = SETTING_LABELS.map(|known| known.trim_start_matches("io.patchyard."));
+    let message = format!(
+        "nobody knows its label {name}: set it right and recreate it; known are {}",
+        known.join(", ")
+    );
+    Some(Refusal { code: "unknown_label".to_owned(), message: patchyard_types::printable(&message, 500) })
 }
 
 fn namespaces(host: &Value, around: &Surroundings<'_>, refuse: &mut impl FnMut(&str, String)) {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hmac::{Hmac, KeyInit, Mac};
 use patchyard_types::{
-    Digest, Health, HostId, Image, Mount, MountKind, OsRelease, PublishedPort, Target, TargetId, TargetState,
-    canonical_json, printable,
+    Digest, Health, HostId, Image, Mount, MountKind, OsRelease, PublishedPort, Target, TargetId, TargetKind,
+    TargetState, canonical_json, printable,
 };
 use serde_json::Value;
 use sha2::Sha256;
@@ -97,6 +97,8 @@ pub(super) fn target(
         }),
         refusals: refusals(inspect, around),
         alone: alone(inspect),
+        kind: TargetKind::Container,
+        traps: Vec::new(),
         config: config_digest(inspect, engine.key),
         name,
         labels,
@@ -105,10 +107,15 @@ pub(super) fn target(
 
 /// The keyed digest of a container's normalised settings.
 pub(crate) fn config_digest(inspect: &Value, key: &[u8; 32]) -> Digest {
+    keyed_digest(&normalise(inspect), key)
+}
+
+/// The keyed digest of settings: what is secret in them cannot be guessed from it.
+pub(crate) fn keyed_digest(settings: &Value, key: &[u8; 32]) -> Digest {
     // A key of any length is good for an HMAC.
     match Hmac::<Sha256>::new_from_slice(key) {
         Ok(mut mac) => {
-            mac.update(canonical_json(&normalise(inspect)).as_bytes());
+            mac.update(canonical_json(settings).as_bytes());
             Digest::from_bytes(mac.finalize().into_bytes().into())
         }
         Err(error) => unreachable!("an HMAC takes keys of any length: {error}"),

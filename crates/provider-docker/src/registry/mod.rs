@@ -41,12 +41,28 @@ pub(crate) async fn newer_image(
     let image = docker.client.inspect_image(id).await.map_err(|error| docker.error(error))?;
     let have: Vec<&str> =
         list(&image["RepoDigests"]).filter_map(|entry| reference.digest_in(text(entry))).collect();
-    let Some(from) = have.first() else {
+    if have.is_empty() {
         return no_answer(
             "its image was not pulled from a registry",
             "nothing newer can be known of an image built or loaded here",
         );
+    }
+    newer_than(docker, said, &have).await
+}
+
+/// The digest of a tag in its registry, where it is none of those that somebody has already.
+pub(crate) async fn newer_than(
+    docker: &DockerProvider,
+    said: &str,
+    have: &[&str],
+) -> Result<Option<ImageUpdate>, ProviderError> {
+    let Some(reference) = Reference::parse(said) else {
+        return no_answer("its image has no reference that a registry would know", "");
     };
+    if reference.digest.is_some() {
+        // Pinned: whatever the tag says now, the operator wants this one.
+        return Ok(None);
+    }
     let mut request = docker.client.get(&["distribution", said, "json"]).timeout(TIMEOUT);
     if let Some(header) = auth_header(docker, &reference).await? {
         request = request.header("x-registry-auth", &header);
@@ -59,7 +75,8 @@ pub(crate) async fn newer_image(
     if have.contains(&to) {
         return Ok(None);
     }
-    Ok(Some(ImageUpdate { reference: said.clone(), from: Some((*from).to_owned()), to: to.to_owned() }))
+    let from = have.first().map(|&digest| digest.to_owned());
+    Ok(Some(ImageUpdate { reference: said.to_owned(), from, to: to.to_owned() }))
 }
 
 fn no_answer<T>(reason: &str, hint: &str) -> Result<T, ProviderError> {

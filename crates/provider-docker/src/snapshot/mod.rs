@@ -157,7 +157,7 @@ pub(crate) async fn find(run: &Run<'_>) -> Result<Option<Record>, ApiError> {
 
 /// What is kept for the snapshot that a run goes back to.
 pub(crate) fn kept_for(run: &Run<'_>) -> Result<Kept, Trouble> {
-    let Change::Snapshot { snapshot } = &run.set.change else {
+    let Change::Snapshot { snapshot, .. } = &run.set.change else {
         return Err(failed(FailureKind::Refused, "the plan's patch set names no snapshot"));
     };
     let unusable =

@@ -28,8 +28,8 @@ pub(crate) use container::Container;
 pub(crate) use create::remove as remove_replacement;
 pub use last_words::last_words;
 pub(crate) use preflight::{enough, image_size};
-use run::{GONE, judge};
-pub(crate) use run::{Run, Trouble, failed, restart_policy};
+use run::GONE;
+pub(crate) use run::{Run, Trouble, failed, judge, restart_policy};
 pub(crate) use start::REPLACEMENT_GONE;
 
 /// Does a step or takes it back, for a target and its dependents.
@@ -61,9 +61,19 @@ pub(crate) async fn probe(docker: &DockerProvider, call: &Call) -> Result<Probe,
     Box::pin(together::probe(&run)).await.map_err(|error| docker.error(error))
 }
 
+/// The step of a swap that a call is about.
+fn step_of(run: &Run<'_>) -> Result<SwapStep, StepError> {
+    match run.call.step {
+        Step::Swap(step) => Ok(step),
+        Step::Service(step) => {
+            Err(StepError::Unknown(format!("never asked about a container: {step} of a service")))
+        }
+    }
+}
+
 /// Does a step or takes it back, for one target alone.
 async fn effect(run: &Run<'_>) -> Result<Record, Trouble> {
-    let Step::Swap(step) = run.call.step;
+    let step = step_of(run)?;
     match (step, run.call.direction) {
         (SwapStep::Prepare, Direction::Do) => prepare::perform(run).await,
         (SwapStep::Preflight, Direction::Do) => preflight::perform(run).await,
@@ -96,7 +106,7 @@ async fn effect(run: &Run<'_>) -> Result<Record, Trouble> {
 
 /// Asks the world about one target alone.
 async fn ask(run: &Run<'_>) -> Result<Probe, ApiError> {
-    let Step::Swap(step) = run.call.step;
+    let Step::Swap(step) = run.call.step else { return Ok(Probe::NotDone) };
     let undone = run.call.direction == Direction::Undo;
     match step {
         SwapStep::Prepare => prepare::probe(run).await,

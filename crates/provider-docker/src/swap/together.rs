@@ -7,12 +7,12 @@
 use patchyard_contract::Call;
 use patchyard_types::{Direction, Probe, Record, Step, StepError, SwapStep};
 
-use super::{Run, Trouble, ask, effect};
+use super::{Run, Trouble, ask, effect, step_of};
 use crate::client::ApiError;
 
 /// Does a step, or takes it back, for everybody whom it is about.
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
-    let (Step::Swap(step), direction) = (run.call.step, run.call.direction);
+    let (step, direction) = (step_of(run)?, run.call.direction);
     let calls = concerned(run)?;
     if calls.is_empty() {
         return effect(run).await;
@@ -69,8 +69,7 @@ pub(super) async fn probe(run: &Run<'_>) -> Result<Probe, ApiError> {
 /// The call for each dependent, where the step is about them: what is prepared, drained, saved and carried is the
 /// owner's alone, and its snapshot looks after what they have written itself.
 fn concerned(run: &Run<'_>) -> Result<Vec<Call>, StepError> {
-    let Step::Swap(step) = run.call.step;
-    match step {
+    match step_of(run)? {
         SwapStep::Prepare
         | SwapStep::Drain
         | SwapStep::Save

@@ -15,7 +15,7 @@ use patchyard_provider_docker::{DockerProvider, Options, names};
 use patchyard_types::{
     About, Action, Arch, Budget, Change, Data, Decisions, Digest, Direction, Drain, Estimate, Expected,
     Failure, HostId, Method, Millis, Order, PackageChange, PatchSet, Plan, Probe, Record, RolloutId, RunId,
-    StartingState, Step, StepError, SwapStep, TargetId, Timeouts, Wave, WritableLayer,
+    StartingState, Step, StepError, SwapStep, TargetId, TargetKind, Timeouts, Wave, WritableLayer,
 };
 use serde_json::{Value, json};
 
@@ -328,6 +328,7 @@ fn plan() -> Plan {
         name: "web".to_owned(),
         service: "web".to_owned(),
         host,
+        kind: TargetKind::Container,
         method: Method::Layer,
         patch_set: set.id(),
         expected: Expected {

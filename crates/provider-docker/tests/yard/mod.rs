@@ -27,7 +27,7 @@ use patchyard_provider_docker::{DockerProvider, Options};
 use patchyard_types::{
     About, Action, Budget, Change, Data, Decisions, Dependent, Digest, Direction, Drain, Expected, Method,
     Millis, Order, PackageChange, PatchSet, Plan, Record, RolloutId, RunId, Snapshot, SnapshotId,
-    StartingState, Step, StepError, SwapStep, TagMove, Target, Timeouts, Wave, WritableLayer,
+    StartingState, Step, StepError, SwapStep, TagMove, Target, TargetKind, Timeouts, Wave, WritableLayer,
 };
 use serde_json::{Value, json};
 
@@ -287,7 +287,7 @@ impl RealYard {
     pub async fn plan_restore(&mut self, snapshot: &SnapshotId) {
         let target = self.target().await;
         let from = StartingState { platform: String::new(), image: target.image.id, packages: None };
-        let set = PatchSet { from, change: Change::Snapshot { snapshot: snapshot.clone() } };
+        let set = PatchSet { from, change: Change::Snapshot { snapshot: snapshot.clone(), image: None } };
         self.plan_with(Method::Restore, set).await;
     }
 
@@ -298,6 +298,7 @@ impl RealYard {
             name: target.name.clone(),
             service: target.service.clone(),
             host: target.host.clone(),
+            kind: TargetKind::Container,
             method,
             patch_set: set.id(),
             expected: Expected::of(&target),

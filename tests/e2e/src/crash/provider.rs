@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use patchyard_contract::{Ask, Call, Leftover, Note, Progress, Provider, ProviderError};
 use patchyard_types::{
     Direction, HostId, ImageUpdate, Inventory, Observation, PackageChange, PendingPatch, Probe, Record,
-    RunId, Snapshot, Step, StepError, Subject, SwapStep, TagMove, Target, Unsaved,
+    RunId, Snapshot, StepError, Subject, TagMove, Target, Unsaved,
 };
 
 use super::{Points, store};
@@ -53,8 +53,8 @@ impl Provider for CrashingProvider {
     }
 
     async fn observe(&self, call: &Call, subject: Subject) -> Result<Observation, ProviderError> {
-        let looks_only = call.step == Step::Swap(SwapStep::Verify)
-            || (call.step, call.direction) == (Step::Swap(SwapStep::Preflight), Direction::Undo);
+        let looks_only =
+            call.step.is_verify() || (call.step.is_preflight() && call.direction == Direction::Undo);
         if looks_only {
             // The engine's own step: looking is all there is to it.
             return self.points.pass_during(&middle(call), self.inner.observe(call, subject)).await;

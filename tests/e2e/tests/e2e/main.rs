@@ -17,6 +17,7 @@ mod harness;
 mod hostile;
 mod podman;
 mod start_first;
+mod swarm;
 mod ubuntu;
 mod who_left;
 mod words;

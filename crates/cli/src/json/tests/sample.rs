@@ -22,7 +22,7 @@ use patchyard_types::{
     HostManager, Image, ImageUpdate, InstalledPackage, Inventory, LedgerEvent, LeftOut, LeftOutReason, Loss,
     Manager, Method, Millis, Mount, MountKind, NotAssessed, OsRelease, PackageManager, PendingPatch,
     PendingStatus, Plan, PublishedPort, Quarantine, QuarantineId, Refusal, Request, RolloutEnd, RolloutId,
-    RunEnd, RunId, Settings, StartingState, Stream, Target, TargetId, TargetState, Unsaved,
+    RunEnd, RunId, Settings, StartingState, Stream, Target, TargetId, TargetKind, TargetState, Trap, Unsaved,
 };
 use serde_json::Value;
 
@@ -163,6 +163,8 @@ fn target() -> Target {
         ],
         refusals: vec![Refusal { code: "auto_remove".into(), message: "it was started with --rm".into() }],
         alone: Vec::new(),
+        kind: TargetKind::Container,
+        traps: vec![Trap { code: "monitor".into(), message: "its update counts as good too early".into() }],
         config: Digest::of_bytes(b"config"),
     }
 }
