@@ -14,7 +14,24 @@ provider_suite!(tokio::test, RealYard::on_podman(Whose::Root));
 mod rootless {
     use super::*;
 
-    provider_suite!(tokio::test, RealYard::on_podman(Whose::User));
+    provider_suite! { tokio::test, RealYard::on_podman(Whose::User);
+        every_step_in_order_patches_and_the_probe_knows
+        undo_tolerates_that_there_is_nothing_to_undo
+        every_step_looks_before_it_acts
+        a_target_changed_since_planning_is_refused
+        reading_changes_nothing
+        original_and_replacement_are_seen_apart
+    }
+
+    #[tokio::test]
+    async fn from_every_step_the_way_back_restores_what_was() {
+        if std::env::var_os("PATCHYARD_SLOW").is_none() {
+            eprintln!("not run: it swaps a dozen times, as root's does; PATCHYARD_SLOW=1 runs it");
+            return;
+        }
+        let yard = RealYard::on_podman(Whose::User).await;
+        patchyard_contract::suite::provider::from_every_step_the_way_back_restores_what_was(&yard).await;
+    }
 }
 
 /// The options that a replacement is said to get, as far as one container can have them all.

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-use patchyard_e2e_tests::{Controller, Outcome, Swarm};
+use patchyard_e2e_tests::{Controller, Outcome, Swarm, slow};
 use patchyard_types::{Direction, EventBody, RunEvent, ServiceStep, Step};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -127,6 +127,10 @@ fn a_version_that_swarm_calls_good_and_that_crashes_later_is_rolled_back() {
 
 #[test]
 fn a_healthcheck_that_never_answers_is_waited_for_no_longer_than_it_may_take() {
+    if !slow() {
+        eprintln!("not run: Swarm waits long for what hangs; PATCHYARD_SLOW=1 runs it");
+        return;
+    }
     let swarm = Swarm::start();
     let name = swarm.service("good", 1, &[]);
     let controller = swarm.controller("verify_for: 2s, timeouts: { step: 3m, healthy: 10s, check: 2s }");
