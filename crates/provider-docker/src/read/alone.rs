@@ -55,7 +55,10 @@ pub(crate) fn alone(inspect: &Value) -> Vec<Refusal> {
         refuse("static_address", "it has a MAC address of its own".to_owned());
     }
     let written = |mount: &&Value| mount["RW"].as_bool() != Some(false) && text(&mount["Type"]) != "tmpfs";
-    for mount in list(&inspect["Mounts"]).filter(written) {
+    // The engine tells of mounts in another order every time.
+    let mut mounts: Vec<&Value> = list(&inspect["Mounts"]).filter(written).collect();
+    mounts.sort_by_key(|mount| text(&mount["Destination"]));
+    for mount in mounts {
         let source = if text(&mount["Type"]) == "volume" { &mount["Name"] } else { &mount["Source"] };
         let (source, at) = (text(source), text(&mount["Destination"]));
         refuse(
@@ -102,6 +105,13 @@ mod tests {
         ] {
             assert_eq!(codes(&inspect), [code], "{inspect}");
         }
+    }
+
+    #[test]
+    fn the_order_in_which_an_engine_tells_of_mounts_changes_nothing() {
+        let mount = |at: &str| json!({"Type": "volume", "Name": "v", "Destination": at, "RW": true});
+        let refused = |mounts: [&str; 2]| alone(&json!({"Mounts": mounts.map(mount)}));
+        assert_eq!(refused(["/a", "/b"]), refused(["/b", "/a"]));
     }
 
     #[test]
