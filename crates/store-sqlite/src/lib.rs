@@ -106,10 +106,14 @@ impl Inner {
     /// one takes along.
     fn append_waiting(&self, connection: &mut Connection) {
         let waiting = std::mem::take(&mut *self.waiting());
+        if waiting.is_empty() {
+            return;
+        }
         let batches: Vec<&Batch> = waiting.iter().map(|waiting| &waiting.batch).collect();
         let mut append = |batches: &[&Batch]| self.spending(|| log::append(&self.place, connection, batches));
         let results = match append(&batches) {
             Ok(results) => results,
+            Err(error) if waiting.len() == 1 => vec![Err(error)],
             // What befell them together, each is told for itself, or gets through alone.
             Err(_) => {
                 let alone = |batch| append(&[batch]).and_then(|mut results| results.remove(0));
