@@ -79,19 +79,8 @@ async fn ready(docker: &DockerProvider, target: &Target) -> Result<Helper, Provi
 }
 
 async fn update(docker: &DockerProvider, helper: &Helper) -> Result<(), ProviderError> {
-    let argv = [
-        "apt-get",
-        "-q",
-        "update",
-        // A repository that does not answer must not count as one without news.
-        "-o",
-        "APT::Update::Error-Mode=any",
-        // What no question needs.
-        "-o",
-        "Acquire::Languages=none",
-        "-o",
-        "Acquire::IndexTargets::deb-src::Sources::DefaultEnabled=false",
-    ];
+    let argv = questions::update();
+    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
     let output = helper
         .run(&argv, docker.patience, UPDATE_WORDS)
         .await

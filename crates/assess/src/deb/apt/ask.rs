@@ -94,7 +94,8 @@ pub fn repair() -> Vec<String> {
     ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"].map(str::to_owned).into()
 }
 
-/// Reads the lists of all package sources anew. A repository that does not answer must not count as one without news.
+/// Reads the lists of all package sources anew, but for what no question needs. A repository that does not answer must not
+/// count as one without news.
 #[must_use]
 pub fn update() -> Vec<String> {
     let fixed = [
