@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use patchyard_types::{
-    Action, Arch, Direction, HostId, HostManager, ImageUpdate, Inventory, PackageChange, PatchSet,
+    Action, Arch, Baseline, Direction, HostId, HostManager, ImageUpdate, Inventory, PackageChange, PatchSet,
     PendingPatch, Plan, Probe, Record, RunId, Snapshot, Step, StepError, Subject, TagMove, Target, Unsaved,
 };
 use serde::Serialize;
@@ -170,6 +170,15 @@ impl Call {
             .get(self.run.action)
             .and_then(|action| Some((action, self.plan.patch_set(action)?)))
             .ok_or_else(|| StepError::Unknown(format!("the plan has no action for run {}", self.run)))
+    }
+
+    /// What was stable before the run disturbed anything, once that is on record.
+    #[must_use]
+    pub fn baseline(&self) -> Option<&Baseline> {
+        self.records.values().find_map(|record| match record {
+            Record::Preflighted { baseline, .. } => Some(baseline),
+            _ => None,
+        })
     }
 
     /// What the same call comes to for each dependent, in their order. A provider makes them itself: the

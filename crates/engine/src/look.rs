@@ -127,14 +127,9 @@ fn about(call: &Call, error: StepError) -> StepError {
 }
 
 fn recorded_baseline(call: &Call) -> Result<Baseline, StepError> {
-    let preflight = call.records.iter().find(|(step, _)| step.is_preflight());
-    match preflight {
-        Some((_, Record::Preflighted { baseline, .. })) => Ok(baseline.clone()),
-        _ => Err(StepError::Failed(Failure::new(
-            FailureKind::Host,
-            "no baseline was recorded before the patch",
-        ))),
-    }
+    call.baseline().cloned().ok_or_else(|| {
+        StepError::Failed(Failure::new(FailureKind::Host, "no baseline was recorded before the patch"))
+    })
 }
 
 async fn look(provider: &dyn Provider, call: &Call, subject: Subject) -> Result<Observation, StepError> {

@@ -45,10 +45,6 @@ pub(crate) async fn observe(
         Err(error) if error.is_not_found() => return Err(ProviderError::Gone { object: container }),
         Err(error) => return Err(docker.error(error)),
     };
-    let before = match call.records.get(&Step::Swap(SwapStep::Preflight)) {
-        Some(Record::Preflighted { baseline, .. }) => Some(baseline),
-        _ => None,
-    };
     let limit = action.timeouts.check.as_duration();
     let mut observation = said_by_the_engine(&inspect, limit);
     if observation.state == TargetState::Running {
@@ -63,7 +59,7 @@ pub(crate) async fn observe(
         let (listening, processes, http, checks) = tokio::join!(
             sockets::listening(&look),
             processes::running(&look),
-            http::answers(&look, before),
+            http::answers(&look, call.baseline()),
             checks::answers(&look, &action.checks),
         );
         observation.listening = listening;

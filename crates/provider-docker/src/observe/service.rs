@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use patchyard_contract::{Call, ProviderError};
-use patchyard_types::{Check, CheckAnswer, CheckKind, Health, Observation, Record, Subject, TargetState};
+use patchyard_types::{Check, CheckAnswer, CheckKind, Health, Observation, Subject, TargetState};
 use serde_json::{Value, json};
 
 use super::reach::Reach;
@@ -33,10 +33,6 @@ pub(crate) async fn observe(
     if observation.state != TargetState::Running {
         return Ok(observation);
     }
-    let before = call.records.iter().find_map(|(step, record)| match record {
-        Record::Preflighted { baseline, .. } if step.is_preflight() => Some(baseline),
-        _ => None,
-    });
     let ways = ways(docker, &service);
     let limit = action.timeouts.check.as_duration();
     let look = Look {
@@ -52,8 +48,10 @@ pub(crate) async fn observe(
         .filter_map(Task::container)
         .take(ASKED)
         .collect();
-    let (http, answers) =
-        tokio::join!(http::answers(&look, before), named(docker, &look, &here, &ways, &action.checks));
+    let (http, answers) = tokio::join!(
+        http::answers(&look, call.baseline()),
+        named(docker, &look, &here, &ways, &action.checks)
+    );
     observation.http = http;
     observation.checks.extend(answers.map_err(|error| docker.error(error))?);
     Ok(observation)
