@@ -72,11 +72,16 @@ pub const OWN_LABELS: [&str; 9] = [
     LABEL_INTERMEDIATE,
 ];
 
+/// Which service a target belongs to, whatever Compose or Swarm say; its owner's label.
+pub(crate) const LABEL_SERVICE: &str = "io.patchyard.service";
+/// Its environment; its owner's label.
+pub(crate) const LABEL_ENVIRONMENT: &str = "io.patchyard.env";
+
 /// Labels by which the owner of a container says something to Patchyard; what they mean is decided elsewhere.
 pub const SETTING_LABELS: [&str; 11] = [
     "io.patchyard.exclude",
-    "io.patchyard.service",
-    "io.patchyard.env",
+    LABEL_SERVICE,
+    LABEL_ENVIRONMENT,
     "io.patchyard.check.http",
     "io.patchyard.check.tcp",
     "io.patchyard.check.command",

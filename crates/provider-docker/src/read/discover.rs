@@ -25,7 +25,7 @@ use crate::view::View;
 use crate::{DockerProvider, room};
 
 /// How many questions an engine is asked at the same time.
-pub(super) const PARALLEL: usize = 8;
+pub(crate) const PARALLEL: usize = 8;
 /// How long the engine may take to tell about one container.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// The most of an os-release file that is read, in bytes.

@@ -22,12 +22,12 @@ use patchyard_types::{Target, Unsaved};
 use crate::DockerProvider;
 
 pub(crate) use alone::alone;
-pub(crate) use discover::discover;
+pub(crate) use discover::{PARALLEL, discover};
 pub(crate) use guests::guests_now;
 pub(crate) use host::host_managers;
 pub(crate) use inventory::{Installed, MACHINE_ID, inventory, machine_id, without_credentials};
 pub(crate) use refuse::unknown_label;
-pub(crate) use target::{config_digest, keyed_digest};
+pub(crate) use target::{NAME_LIMIT, config_digest, keyed_digest};
 
 /// Paths in a container at which its Compose project puts configs and secrets.
 pub(crate) fn injected(container: &serde_json::Value) -> Vec<String> {

@@ -18,15 +18,11 @@ use super::project::Projects;
 use super::reference::Reference;
 use super::refuse::{Surroundings, refusals};
 use super::units::Units;
-use crate::names::{LABEL_BASE, LABEL_REFERENCE};
+use crate::names::{LABEL_BASE, LABEL_ENVIRONMENT, LABEL_REFERENCE, LABEL_SERVICE};
 use crate::spec::normalise;
 
-/// Label: the service a container belongs to, whatever Compose says.
-const SERVICE: &str = "io.patchyard.service";
-/// Label: the environment.
-const ENVIRONMENT: &str = "io.patchyard.env";
 /// The longest name of anything shown, in characters.
-const NAME_LIMIT: usize = 300;
+pub(crate) const NAME_LIMIT: usize = 300;
 
 /// What all targets of an engine have in common.
 pub(super) struct Engine<'a> {
@@ -65,7 +61,7 @@ pub(super) fn target(
         }
         None => name.clone(),
     };
-    let service = labels.get(SERVICE).filter(|service| !service.is_empty()).cloned();
+    let service = labels.get(LABEL_SERVICE).filter(|service| !service.is_empty()).cloned();
     let service = service.or_else(|| compose.as_ref().map(|compose| compose.service.clone()));
     let project = compose.as_ref().map(|compose| compose.project.as_str());
     Target {
@@ -78,7 +74,7 @@ pub(super) fn target(
         service: service.map_or_else(|| name.clone(), |service| printable(&service, NAME_LIMIT)),
         project: project.map(|project| printable(project, NAME_LIMIT)),
         environment: labels
-            .get(ENVIRONMENT)
+            .get(LABEL_ENVIRONMENT)
             .filter(|env| !env.is_empty())
             .map(|env| printable(env, NAME_LIMIT)),
         object: text(&inspect["Id"]).to_owned(),

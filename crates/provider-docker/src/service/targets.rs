@@ -13,20 +13,14 @@ use super::raw::{Service, Task, published, tasks};
 use super::traps::{healthcheck, traps};
 use crate::DockerProvider;
 use crate::client::ApiError;
+use crate::names::{LABEL_ENVIRONMENT, LABEL_SERVICE};
 use crate::read::json::{list, text, texts};
-use crate::read::{keyed_digest, reference::Reference, unknown_label};
+use crate::read::{NAME_LIMIT, PARALLEL, keyed_digest, reference::Reference, unknown_label};
 
 /// Label that the engine gives to the containers of tasks: the service's id.
 const SERVICE_ID: &str = "com.docker.swarm.service.id";
 /// Label that `docker stack deploy` gives to services.
 const STACK: &str = "com.docker.stack.namespace";
-/// Labels of ours.
-const SERVICE: &str = "io.patchyard.service";
-const ENVIRONMENT: &str = "io.patchyard.env";
-/// The longest name of anything shown, in characters.
-const NAME_LIMIT: usize = 300;
-/// How many questions the engine is asked at the same time.
-const PARALLEL: usize = 8;
 
 /// What a manager says of its swarm; nothing where the engine is none.
 #[derive(Default)]
@@ -124,9 +118,9 @@ impl Engine<'_> {
             kind: TargetKind::Service,
             host: self.docker.host.clone(),
             host_name: self.docker.host_name.clone(),
-            service: shown(SERVICE).unwrap_or_else(|| name.clone()),
+            service: shown(LABEL_SERVICE).unwrap_or_else(|| name.clone()),
             project: shown(STACK),
-            environment: shown(ENVIRONMENT),
+            environment: shown(LABEL_ENVIRONMENT),
             object: service.id().to_owned(),
             image: image(service.image()),
             state: state(service, tasks),
