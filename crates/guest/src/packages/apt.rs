@@ -93,11 +93,7 @@ pub(super) async fn hold(
     let mut argv = vec!["apt-mark".to_owned(), if hold { "hold" } else { "unhold" }.to_owned()];
     argv.extend(packages.iter().map(|package| format!("{}:{}", package.name, package.arch)));
     let output = guest.transport.run(question(argv)).await?;
-    if output.success() {
-        Ok(())
-    } else {
-        Err(guest.failed("apt-mark", &output, &answer::words(&output.said())))
-    }
+    guest.good("apt-mark", output, answer::words).map(|_| ())
 }
 
 pub(super) async fn ready(guest: &Guest, wait: Duration) -> Result<Readiness, GuestError> {
@@ -110,11 +106,7 @@ pub(super) async fn ready(guest: &Guest, wait: Duration) -> Result<Readiness, Gu
     if interrupted(&said) || !installed(guest).await?.unfinished.is_empty() {
         return Ok(Readiness::Interrupted);
     }
-    if output.success() {
-        Ok(Readiness::Ready)
-    } else {
-        Err(guest.failed("apt-get check", &output, &answer::words(&said)))
-    }
+    guest.good("apt-get check", output, answer::words).map(|_| Readiness::Ready)
 }
 
 pub(super) fn repair(wait: Duration) -> Job {
@@ -190,9 +182,6 @@ async fn answered<T>(
     read: impl Fn(&[u8]) -> Result<T, AnswerError>,
 ) -> Result<T, GuestError> {
     let program = argv.first().cloned().unwrap_or_default();
-    let output = guest.transport.run(question(argv)).await?;
-    if !output.success() {
-        return Err(guest.failed(&program, &output, &answer::words(&output.said())));
-    }
+    let output = guest.good(&program, guest.transport.run(question(argv)).await?, answer::words)?;
     read(&output.stdout).map_err(|error| guest.no_sense(&program, &error))
 }

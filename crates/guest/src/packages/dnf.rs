@@ -22,11 +22,7 @@ pub(super) async fn installed(guest: &Guest) -> Result<Installed, GuestError> {
 
 pub(super) async fn refresh(guest: &Guest, wait: Duration) -> Result<(), GuestError> {
     let output = guest.patiently(Command::new(questions::refresh()).limit(REFRESH), wait, holder).await?;
-    if output.success() {
-        Ok(())
-    } else {
-        Err(guest.failed("dnf makecache", &output, &questions::words(&output.said())))
-    }
+    guest.good("dnf makecache", output, questions::words).map(|_| ())
 }
 
 pub(super) async fn pending(
@@ -78,11 +74,7 @@ pub(super) async fn hold(
     let command =
         Command::new(questions::lock(packages.iter().map(|package| &*package.name), hold)).limit(QUESTION);
     let output = guest.transport.run(command).await?;
-    if output.success() {
-        Ok(())
-    } else {
-        Err(guest.failed("dnf versionlock", &output, &questions::words(&output.said())))
-    }
+    guest.good("dnf versionlock", output, questions::words).map(|_| ())
 }
 
 pub(super) async fn ready(guest: &Guest, wait: Duration) -> Result<Readiness, GuestError> {

@@ -277,6 +277,14 @@ impl Guest {
         }
     }
 
+    /// What a program printed, if it was content; else its own words, which `words` finds in that.
+    fn good(&self, program: &str, output: Output, words: fn(&[u8]) -> String) -> Result<Output, GuestError> {
+        if output.success() {
+            return Ok(output);
+        }
+        Err(self.failed(program, &output, &words(&output.said())))
+    }
+
     fn no_sense(&self, program: &str, error: &dyn std::error::Error) -> GuestError {
         GuestError::NoSense {
             host: self.transport.host().to_owned(),
