@@ -136,13 +136,17 @@ impl RealYard {
     /// A yard with an ordinary target that has written something, which its plan carries, and whose plan
     /// restores its volumes.
     pub async fn carrying() -> Self {
-        let mut yard = Self::with(|_, _| {}).await;
-        yard.writable_layer = WritableLayer::Carry;
-        yard.data = Data::Restore;
-        yard.drain.command = vec!["true".to_owned()];
-        yard.sh("mkdir /srv/data; echo written > /srv/data/file; echo more >> /etc/motd").await;
-        yard.plan_layer().await;
-        yard
+        Self::with(|_, _| {}).await.planned_to_carry().await
+    }
+
+    /// The yard, with what its target has written, which its plan carries, and volumes that its plan restores.
+    async fn planned_to_carry(mut self) -> Self {
+        self.writable_layer = WritableLayer::Carry;
+        self.data = Data::Restore;
+        self.drain.command = vec!["true".to_owned()];
+        self.sh("mkdir /srv/data; echo written > /srv/data/file; echo more >> /etc/motd").await;
+        self.plan_layer().await;
+        self
     }
 
     /// The same, with one in its network and another one in the process namespace of that one.

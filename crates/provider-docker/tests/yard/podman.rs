@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{IMAGE, RealYard};
-use patchyard_types::{Data, WritableLayer};
 
 /// Whose Podman it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,13 +81,7 @@ impl RealYard {
     /// A yard on a Podman of its own, with an ordinary target that has written something, which its plan carries, and
     /// whose plan restores its volumes.
     pub async fn on_podman(whose: Whose) -> Self {
-        let mut yard = Self::on_podman_with(whose, &[]).await;
-        yard.writable_layer = WritableLayer::Carry;
-        yard.data = Data::Restore;
-        yard.drain.command = vec!["true".to_owned()];
-        yard.sh("mkdir /srv/data; echo written > /srv/data/file; echo more >> /etc/motd").await;
-        yard.plan_layer().await;
-        yard
+        Self::on_podman_with(whose, &[]).await.planned_to_carry().await
     }
 
     /// The same with more options, not planned for yet.
