@@ -78,7 +78,9 @@ pub fn plan(request: &PlanRequest) -> Planned {
     notes.extend(later.into_iter().map(|(note, names)| format!("{}: {note}", some_of(&names))));
     let mut decisions = arranged.decisions;
     if request.tags == TagPolicy::Move {
-        let (tags, remarks) = tags::follow(&decisions.actions, everyone());
+        let whoever = candidates.iter().map(|candidate| (&candidate.target, candidate.excluded));
+        let others = request.others.iter().map(|target| (target, false));
+        let (tags, remarks) = tags::follow(&decisions.actions, whoever.chain(others));
         decisions.tags = tags;
         notes.extend(remarks);
     }

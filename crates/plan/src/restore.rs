@@ -132,7 +132,7 @@ fn tags_back(
     everyone: &[Target],
 ) -> Vec<TagMove> {
     let mut running: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
-    for target in everyone {
+    for target in everyone.iter().filter(|target| tags::holds(target)) {
         *running.entry((target.host.as_str(), &target.image.reference, &target.image.id)).or_insert(0) += 1;
     }
     let mut planned: BTreeMap<(&str, &str, &str), Vec<usize>> = BTreeMap::new();

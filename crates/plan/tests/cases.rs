@@ -573,6 +573,17 @@ fn a_tag_moves_only_with_everybody_who_runs_its_image() {
     let mut differ = all.clone();
     differ.candidates[1].starting.as_mut().unwrap().packages = None;
     assert_eq!(tags(&differ), 0);
+    // Who has ended has no use for the image it had, unless it is to be left alone.
+    let mut ended = target("web01", "migrate", 1, "nginx");
+    ended.state = TargetState::Exited;
+    let with_ended = PlanRequest { others: vec![ended.clone()], ..all.clone() };
+    assert_eq!(tags(&with_ended), 1);
+    assert!(
+        plan(&with_ended).plan.about.notes.iter().any(|note| note.contains("migrate-1 gets the patched"))
+    );
+    let mut excluded = all.clone();
+    excluded.candidates.push(Candidate { excluded: true, ..candidate(ended, vec![]) });
+    assert_eq!(tags(&excluded), 0);
     // Another host has a tag of its own.
     let mut elsewhere = all.clone();
     elsewhere.candidates[1].target.host = HostId::new("web02");
@@ -694,6 +705,8 @@ fn a_rollback_of_some_leaves_the_tag_and_says_what_it_cannot_do() {
     let mut some = rollback(&all);
     some.restorations.pop();
     assert!(restore(&some).plan.decisions.tags.is_empty(), "somebody still runs what the tag names");
+    some.targets[1].state = TargetState::Exited;
+    assert_eq!(restore(&some).plan.decisions.tags.len(), 1, "who has ended holds no tag");
 
     let mut gone = rollback(&all);
     gone.targets.pop();
