@@ -272,12 +272,18 @@ async fn what_cannot_be_started_here_is_made_again_as_it_is() {
     .await;
 }
 
-/// Makes a network in a subnet that nobody has, and returns the first three parts of its addresses.
-async fn network(yard: &RealYard, name: &str, third: usize) -> String {
+/// Where on a network's subnets somebody may ask to be.
+struct Subnet {
+    v4: String,
+    v6: String,
+}
+
+/// Makes a network in subnets that nobody has.
+async fn network(yard: &RealYard, name: &str, third: usize) -> Subnet {
     for second in 200..250 {
-        let subnet = format!("10.{second}.{third}");
-        let ipam = json!({"Config": [{"Subnet": format!("{subnet}.0/24")}]});
-        let body = json!({"Name": name, "IPAM": ipam});
+        let subnet = Subnet { v4: format!("10.{second}.{third}."), v6: format!("fd00:{second}:{third}::") };
+        let ipam = json!({"Config": [{"Subnet": format!("{}0/24", subnet.v4)}, {"Subnet": format!("{}/64", subnet.v6)}]});
+        let body = json!({"Name": name, "EnableIPv6": true, "IPAM": ipam});
         if yard.client().post(&["networks", "create"]).json_body(&body).done().await.is_ok() {
             return subnet;
         }
@@ -298,11 +304,19 @@ async fn attached(yard: &RealYard, dice: &mut Dice, number: usize, settings: &[R
     for index in 0..count {
         subnets.push(network(yard, &format!("{}-net{index}", yard.name), number * 3 + index).await);
     }
+    let image = yard.inspect(&yard.name).await["Config"]["Image"].as_str().unwrap().to_owned();
+    let linked = format!("{}-linked", yard.name);
+    yard.run(&linked, &json!({"Image": image, "Cmd": SLEEP})).await;
     let endpoint = |dice: &mut Dice, index: usize| {
         let mut endpoint = json!({});
         if dice.roll(2) == 0 {
-            let address = format!("{}.77", subnets[index]);
-            endpoint["IPAMConfig"] = json!({"IPv4Address": address});
+            endpoint["IPAMConfig"] = json!({"IPv4Address": format!("{}77", subnets[index].v4)});
+        }
+        if dice.roll(2) == 0 {
+            endpoint["IPAMConfig"]["IPv6Address"] = json!(format!("{}77", subnets[index].v6));
+        }
+        if dice.roll(2) == 0 {
+            endpoint["Links"] = json!([format!("{linked}:db")]);
         }
         if dice.roll(2) == 0 {
             endpoint["Aliases"] = json!(["shop", format!("shop-{index}")]);
@@ -321,7 +335,6 @@ async fn attached(yard: &RealYard, dice: &mut Dice, number: usize, settings: &[R
         }
         endpoint
     };
-    let image = yard.inspect(&yard.name).await["Config"]["Image"].as_str().unwrap().to_owned();
     let mut body = random(dice, settings, RARITY, &yard.name, &image);
     let first = format!("{}-net0", yard.name);
     body["HostConfig"]["NetworkMode"] = json!(first);
@@ -351,9 +364,13 @@ async fn attached(yard: &RealYard, dice: &mut Dice, number: usize, settings: &[R
 /// Where somebody has asked for them, addresses are the same; names are known on each network.
 fn addresses(inspect: &Value) -> Vec<String> {
     let networks = inspect["NetworkSettings"]["Networks"].as_object().unwrap();
-    let of = networks.iter().filter(|(_, endpoint)| !endpoint["IPAMConfig"]["IPv4Address"].is_null());
-    let mut found: Vec<_> = of.map(|(name, endpoint)| format!("{name} {}", endpoint["IPAddress"])).collect();
+    let mut found = Vec::new();
     for (name, endpoint) in networks {
+        for (asked, got) in [("IPv4Address", "IPAddress"), ("IPv6Address", "GlobalIPv6Address")] {
+            if !endpoint["IPAMConfig"][asked].is_null() {
+                found.push(format!("{name} {}", endpoint[got]));
+            }
+        }
         let mac = endpoint["MacAddress"].as_str().filter(|mac| mac.starts_with(MACS));
         found.extend(mac.map(|mac| format!("MAC {name} {mac}")));
     }

@@ -85,6 +85,11 @@ pub const SETTINGS: &[Row] = &[
             json!([{"Type": "tmpfs", "Target": "/m-tmp", "TmpfsOptions": {"SizeBytes": 1_048_576, "Mode": 448}}]),
             json!([{"Type": "bind", "Source": "FOLDER", "Target": "/m-folder", "ReadOnly": true,
                     "BindOptions": {"Propagation": "rprivate"}, "Consistency": "default"}]),
+            json!([{"Type": "bind", "Source": "FOLDER", "Target": "/m-flat", "BindOptions": {"NonRecursive": true},
+                    "Consistency": "cached"}]),
+            json!([{"Type": "volume", "Source": "NAME-driven", "Target": "/m-driven", "ReadOnly": true, "VolumeOptions":
+                    {"Labels": {"l": "2"}, "DriverConfig": {"Name": "local",
+                     "Options": {"type": "tmpfs", "device": "tmpfs", "o": "size=64k"}}}}]),
         ]
     }),
     ("HostConfig.Tmpfs", || vec![json!({"/scratch": ""}), json!({"/scratch": "rw,noexec,size=65536k"})]),
@@ -101,6 +106,7 @@ pub const SETTINGS: &[Row] = &[
             json!({"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}),
             json!({"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}, {"HostIp": "127.0.0.2", "HostPort": ""}],
                    "53/udp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}),
+            json!({"8080/tcp": [{"HostIp": "LOOPBACK", "HostPort": "8081"}, {"HostIp": "LOOPBACK", "HostPort": "8082"}]}),
         ]
     }),
     ("HostConfig.PublishAllPorts", || vec![json!(true)]),
@@ -186,6 +192,13 @@ pub const UNSTARTABLE: &[Row] = &[
         vec![
             json!(["seccomp=unconfined"]),
             json!(["seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\"}", "apparmor=lab"]),
+        ]
+    }),
+    // The folder's file system would have to be shared.
+    ("HostConfig.Mounts", || {
+        vec![
+            json!([{"Type": "bind", "Source": "FOLDER", "Target": "/m", "BindOptions": {"Propagation": "rslave"}}]),
+            json!([{"Type": "bind", "Source": "FOLDER", "Target": "/m", "BindOptions": {"Propagation": "rshared"}}]),
         ]
     }),
     ("HostConfig.BlkioWeightDevice", || vec![json!([{"Path": "/dev/vda", "Weight": 400}])]),
@@ -327,18 +340,26 @@ fn put(body: &mut Value, path: &str, value: Value) {
     }
 }
 
-/// Names of volumes and folders are the container's own, so that no two containers share one, and none has one that
-/// is not the test's.
+/// Names of volumes, folders and the address of ports that are asked for by number are the container's own, so that no two
+/// containers share one, and none has one that is not the test's.
 fn own(value: Value, name: &str) -> Value {
     match value {
         Value::String(text) => {
             let folder = std::env::temp_dir().join(name).join("host");
-            Value::String(text.replace("NAME", name).replace("FOLDER", folder.to_str().unwrap()))
+            let text = text.replace("NAME", name).replace("FOLDER", folder.to_str().unwrap());
+            Value::String(text.replace("LOOPBACK", &loopback(name)))
         }
         Value::Array(items) => items.into_iter().map(|item| own(item, name)).collect(),
         Value::Object(map) => map.into_iter().map(|(key, value)| (key, own(value, name))).collect(),
         other => other,
     }
+}
+
+/// An address of this machine's alone that no other yard has: its name ends in a process's id and a number.
+fn loopback(name: &str) -> String {
+    let mut numbers = name.rsplit('-').filter_map(|part| part.parse::<u32>().ok());
+    let (number, process) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    format!("127.{}.{}.{}", 64 + process % 128, number / 250, 1 + number % 250)
 }
 
 /// Takes out what the engine refuses beside something else.
