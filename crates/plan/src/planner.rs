@@ -11,7 +11,7 @@ use crate::data::VolumeUsers;
 use crate::judge::{self, Judgement};
 use crate::request::{Candidate, DependentTarget, PlanRequest, TagPolicy, Timings};
 use crate::waves::{Part, Slot, Wait};
-use crate::{dependents, estimate, order, service, tags, waves};
+use crate::{beside, dependents, estimate, order, service, tags, waves};
 
 /// The format of [`Decisions`] written here.
 pub const VERSION: u32 = 1;
@@ -162,6 +162,7 @@ pub fn arrange(mut drafts: Vec<Draft<'_>>, sizes: &BTreeMap<String, usize>) -> A
     let mut notes = circles;
     notes.extend(managers(&targets));
     notes.extend(service::traps(&targets));
+    notes.extend(beside::without_a_replica(&drafts, sizes));
 
     // Actions are numbered in the order in which they go.
     let mut placed: Vec<_> = drafts.into_iter().zip(places).collect();

@@ -284,6 +284,12 @@ fn a_plan_says_whose_new_container_is_started_first_and_expects_no_gap() {
     assert_eq!((action.order, action.drain.wait), (Order::StartFirst, Millis::from_secs(5)));
     assert_eq!(first.about.estimate.longest_gap, Millis(0));
     assert!(lint(&first).is_empty());
+    let is_told = |plan: &Plan| plan.about.notes.iter().any(|note| note.starts_with("shop-1: the only one"));
+    assert!(is_told(&first));
+    assert!(
+        !is_told(&plan(&request(vec![started_first(1), started_first(2)])).plan),
+        "a replica answers meanwhile"
+    );
 
     let mut one = started_first(1);
     one.settings.order = Order::StopFirst;
