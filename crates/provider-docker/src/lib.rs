@@ -10,6 +10,7 @@ mod gc;
 mod helpers;
 mod injected;
 mod layer;
+mod layers;
 mod memory;
 pub mod names;
 mod observe;

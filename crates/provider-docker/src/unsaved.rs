@@ -29,6 +29,7 @@ use serde_json::Value;
 
 use crate::DockerProvider;
 use crate::client::{ApiError, Client};
+use crate::layers::{Layers, Verdict};
 use crate::swap::Run;
 use crate::view::View;
 
@@ -64,9 +65,11 @@ const IGNORED: [&str; 15] = [
 /// Those of them that no package manager has anything in.
 const VOLATILE: [&str; 9] =
     ["/tmp", "/var/tmp", "/run", "/var/run", "/dev", "/proc", "/sys", "/var/cache", "/var/log"];
-/// Files that the engine writes itself, and the folder that it makes for them.
+/// The folder that the engine makes for files of its own.
+const ENGINES_FOLDER: &str = "/etc";
+/// Files that the engine writes itself, and their folder.
 const ENGINES_OWN: [&str; 6] =
-    ["/etc", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"];
+    [ENGINES_FOLDER, "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"];
 /// Where Compose puts secrets after a container is created.
 const SECRETS: &str = "/run/secrets";
 /// What interactive tools remember, besides `.…_history`.
@@ -159,8 +162,8 @@ pub(crate) fn is_under(path: &str, folder: &str) -> bool {
 ///
 /// # Errors
 /// When the engine cannot be asked, or its answer is larger than anybody would read.
-pub(crate) async fn changes(client: &Client, container: &Value) -> Result<Changes, ApiError> {
-    parse(&answer(client, container).await?, &places(container))
+pub(crate) async fn changes(docker: &DockerProvider, container: &Value) -> Result<Changes, ApiError> {
+    parse(&answer(docker, container).await?, &places(container))
 }
 
 /// Whether a container has changed any file that is there for longer than the moment: then its image does not
@@ -168,8 +171,8 @@ pub(crate) async fn changes(client: &Client, container: &Value) -> Result<Change
 ///
 /// # Errors
 /// When the engine cannot be asked.
-pub(crate) async fn is_touched(client: &Client, container: &Value) -> Result<bool, ApiError> {
-    let answer = match answer(client, container).await {
+pub(crate) async fn is_touched(docker: &DockerProvider, container: &Value) -> Result<bool, ApiError> {
+    let answer = match answer(docker, container).await {
         Err(ApiError::TooLarge { .. }) => return Ok(true),
         answer => answer?,
     };
@@ -189,13 +192,43 @@ fn touches(mut paths: Vec<String>, places: &[&str]) -> bool {
     })
 }
 
-async fn answer(client: &Client, container: &Value) -> Result<Vec<u8>, ApiError> {
+/// The engine's list. To make it, an engine compares all files of the container with all of its image, which takes it some tenths of a second
+/// of work: where the writable layer can be seen to hold nothing, it is not asked.
+async fn answer(docker: &DockerProvider, container: &Value) -> Result<Vec<u8>, ApiError> {
     let id = container["Id"].as_str().ok_or_else(|| ApiError::protocol("a container without Id"))?;
-    client
+    let places = places(container);
+    if Layers::seen(docker, container).is_some_and(|layers| holds_nothing(&layers, &places)) {
+        return Ok(b"null".to_vec());
+    }
+    docker
+        .client
         .get(&["containers", id, "changes"])
         .timeout(std::time::Duration::from_secs(300))
         .bytes(ANSWER_LIMIT)
         .await
+}
+
+/// Whether nothing in a writable layer would make a difference to anybody who asks for what has changed.
+fn holds_nothing(layers: &Layers, places: &[&str]) -> bool {
+    layers.holds_nothing(|path, entry| {
+        let leads_to = |place: &str| is_under(place, path);
+        let is_in = |folders: &[&str]| folders.iter().any(|folder| is_under(path, folder));
+        let leads_to_secrets = leads_to(SECRETS);
+        let is_nobodys = is_in(places)
+            || is_in(&VOLATILE) && !leads_to_secrets && !is_under(path, SECRETS)
+            || ENGINES_OWN.contains(&path) && path != ENGINES_FOLDER;
+        let is_engines =
+            path == ENGINES_FOLDER || leads_to_secrets || places.iter().any(|place| leads_to(place));
+        if is_nobodys {
+            Verdict::Nothing
+        } else if entry.is_folder()
+            && (is_engines || VOLATILE.iter().any(|folder| leads_to(folder)) && entry.is_as_in_image())
+        {
+            Verdict::LookInside
+        } else {
+            Verdict::Counts
+        }
+    })
 }
 
 /// What a container's writable layer holds that recreation would lose.
@@ -220,7 +253,7 @@ async fn unsaved_in(
     container: &Value,
     view: impl Future<Output = Result<View, ApiError>>,
 ) -> Result<Unsaved, ApiError> {
-    let changes = match changes(&docker.client, container).await {
+    let changes = match changes(docker, container).await {
         Err(ApiError::TooLarge { .. }) => {
             let paths = vec![TOO_MANY.to_owned()];
             return Ok(Unsaved { paths, cannot_carry: Some("there are too many".to_owned()) });
@@ -427,6 +460,68 @@ mod tests {
         {
             assert!(touched(&["/etc/hosts", changed]), "{changed}");
         }
+    }
+
+    /// What makes an engine's answer needless has to be what the answer says nothing of.
+    #[test]
+    fn a_writable_layer_is_seen_to_hold_nothing_by_the_same_rules() {
+        const PLACES: [&str; 3] = ["/srv/data", "/run/secrets/mounted", "/opt"];
+        let is_empty = |written: &str, folders: &[&str]| {
+            let folder = tempfile::tempdir().unwrap();
+            let [upper, image] = ["upper", "image"].map(|name| folder.path().join(name));
+            for in_image in ["var/log", "var/cache", "etc", "srv"] {
+                std::fs::create_dir_all(image.join(in_image)).unwrap();
+            }
+            std::fs::create_dir_all(upper.join(written).parent().unwrap()).unwrap();
+            std::fs::write(upper.join(written), "").unwrap();
+            for made in folders {
+                std::fs::create_dir_all(upper.join(made)).unwrap();
+            }
+            holds_nothing(&Layers::at(upper, image), &PLACES)
+        };
+        for nothing in [
+            "tmp/x",
+            "run/app.pid",
+            "run/secrets/mounted/key",
+            "var/log/a/b",
+            "etc/hosts",
+            ".dockerenv",
+            "srv/data/x",
+            "opt/x",
+        ] {
+            assert!(is_empty(nothing, &["srv/data", "etc"]), "{nothing}");
+            let path = format!("/{nothing}");
+            assert_eq!(paths(&[(&path, 1)], &PLACES), [""; 0], "{nothing}");
+            assert!(!touches(vec![path], &PLACES), "{nothing}");
+        }
+        for something in [
+            "srv/x",
+            "etc/x",
+            "run/secrets/x",
+            "var/lib/dpkg/status",
+            "var/x",
+            "root/.bash_history",
+            "x",
+            "tmpfile",
+        ] {
+            assert!(!is_empty(something, &[]), "{something}");
+        }
+        assert!(!is_empty("etc/hosts", &["made"]), "a new folder: is_touched counts it");
+    }
+
+    /// Also a folder that only leads to what does not count has to be the image's: who carries a layer carries its mode.
+    #[test]
+    fn a_folder_with_another_mode_is_something() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let [upper, image] = ["upper", "image"].map(|name| folder.path().join(name));
+        for layer in [&upper, &image] {
+            std::fs::create_dir_all(layer.join("var/log")).unwrap();
+        }
+        let layers = Layers::at(upper.clone(), image);
+        assert!(holds_nothing(&layers, &[]));
+        std::fs::set_permissions(upper.join("var"), std::fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(!holds_nothing(&layers, &[]));
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl View {
             return Ok(Self::Target(id.to_owned()));
         }
         let guard = Guard::with_commits(docker, name);
-        let image = match unsaved::is_touched(&docker.client, container).await? {
+        let image = match unsaved::is_touched(docker, container).await? {
             false => docker.client.image(text(&container["Image"])).await?.ok_or_else(image_gone)?,
             true => {
                 is_small(docker, id, limit).await?;

@@ -33,7 +33,7 @@ impl Chosen {
 /// [`FailureKind::Refused`] for what cannot be carried, by name.
 pub(super) async fn choose(run: &Run<'_>, old: &Container, view: &str) -> Result<Chosen, Trouble> {
     clear(run).await;
-    let changes = match unsaved::changes(run.client(), &old.0).await {
+    let changes = match unsaved::changes(run.docker, &old.0).await {
         Err(ApiError::TooLarge { .. }) => return Err(refused("it has changed too many files")),
         changes => changes?,
     };

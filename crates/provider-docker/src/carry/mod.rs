@@ -69,7 +69,7 @@ pub(crate) async fn probe(run: &Run<'_>) -> Result<Probe, ApiError> {
     if new.was_started() {
         return Ok(done_if(true));
     }
-    let changes = unsaved::changes(run.client(), &old.0).await?;
+    let changes = unsaved::changes(run.docker, &old.0).await?;
     let view = View::of_run(run, &old.0).await?;
     let all = async {
         for (path, kind) in &changes.paths {
