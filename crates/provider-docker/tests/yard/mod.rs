@@ -436,7 +436,8 @@ impl Yard for RealYard {
             if name == self.name || self.others().contains(&name) || name.starts_with(&own) {
                 let inspect = self.inspect(&name).await;
                 let policy = &inspect["HostConfig"]["RestartPolicy"]["Name"];
-                found.push(format!("{} {name} {} {policy}", entry["Id"], entry["State"]));
+                // Since Docker 26 the list is behind for the moment after a stop.
+                found.push(format!("{} {name} {} {policy}", entry["Id"], inspect["State"]["Status"]));
             }
         }
         let images = self.client().get(&["images", "json"]).json().await.unwrap();
