@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use patchyard_assess::deb::apt::answer::{self, AnswerError};
+use patchyard_assess::deb::apt::words::update_errors;
 use patchyard_assess::deb::apt::{
     ask, explain, interrupted, locked, moves, passes_over, pending as put_together, price, tell_phased,
 };
@@ -40,13 +41,10 @@ pub(super) async fn installed(guest: &Guest) -> Result<Installed, GuestError> {
 pub(super) async fn refresh(guest: &Guest, wait: Duration) -> Result<(), GuestError> {
     let update = question(ask::update()).limit(REFRESH);
     let output = guest.patiently(update, wait, is_locked).await?;
-    // Before `APT::Update::Error-Mode` existed, a repository that could not be reached was a warning.
-    let said = output.said();
-    let missed = String::from_utf8_lossy(&said).lines().any(|line| line.starts_with("W: Failed to fetch "));
-    if output.success() && !missed {
-        return Ok(());
+    match update_errors(i64::from(output.code), &output.said()) {
+        None => Ok(()),
+        Some(words) => Err(guest.failed("apt-get update", &output, &words)),
     }
-    Err(guest.failed("apt-get update", &output, &answer::words(&said)))
 }
 
 pub(super) async fn pending(

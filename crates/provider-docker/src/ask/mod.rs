@@ -10,6 +10,7 @@ mod helper;
 mod sources;
 mod words;
 
+use patchyard_assess::deb::apt::words::{update_errors, without_credentials};
 use patchyard_assess::deb::apt::{
     answer, ask as questions, explain, passes_over, pending as put_together, price, tell_phased,
 };
@@ -85,7 +86,7 @@ async fn update(docker: &DockerProvider, helper: &Helper) -> Result<(), Provider
         .run(&argv, docker.patience, UPDATE_WORDS)
         .await
         .map_err(|error| asked(docker, "apt-get update", error))?;
-    match words::update_errors(output.exit, &[output.stderr.as_slice(), b"\n", &output.stdout].concat()) {
+    match update_errors(output.exit, &[output.stderr.as_slice(), b"\n", &output.stdout].concat()) {
         None => Ok(()),
         Some(reason) => {
             let hint = words::hint(&reason);
@@ -150,7 +151,7 @@ fn good(output: ExecOutput) -> Result<ExecOutput, ProviderError> {
         return Ok(output);
     }
     let said = [output.stdout.as_slice(), b"\n", &output.stderr].concat();
-    let reason = match words::without_credentials(&answer::words(&said)) {
+    let reason = match without_credentials(&answer::words(&said)) {
         none if none.is_empty() => format!("apt ended with exit code {}", output.exit),
         words => words,
     };

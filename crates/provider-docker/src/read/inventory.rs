@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use patchyard_assess::deb::apt::words::hide_credentials;
 use patchyard_assess::deb::{Layout, StatusError, StatusReader, is_status_d_member, state_digest};
 use patchyard_contract::ProviderError;
 use patchyard_types::{Digest, InstalledPackage, Inventory, PackageManager, StartingState, Target};
@@ -247,7 +248,7 @@ async fn apt_config(docker: &DockerProvider, container: &str) -> Result<Vec<(Str
         left = left.checked_sub(entry.size).ok_or_else(too_large)?;
         let digest = match entry.kind {
             EntryKind::Symlink => Digest::of_bytes(entry.link.as_bytes()),
-            _ => Digest::of_bytes(&without_credentials(&archive.data(CONFIG_LIMIT).await?)),
+            _ => Digest::of_bytes(&hide_credentials(&archive.data(CONFIG_LIMIT).await?)),
         };
         if inputs.len() == CONFIG_FILES {
             return Err(too_large());
@@ -255,21 +256,6 @@ async fn apt_config(docker: &DockerProvider, container: &str) -> Result<Vec<(Str
         inputs.push((format!("/etc/{path}"), digest));
     }
     Ok(inputs)
-}
-
-/// Takes `user:password@` out of addresses: `http://user:password@host/` becomes `http://host/`.
-pub(crate) fn without_credentials(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.windows(3).position(|window| window == b"://") {
-        let (before, behind) = rest.split_at(at + 3);
-        out.extend_from_slice(before);
-        let end = behind.iter().position(|b| b" \t\r\n/\"';,]".contains(b)).unwrap_or(behind.len());
-        let skip = behind[..end].iter().rposition(|b| *b == b'@').map_or(0, |at| at + 1);
-        rest = &behind[skip..];
-    }
-    out.extend_from_slice(rest);
-    out
 }
 
 /// `linux/amd64`, by the image.
@@ -304,23 +290,4 @@ async fn other_manager(
         return Ok(Some((manager, Digest::of_bytes(seen.as_bytes()))));
     }
     Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_credentials;
-
-    #[test]
-    fn credentials_do_not_reach_a_digest() {
-        for (with, without) in [
-            ("deb http://u:p@host/debian x main", "deb http://host/debian x main"),
-            ("URIs: https://u:p%40@host", "URIs: https://host"),
-            ("Proxy \"http://a:b@proxy:3128/\";\nx@y", "Proxy \"http://proxy:3128/\";\nx@y"),
-            ("deb http://host/a@b x", "deb http://host/a@b x"),
-            ("deb mirror+file:///etc/x", "deb mirror+file:///etc/x"),
-            ("://", "://"),
-        ] {
-            assert_eq!(String::from_utf8(without_credentials(with.as_bytes())).unwrap(), without);
-        }
-    }
 }

@@ -25,7 +25,7 @@ pub(crate) use alone::alone;
 pub(crate) use discover::{PARALLEL, discover};
 pub(crate) use guests::guests_now;
 pub(crate) use host::host_managers;
-pub(crate) use inventory::{Installed, MACHINE_ID, inventory, machine_id, without_credentials};
+pub(crate) use inventory::{Installed, MACHINE_ID, inventory, machine_id};
 pub(crate) use refuse::unknown_label;
 pub(crate) use target::{NAME_LIMIT, config_digest, keyed_digest};
 

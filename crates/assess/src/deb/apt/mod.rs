@@ -15,6 +15,7 @@ pub mod answer;
 pub mod ask;
 mod locks;
 mod pending;
+pub mod words;
 
 pub use locks::{interrupted, locked};
 pub use pending::{explain, moves, passes_over, pending, price, tell_phased};
