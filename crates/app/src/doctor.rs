@@ -1,6 +1,10 @@
 //! The doctor: looks for whatever would be in the way, and goes on where a verb would stop.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use patchyard_contract::{Ask, Provider};
+use patchyard_types::{Target, TargetKind, printable};
 
 use crate::config::find;
 use crate::rollouts::{self, Phase};
@@ -129,22 +133,39 @@ async fn open_rollouts(context: &Context) -> Vec<Finding> {
     open.into_iter().map(tell).collect()
 }
 
+/// Whether a machine's package manager answers: of a machine nothing else is known by having reached it.
+async fn assessed(provider: &Arc<dyn Provider>, targets: &[Target]) -> Option<Finding> {
+    let machine = targets.iter().find(|target| target.kind == TargetKind::Host)?;
+    let pending = async {
+        let inventory = provider.inventory(machine).await?;
+        provider.pending(machine, &inventory, &Ask::default()).await
+    };
+    let error: crate::Error = pending.await.err()?.into();
+    let text = format!("{} is not assessed: {error}", printable(&machine.name, 100));
+    Some(Finding::warning("packages", text, error.hint().unwrap_or_default()))
+}
+
 async fn hosts(context: &Context, fleet: &mut Fleet) -> Vec<Finding> {
     let mut findings = Vec::new();
     for host in &mut fleet.hosts {
         // To answer is not enough: listing containers needs the permission that everything needs.
         match host.search().await {
             Ok(targets) => {
-                let found = match targets.len() {
-                    1 => "1 container".to_owned(),
-                    many => format!("{many} containers"),
+                let text = match &targets[..] {
+                    // The machine itself.
+                    [one] if one.kind == TargetKind::Host => host.description.clone(),
+                    [_] => format!("{}: 1 container", host.description),
+                    many => format!("{}: {} containers", host.description, many.len()),
                 };
-                let text = format!("{}: {found}", host.description);
                 findings.push(Finding::good("host", text));
+                findings.extend(assessed(&host.provider, &targets).await);
             }
             Err(error) => findings.push(Finding::bad("host", &error.into())),
         }
-        let hint = "keep the engine's packages out of it: Unattended-Upgrade::Package-Blacklist";
+        let hint = match host.is_machine {
+            true => "let one of the two patch it",
+            false => "keep the engine's packages out of it: Unattended-Upgrade::Package-Blacklist",
+        };
         findings.extend(host.warnings().into_iter().map(|warning| Finding::warning("host", warning, hint)));
     }
     for silent in &fleet.unreachable {

@@ -103,7 +103,9 @@ impl Error {
             | Self::Input { .. }
             | Self::Store(StoreError::Newer { .. } | StoreError::Unusable { .. })
             | Self::Engine(EngineError::NoRollout { .. }) => Kind::Input,
-            Self::Host(ProviderError::Unreachable { .. } | ProviderError::Denied { .. })
+            Self::Host(
+                ProviderError::Unreachable { .. } | ProviderError::Denied { .. } | ProviderError::NoWayIn(_),
+            )
             | Self::Engine(EngineError::NoProvider { .. }) => Kind::Unreachable,
             Self::Refused { .. }
             | Self::Host(ProviderError::Twin { .. })

@@ -70,7 +70,7 @@ fn settings(config: &Config, target: Option<&Target>) -> Vec<Setting> {
     match target {
         None => {
             for (name, host) in &config.hosts {
-                tell(&format!("hosts.{name}"), host.url.clone());
+                tell(&format!("hosts.{name}"), host.words());
             }
             for selected in &config.checks {
                 let whom = selected.select.as_ref().map_or("every target".to_owned(), ToString::to_string);

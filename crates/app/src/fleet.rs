@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::{join, join_all};
 use patchyard_contract::{Provider, ProviderError};
-use patchyard_types::{HostId, HostManager, Target, printable};
+use patchyard_types::{HostId, HostManager, Target, TargetKind, printable};
 
 use crate::select::Selection;
 use crate::settings::rename_services;
@@ -18,6 +18,8 @@ pub struct Host {
     pub name: String,
     /// What it is: `Docker 20.10 on web01`.
     pub description: String,
+    /// It is a target itself, once it was searched.
+    pub is_machine: bool,
     /// Who else updates it, once it was searched.
     pub managers: Vec<HostManager>,
     /// How its targets are handled.
@@ -32,15 +34,21 @@ impl Host {
     pub(crate) async fn search(&mut self) -> Result<Vec<Target>, ProviderError> {
         let (targets, managers) = join(self.provider.discover(), self.provider.managers()).await;
         self.managers = managers;
+        let kinds = targets.iter().flatten().map(|target| target.kind);
+        self.is_machine = kinds.into_iter().any(|kind| kind == TargetKind::Host);
         targets
     }
 
     /// What is to be said of those who update it besides us, a sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
+        let what = match self.is_machine {
+            true => "change packages",
+            false => "restart the engine",
+        };
         let warning = |manager: &HostManager| match manager {
             HostManager::UnattendedUpgrades => format!(
-                "unattended-upgrades is on at {}: it may restart the engine in the middle of a rollout",
+                "unattended-upgrades is on at {}: it may {what} in the middle of a rollout",
                 printable(&self.name, 100)
             ),
         };
@@ -105,7 +113,7 @@ pub async fn reach(context: &Context) -> Result<Fleet, Error> {
         match reached.provider {
             Ok(provider) => {
                 let (name, description) = (reached.name, provider.describe());
-                let host = Host { name, description, managers: Vec::new(), provider };
+                let host = Host { name, description, is_machine: false, managers: Vec::new(), provider };
                 let same = |routes: &&mut Vec<Host>| routes[0].provider.host() == host.provider.host();
                 match by_id.iter_mut().find(same) {
                     Some(routes) => routes.push(host),

@@ -1,19 +1,21 @@
 //! Which hosts are meant, and how they are reached: the one place that names a provider.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use patchyard_contract::{Memory, PackageCache, Provider, ProviderError};
+use patchyard_contract::{Memory, PackageCache, Provider, ProviderError, Transport, TransportError};
+use patchyard_guest::transport::{Local, Privilege, Ssh, SshOptions};
 use patchyard_provider_docker::client::{Address, Endpoint, Environment, TlsFiles, resolve};
 pub(crate) use patchyard_provider_docker::last_words;
 use patchyard_provider_docker::{DockerProvider, Options, RegistryLogin};
+use patchyard_provider_host::{HostProvider, Options as HostOptions, is_root};
 use patchyard_types::printable;
 
-use crate::config::{Config, Host, Registry};
+use crate::config::{Config, Host, Machine, Registry, Way};
 use crate::nearest::nearest;
 use crate::{Error, Reach, Reached};
 
@@ -28,21 +30,23 @@ pub struct Ours {
     pub cache: Arc<dyn PackageCache>,
     /// The state directory.
     pub state_dir: PathBuf,
+    /// Where the sockets of connections by ssh are.
+    pub sockets: PathBuf,
     /// What providers remember.
     pub memory: Arc<dyn Memory>,
 }
 
-/// Engines by their addresses.
-pub struct Engines {
-    endpoints: Vec<Named>,
+/// Engines and machines, and the ways to them.
+pub struct Hosts {
+    hosts: Vec<Named>,
     ours: Ours,
     registries: BTreeMap<String, RegistryLogin>,
     patience: Duration,
     reached: Mutex<Vec<DockerProvider>>,
 }
 
-impl Engines {
-    /// The engines that are meant: those asked for, else those of the configuration, else the one
+impl Hosts {
+    /// The hosts that are meant: those asked for, else those of the configuration, else the one
     /// that Docker's own client would talk to.
     ///
     /// # Errors
@@ -53,13 +57,13 @@ impl Engines {
         environment: &Environment,
         ours: Ours,
     ) -> Result<Self, Error> {
-        let endpoints = meant(config, asked, environment)?;
+        let hosts = meant(config, asked, environment)?;
         let registries = config.registries.iter().map(|(name, registry)| {
             let Registry { username, password_file } = registry.clone();
             (name.clone(), RegistryLogin { username, password_file })
         });
         Ok(Self {
-            endpoints,
+            hosts,
             ours,
             registries: registries.collect(),
             patience: config.ask_timeout.as_duration(),
@@ -68,7 +72,11 @@ impl Engines {
     }
 }
 
-type Named = (Option<String>, Endpoint);
+/// What is reached, under the name that it has.
+enum Named {
+    Engine(Option<String>, Endpoint),
+    Machine(String, Machine),
+}
 
 fn meant(config: &Config, asked: &[String], environment: &Environment) -> Result<Vec<Named>, Error> {
     if !asked.is_empty() {
@@ -76,7 +84,7 @@ fn meant(config: &Config, asked: &[String], environment: &Environment) -> Result
     }
     if config.hosts.is_empty() {
         let endpoint = resolve(None, environment).map_err(|error| Error::input(error.to_string(), ""))?;
-        return Ok(vec![(None, endpoint)]);
+        return Ok(vec![Named::Engine(None, endpoint)]);
     }
     config.hosts.iter().map(|(name, host)| configured(name, host, environment)).collect()
 }
@@ -99,14 +107,14 @@ fn named(config: &Config, name: &str, environment: &Environment) -> Result<Named
     };
     if name.contains("://") {
         let endpoint = resolve(Some(name), environment).map_err(|error| bad(error.to_string()))?;
-        return Ok((None, endpoint));
+        return Ok(Named::Engine(None, endpoint));
     }
     let mut vars: BTreeMap<String, String> = environment.vars.clone();
     vars.remove("DOCKER_HOST");
     vars.insert("DOCKER_CONTEXT".to_owned(), name.to_owned());
     match resolve(None, &Environment { vars }) {
-        Ok(endpoint) if name != "default" => Ok((Some(name.to_owned()), endpoint)),
-        Ok(endpoint) => Ok((None, endpoint)),
+        Ok(endpoint) if name != "default" => Ok(Named::Engine(Some(name.to_owned()), endpoint)),
+        Ok(endpoint) => Ok(Named::Engine(None, endpoint)),
         Err(_) => {
             let shown = printable(name, 80);
             Err(bad(format!("'{shown}' is no host of the configuration, no Docker context and no address")))
@@ -115,35 +123,112 @@ fn named(config: &Config, name: &str, environment: &Environment) -> Result<Named
 }
 
 fn configured(name: &str, host: &Host, environment: &Environment) -> Result<Named, Error> {
-    let mut endpoint = resolve(Some(&host.url), environment)
+    let (url, tls) = match host {
+        Host::Engine { url, tls } => (url, tls),
+        Host::Machine(machine) => return Ok(Named::Machine(name.to_owned(), machine.clone())),
+    };
+    let mut endpoint = resolve(Some(url), environment)
         .map_err(|error| Error::input(format!("host {name}: {error}"), "patchyard config explain"))?;
     endpoint.from = format!("hosts.{name}");
-    if let (Address::Tcp { tls, .. }, Some(wanted)) = (&mut endpoint.address, &host.tls) {
+    if let (Address::Tcp { tls, .. }, Some(wanted)) = (&mut endpoint.address, tls) {
         *tls = Some(TlsFiles { ca: Some(wanted.ca.clone()), client: wanted.identity.clone() });
     }
-    Ok((Some(name.to_owned()), endpoint))
+    Ok(Named::Engine(Some(name.to_owned()), endpoint))
+}
+
+impl Hosts {
+    async fn engine(
+        &self,
+        name: Option<String>,
+        endpoint: Endpoint,
+    ) -> Result<Arc<dyn Provider>, ProviderError> {
+        let Ours { controller, key, cache, state_dir, sockets: _, memory } = self.ours.clone();
+        let registries = self.registries.clone();
+        let options = Options { controller, key, cache, state_dir, name, memory, registries };
+        let docker = DockerProvider::connect(endpoint, options).await?.with_patience(self.patience);
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner).push(docker.clone());
+        Ok(Arc::new(docker))
+    }
+
+    async fn machine(&self, name: &str, machine: &Machine) -> Result<Arc<dyn Provider>, ProviderError> {
+        let Machine { way, sudo_password_file, service, labels } = machine;
+        let privilege = match sudo_password_file {
+            Some(file) => Privilege::SudoWith(password(file)?),
+            // Root needs no sudo, and may not have it.
+            None if is_root(&*self.transport(way, Privilege::Root)?, name).await? => Privilege::Root,
+            None => Privilege::Sudo,
+        };
+        let kind = match way {
+            Way::Local => "local",
+            Way::Ssh { .. } => "ssh",
+        };
+        let (service, labels) = (service.clone(), labels.clone());
+        let options = HostOptions { kind, name: name.to_owned(), service, labels };
+        let host = HostProvider::connect(self.transport(way, privilege)?, options).await?;
+        Ok(Arc::new(host.with_patience(self.patience)))
+    }
+
+    fn transport(&self, way: &Way, privilege: Privilege) -> Result<Arc<dyn Transport>, ProviderError> {
+        let Way::Ssh { to, config } = way else { return Ok(Arc::new(Local::new(privilege))) };
+        let sockets = &self.ours.sockets;
+        // Others must not be able to speak through our connections.
+        private_folder(sockets).map_err(|reason| ProviderError::Local { reason })?;
+        let config = config.clone();
+        let options = SshOptions { config, privilege, ..SshOptions::new(to, sockets) };
+        let ssh = Ssh::new(options)
+            .map_err(|error: TransportError| ProviderError::Local { reason: error.to_string() })?;
+        Ok(Arc::new(ssh))
+    }
+}
+
+/// The first line of a file.
+fn password(file: &Path) -> Result<String, ProviderError> {
+    let text = std::fs::read_to_string(file).map_err(|error| ProviderError::Local {
+        reason: format!("the password for sudo cannot be read from {}: {error}", file.display()),
+    })?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// Makes a folder that nobody else may enter, or makes sure that it is one.
+fn private_folder(path: &Path) -> Result<(), String> {
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+    let fail = |error: std::io::Error| format!("cannot use {}: {error}", path.display());
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fail)?;
+    let is = std::fs::symlink_metadata(path).map_err(fail)?;
+    let ours = is.is_dir() && is.uid() == rustix::process::geteuid().as_raw() && is.mode() & 0o077 == 0;
+    match ours {
+        true => Ok(()),
+        false => {
+            Err(format!("{} is no folder that only its owner, us, may enter: remove it", path.display()))
+        }
+    }
+}
+
+/// Where the sockets of connections are: in the state directory, or, as a socket's path has to be short, in a
+/// folder of the user's own.
+pub fn sockets(state: &Path, user: u32) -> PathBuf {
+    let ours = state.join("ssh");
+    match ours.as_os_str().len() <= SshOptions::LONGEST_FOLDER {
+        true => ours,
+        false => PathBuf::from(format!("/tmp/patchyard-ssh-{user}")),
+    }
 }
 
 #[async_trait]
-impl Reach for Engines {
+impl Reach for Hosts {
     async fn reach(&self) -> Result<Vec<Reached>, Error> {
-        let connecting = self.endpoints.iter().map(|(name, endpoint)| async move {
-            let Ours { controller, key, cache, state_dir, memory } = self.ours.clone();
-            let registries = self.registries.clone();
-            let name_of = name.clone();
-            let options = Options { controller, key, cache, state_dir, name: name_of, memory, registries };
-            let said = name.clone().unwrap_or_else(|| endpoint.address.to_string());
-            let docker = DockerProvider::connect(endpoint.clone(), options).await;
-            (said, docker.map(|docker| docker.with_patience(self.patience)))
+        let connecting = self.hosts.iter().map(|named| async move {
+            match named {
+                Named::Engine(name, endpoint) => {
+                    let said = name.clone().unwrap_or_else(|| endpoint.address.to_string());
+                    Reached { name: said, provider: self.engine(name.clone(), endpoint.clone()).await }
+                }
+                Named::Machine(name, machine) => {
+                    Reached { name: name.clone(), provider: self.machine(name, machine).await }
+                }
+            }
         });
-        let connected = join_all(connecting).await;
-        let mut known = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
-        known.extend(connected.iter().filter_map(|(_, docker)| docker.as_ref().ok().cloned()));
-        let reached = |(name, docker): (String, Result<DockerProvider, ProviderError>)| Reached {
-            name,
-            provider: docker.map(|docker| Arc::new(docker) as Arc<dyn Provider>),
-        };
-        Ok(connected.into_iter().map(reached).collect())
+        Ok(join_all(connecting).await)
     }
 
     async fn settle(&self) {
@@ -162,7 +247,11 @@ mod tests {
         let vars = vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let asked: Vec<_> = asked.iter().map(ToString::to_string).collect();
         let named = meant(&config, &asked, &Environment { vars }).map_err(|error| error.to_string())?;
-        Ok(named.into_iter().map(|(_, endpoint)| endpoint.address.to_string()).collect())
+        let words = |named| match named {
+            Named::Engine(_, endpoint) => endpoint.address.to_string(),
+            Named::Machine(name, _) => name,
+        };
+        Ok(named.into_iter().map(words).collect())
     }
 
     #[test]
@@ -175,8 +264,32 @@ mod tests {
             addresses(config, &["b", "unix:///c.sock"], &env).unwrap(),
             ["unix:///b.sock", "unix:///c.sock"]
         );
+        let machines = "version: 1\nhosts:\n  here: {local: true}\n  web: {ssh: ops@web}\n";
+        assert_eq!(addresses(machines, &[], &env).unwrap(), ["here", "web"]);
+        assert_eq!(addresses(machines, &["web"], &env).unwrap(), ["web"]);
         assert_eq!(addresses(config, &[""], &env).unwrap_err(), "--host names no host");
         let unknown = addresses(config, &["c"], &env).unwrap_err();
         assert_eq!(unknown, "'c' is no host of the configuration, no Docker context and no address");
+    }
+
+    #[test]
+    fn sockets_are_where_their_paths_are_short_enough() {
+        assert_eq!(sockets(Path::new("/var/lib/patchyard"), 0), Path::new("/var/lib/patchyard/ssh"));
+        let long = format!("/home/{}/.local/state/patchyard", "x".repeat(40));
+        assert_eq!(sockets(Path::new(&long), 7), Path::new("/tmp/patchyard-ssh-7"));
+    }
+
+    #[test]
+    fn a_folder_of_sockets_is_nobody_elses() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let sockets = folder.path().join("ssh");
+        assert_eq!(private_folder(&sockets), Ok(()));
+        assert_eq!(private_folder(&sockets), Ok(()), "a second time");
+        std::fs::set_permissions(&sockets, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(private_folder(&sockets).unwrap_err().contains("only its owner"));
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/", &link).unwrap();
+        assert!(private_folder(&link).is_err());
     }
 }

@@ -8,7 +8,7 @@ use patchyard_provider_docker::client::Environment as DockerEnvironment;
 use patchyard_store_sqlite::SqliteStore;
 
 use crate::config::find;
-use crate::hosts::{Engines, Ours};
+use crate::hosts::{Hosts, Ours, sockets};
 use crate::memory::StoreMemory;
 use crate::{Context, Environment, Error, Options, StateDir, SystemClock};
 
@@ -30,10 +30,11 @@ impl Context {
             key,
             cache: Arc::clone(&cache) as _,
             state_dir: state.path().to_owned(),
+            sockets: sockets(state.path(), rustix::process::geteuid().as_raw()),
             memory: Arc::new(StoreMemory { store: Arc::clone(&store), clock: Arc::new(SystemClock) }),
         };
         let docker = DockerEnvironment::of_process();
-        let engines = Engines::meant(&config, &options.hosts, &docker, ours)?;
+        let hosts = Hosts::meant(&config, &options.hosts, &docker, ours)?;
         Ok(Self {
             config,
             state,
@@ -42,7 +43,7 @@ impl Context {
             clock: Arc::new(SystemClock),
             controller,
             actor: environment.actor.clone(),
-            reach: Box::new(engines),
+            reach: Box::new(hosts),
         })
     }
 }

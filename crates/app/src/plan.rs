@@ -179,7 +179,9 @@ async fn candidates(
             let carried = target.image.base.as_ref().and_then(|_| last.get(&target.id));
             Candidate {
                 starting: match target.kind {
-                    TargetKind::Container => inventory.ok().map(|inventory| inventory.starting),
+                    TargetKind::Container | TargetKind::Host => {
+                        inventory.ok().map(|inventory| inventory.starting)
+                    }
                     // Swarm replaces its image by the digest, wherever its tasks run and whatever is in it.
                     TargetKind::Service => Some(StartingState {
                         platform: String::new(),

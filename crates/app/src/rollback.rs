@@ -103,7 +103,7 @@ async fn of_rollout(context: &Context, id: RolloutId, all: &[Snapshot]) -> Resul
                 reason: LeftOutReason::Unsolvable,
                 detail: match action.method {
                     Method::Restore => "its snapshot is gone: it was a rollback itself".to_owned(),
-                    Method::Layer | Method::Image => "its snapshot is gone".to_owned(),
+                    Method::Layer | Method::Image | Method::Packages => "its snapshot is gone".to_owned(),
                 },
             }),
         }

@@ -7,7 +7,7 @@ use patchyard_contract::Progress;
 use patchyard_plan::{keeps_image_out, keeps_out, not_well};
 use patchyard_types::{
     Assessment, Method, Millis, PendingPatch, PendingStatus, Quarantine, QuarantineId, Refusal, RolloutId,
-    Target, TargetId,
+    Target, TargetId, TargetKind,
 };
 
 use crate::PatchFilter;
@@ -100,7 +100,7 @@ impl Scanned {
     pub fn is_pending(&self) -> bool {
         match self.method {
             Method::Image => matches!(self.known.image_update, Ok(Some(_))),
-            Method::Layer | Method::Restore => self.available().next().is_some(),
+            Method::Layer | Method::Packages | Method::Restore => self.available().next().is_some(),
         }
     }
 
@@ -109,7 +109,9 @@ impl Scanned {
     pub const fn is_known(&self) -> bool {
         match self.method {
             Method::Image => self.known.image_update.is_ok(),
-            Method::Layer | Method::Restore => matches!(self.known.assessment, Assessment::Assessed { .. }),
+            Method::Layer | Method::Packages | Method::Restore => {
+                matches!(self.known.assessment, Assessment::Assessed { .. })
+            }
         }
     }
 
@@ -142,7 +144,11 @@ pub async fn scan(
             let reverted = reverted(&known, &last);
             let overrides = Overrides { method: request.method, ..Overrides::default() };
             let settled = settle(&context.config, &overrides, &known.target);
-            let method = settled.settings.method;
+            // What is pending on a machine are packages, whatever was asked of containers.
+            let method = match known.target.kind {
+                TargetKind::Host => Method::Packages,
+                TargetKind::Container | TargetKind::Service => settled.settings.method,
+            };
             let last = last.get(&known.target.id).filter(|last| last.took_back);
             let taken_back = last.map(|last| last.run.rollout);
             let quarantined = quarantined(&known, method, &quarantine);
@@ -187,7 +193,7 @@ fn quarantined(
     let (service, starting) = (&known.target.service, &known.inventory.as_ref().ok()?.starting);
     let entry = match (method, &known.image_update, &known.assessment) {
         (Method::Image, Ok(Some(update)), _) => keeps_image_out(quarantine, service, starting, update),
-        (Method::Layer | Method::Restore, _, Assessment::Assessed { pending, .. }) => {
+        (Method::Layer | Method::Packages | Method::Restore, _, Assessment::Assessed { pending, .. }) => {
             keeps_out(quarantine, service, starting, pending)
         }
         _ => None,

@@ -1,7 +1,7 @@
 //! What is decided for one target: defaults, then configuration, then labels where they may, then flags.
 
 use patchyard_types::{
-    Budget, Check, CheckKind, Data, Method, Millis, Order, Refusal, Settings, Target, TargetId,
+    Budget, Check, CheckKind, Data, Method, Millis, Order, Refusal, Settings, Target, TargetId, TargetKind,
     WritableLayer, printable,
 };
 
@@ -83,6 +83,10 @@ pub fn settle(config: &Config, overrides: &Overrides, target: &Target) -> Settle
         check.select.as_ref().is_none_or(|selector| selector.matches(target))
     };
     settled.settings.checks = config.checks.iter().filter(wanted).map(|c| c.check.clone()).collect();
+    if target.kind == TargetKind::Host {
+        // The file says how containers are patched; for a machine there is one way.
+        settled.settings.method = Method::Packages;
+    }
     settled.read_labels(config, target);
     settled.override_by(overrides);
     settled

@@ -1,7 +1,7 @@
 //! Why: what is pending on one target, and why it is or is not patched.
 
 use patchyard_contract::Progress;
-use patchyard_plan::{VolumeUsers, cannot_start_first, cannot_update, in_the_way};
+use patchyard_plan::{VolumeUsers, cannot_patch, cannot_start_first, in_the_way};
 use patchyard_types::{Data, Method, Millis, Quarantine, QuarantineId, Settings, Trap, Unsaved};
 
 use crate::PatchFilter;
@@ -119,7 +119,7 @@ pub async fn why(
         cannot_restore,
         in_the_way: in_the_way(&settled.settings, &dependents)
             .map(|(_, detail)| detail)
-            .or_else(|| cannot_update(&known.target, &settled.settings)),
+            .or_else(|| cannot_patch(&known.target, &settled.settings)),
         dependents: dependents.into_iter().map(|dependent| dependent.target.name).collect(),
         cannot_start_first,
         quarantine: quarantine.into_iter().filter(|(_, q)| q.service == known.target.service).collect(),

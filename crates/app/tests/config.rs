@@ -20,11 +20,11 @@ fn the_example_shows_the_defaults_as_they_are() {
     assert_eq!(example.defaults, Settings::default());
     assert_eq!(example.retention, Config::default().retention);
     assert_eq!(example.labels, Config::default().labels);
-    assert_eq!(example.hosts.len(), 3);
+    assert_eq!(example.hosts.len(), 5);
     assert_eq!(example.checks.len(), 3);
     assert_eq!(example.checks[1].check.name, "tcp :5432");
     assert_eq!(example.registries["registry.example.org:5000"].password_file, Path::new("registry.password"));
-    assert_eq!(example.lines["defaults.timeouts.step"], 36);
+    assert_eq!(example.lines["defaults.timeouts.step"], 44);
 }
 
 #[test]
@@ -91,7 +91,40 @@ const SLIPS: &[(&str, &str)] = &[
         "version: 1\nhosts:\n  web: {url: web.example.org}\n",
         "patchyard.yaml:3:14: 'web.example.org' is not an engine's address: write unix:///run/docker.sock, tcp://host:2376 or ssh://user@host",
     ),
-    ("version: 1\nhosts:\n  web: {}\n", "patchyard.yaml:3:8: the key 'url' is missing here"),
+    ("version: 1\nhosts:\n  web: {}\n", "patchyard.yaml:3:8: a host is one of url, ssh and local: true"),
+    (
+        "version: 1\nhosts:\n  web: {ssh: web, local: true}\n",
+        "patchyard.yaml:3:8: a host is one of url, ssh and local: true",
+    ),
+    (
+        "version: 1\nhosts:\n  web: {url: 'unix:///run/docker.sock', service: web}\n",
+        "patchyard.yaml:3:14: service belongs to machines (ssh, local), not to engines",
+    ),
+    ("version: 1\nhosts:\n  web: {local: false}\n", "patchyard.yaml:3:16: local is true, or left out"),
+    (
+        "version: 1\nhosts:\n  web: {ssh: '-oProxyCommand=x'}\n",
+        "patchyard.yaml:3:14: '-oProxyCommand=x' is no host: write user@host, or a name of your ssh_config",
+    ),
+    (
+        "version: 1\nhosts:\n  web: {ssh: 'ssh://ops@web'}\n",
+        "patchyard.yaml:3:14: ssh is user@host here; an engine behind ssh is a url",
+    ),
+    (
+        "version: 1\nhosts:\n  web: {local: true, ssh_config: x}\n",
+        "patchyard.yaml:3:34: ssh_config belongs to ssh",
+    ),
+    (
+        "version: 1\nhosts:\n  web: {local: true, tls: {ca: x}}\n",
+        "patchyard.yaml:3:32: tls belongs to tcp:// addresses only",
+    ),
+    (
+        "version: 1\nhosts:\n  web: {local: true, service: ' '}\n",
+        "patchyard.yaml:3:31: a service's name must not be empty",
+    ),
+    (
+        "version: 1\ndefaults:\n  method: packages\n",
+        "patchyard.yaml:3:11: machines are patched by method packages anyway: write layer or image, for containers",
+    ),
     (
         "version: 1\nchecks:\n  - name: both\n    tcp: {port: 1}\n    http: {port: 1}\n",
         "patchyard.yaml:3:5: a check is one of http, tcp and command",

@@ -12,6 +12,8 @@ use patchyard_types::{
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::TransportError;
+
 /// Why a provider could not answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProviderError {
@@ -31,9 +33,12 @@ pub enum ProviderError {
         /// What was said, with what to do.
         reason: String,
     },
+    /// Who or what answers there does not let us in.
+    #[error("{0}")]
+    NoWayIn(TransportError),
     /// Another host bears the same stable id and is not the same machine.
     #[error(
-        "{host} and {other} bear the same id and are two machines: one is a copy of the other, and their containers \
+        "{host} and {other} bear the same id and are two machines: one is a copy of the other, and what is on them \
          cannot be told apart"
     )]
     Twin {
@@ -239,7 +244,7 @@ impl Leftover {
 /// run and step.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// `docker`, `sim`, …
+    /// `docker`, `ssh`, `local`, `sim`, …
     fn kind(&self) -> &'static str;
 
     /// The stable id of the host.
@@ -263,7 +268,8 @@ pub trait Provider: Send + Sync {
     /// What a target has installed, without starting a process in it.
     async fn inventory(&self, target: &Target) -> Result<Inventory, ProviderError>;
 
-    /// What is pending, asked of the target's own package manager in a throw-away copy of it.
+    /// What is pending, asked of the target's own package manager in a throw-away copy of it. A machine has no copy: its
+    /// package lists are read anew, as its own timers do, and nothing else changes.
     async fn pending(
         &self,
         target: &Target,

@@ -139,6 +139,7 @@ async fn look(provider: &dyn Provider, call: &Call, subject: Subject) -> Result<
         }
         ProviderError::Unreachable { .. } => StepError::Unknown(error.to_string()),
         ProviderError::Denied { .. }
+        | ProviderError::NoWayIn(_)
         | ProviderError::Twin { .. }
         | ProviderError::NoAnswer { .. }
         | ProviderError::Local { .. } => {

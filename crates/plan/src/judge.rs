@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use patchyard_types::{
     Action, Assessment, Change, Data, Expected, Health, ImageUpdate, LeftOutReason, Method, NotAssessed,
     Order, PackageChange, PatchSet, PatchSetId, PendingPatch, PendingStatus, Refusal, Settings,
-    StartingState, Target, TargetState, Unsaved, WritableLayer, printable,
+    StartingState, Target, TargetKind, TargetState, Unsaved, WritableLayer, printable,
 };
 
 use crate::data::VolumeUsers;
 use crate::request::{Candidate, PlanRequest};
-use crate::{beside, data, dependents, lint, losses, quarantine, service};
+use crate::{beside, data, dependents, host, lint, losses, quarantine};
 
 /// What becomes of a target.
 pub enum Judgement {
@@ -68,6 +68,10 @@ pub fn judge(
     if let Some(refusal) = unfinished(target) {
         return LeftOut(LeftOutReason::Refused, printable(&refusal.message, 400));
     }
+    if let (TargetKind::Host, Some(detail)) = (target.kind, host::cannot_patch(target, &candidate.settings)) {
+        // What is pending by that method is no question that it could be asked.
+        return LeftOut(LeftOutReason::Refused, detail);
+    }
     let image = candidate.settings.method == Method::Image;
     let up_to_date = if image {
         matches!(candidate.image_update, Ok(None))
@@ -80,7 +84,7 @@ pub fn judge(
     if let Some(refusal) = target.refusals.iter().min() {
         return LeftOut(LeftOutReason::Refused, printable(&refusal.message, 400));
     }
-    if let Some(detail) = service::cannot_update(target, &candidate.settings) {
+    if let Some(detail) = host::cannot_patch(target, &candidate.settings) {
         return LeftOut(LeftOutReason::Refused, detail);
     }
     let change = if image { image_change(candidate) } else { package_change(candidate, request) };

@@ -13,6 +13,7 @@ mod dependents;
 mod estimate;
 mod filter;
 pub mod glob;
+mod host;
 mod judge;
 pub mod lint;
 mod losses;
@@ -29,6 +30,7 @@ pub use beside::cannot_start_first;
 pub use data::VolumeUsers;
 pub use dependents::{dependents, in_the_way};
 pub use filter::PatchFilter;
+pub use host::cannot_patch;
 pub use judge::{not_well, unfinished, would_lose};
 pub use lint::lint;
 pub use planner::{Planned, plan};
@@ -37,5 +39,4 @@ pub use request::{
     Candidate, DependentTarget, PlanRequest, Restoration, RestoreRequest, TagPolicy, Timing, Timings,
 };
 pub use restore::restore;
-pub use service::cannot_update;
 pub use waves::Wait;

@@ -111,13 +111,19 @@ impl Lint<'_> {
                     if size > action.max_layer {
                         self.error(&part, "its packages are larger than its max_layer");
                     }
-                    Method::Layer
+                    match action.kind {
+                        TargetKind::Host => Method::Packages,
+                        TargetKind::Container | TargetKind::Service => Method::Layer,
+                    }
                 }
                 Change::Image { .. } => Method::Image,
                 Change::Snapshot { .. } => Method::Restore,
             };
             if method != action.method {
                 self.error(&part, format!("method {} with a patch set for {method}", action.method));
+            }
+            if action.kind == TargetKind::Host {
+                self.error(&part, "is a machine, for which this release has no steps");
             }
             if action.kind == TargetKind::Service {
                 let needs_image = matches!(&set.change, Change::Snapshot { image: None, .. });
@@ -223,7 +229,7 @@ impl Lint<'_> {
             let wanted = |action: &Action| {
                 action.host == tag.host
                     && match action.method {
-                        Method::Layer | Method::Image => {
+                        Method::Layer | Method::Image | Method::Packages => {
                             action.patch_set == tag.patch_set && tag.image.is_none()
                         }
                         Method::Restore => tag.image.is_some(),

@@ -22,7 +22,7 @@ pub fn losses(target: &Target, method: Method, restored: &[String]) -> Vec<Loss>
                     Method::Restore => format!(
                         "volume {source} at {at} goes back to what it was before the patch: what was written since is LOST to the service, and kept by this rollback's own snapshot"
                     ),
-                    Method::Layer | Method::Image => format!(
+                    Method::Layer | Method::Image | Method::Packages => format!(
                         "volume {source} at {at} is put back by a rollback to what it was when the old container was stopped: what is written after that is LOST then"
                     ),
                 };

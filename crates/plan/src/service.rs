@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use patchyard_types::{Data, Method, MountKind, Settings, Target, TargetKind, Trap, printable};
+use patchyard_types::{Data, Method, MountKind, Settings, Target, Trap, printable};
 
 /// Why a service is not patched as its settings ask, if it is not.
 #[must_use]
-pub fn cannot_update(target: &Target, settings: &Settings) -> Option<String> {
-    if target.kind != TargetKind::Service {
-        return None;
-    }
+pub(crate) fn cannot_update(target: &Target, settings: &Settings) -> Option<String> {
     let name = printable(&target.name, 100);
     if settings.method == Method::Layer {
         return Some(format!(

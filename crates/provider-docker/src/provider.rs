@@ -12,6 +12,11 @@ use patchyard_types::{
 use crate::client::EngineKind;
 use crate::{DockerProvider, ask, gc, observe, read, registry, service, snapshot, swap, tags};
 
+/// Whether it is Swarm's; all others are containers.
+fn is_service(target: &Target) -> bool {
+    target.kind == TargetKind::Service
+}
+
 #[async_trait]
 impl Provider for DockerProvider {
     fn kind(&self) -> &'static str {
@@ -52,9 +57,9 @@ impl Provider for DockerProvider {
     }
 
     async fn inventory(&self, target: &Target) -> Result<Inventory, ProviderError> {
-        match target.kind {
-            TargetKind::Container => read::inventory(self, target).await,
-            TargetKind::Service => read::inventory(self, &service::stand_in(self, target).await?).await,
+        match is_service(target) {
+            false => read::inventory(self, target).await,
+            true => read::inventory(self, &service::stand_in(self, target).await?).await,
         }
     }
 
@@ -64,26 +69,24 @@ impl Provider for DockerProvider {
         inventory: &Inventory,
         ask: &Ask,
     ) -> Result<Vec<PendingPatch>, ProviderError> {
-        match target.kind {
-            TargetKind::Container => ask::pending(self, target, inventory, ask).await,
-            TargetKind::Service => {
-                ask::pending(self, &service::stand_in(self, target).await?, inventory, ask).await
-            }
+        match is_service(target) {
+            false => ask::pending(self, target, inventory, ask).await,
+            true => ask::pending(self, &service::stand_in(self, target).await?, inventory, ask).await,
         }
     }
 
     async fn newer_image(&self, target: &Target) -> Result<Option<ImageUpdate>, ProviderError> {
-        match target.kind {
-            TargetKind::Container => registry::newer_image(self, target).await,
-            TargetKind::Service => service::newer_image(self, target).await,
+        match is_service(target) {
+            false => registry::newer_image(self, target).await,
+            true => service::newer_image(self, target).await,
         }
     }
 
     async fn unsaved(&self, target: &Target) -> Result<Unsaved, ProviderError> {
-        match target.kind {
-            TargetKind::Container => read::unsaved(self, target).await,
+        match is_service(target) {
+            false => read::unsaved(self, target).await,
             // Swarm throws its tasks away whenever it likes.
-            TargetKind::Service => Ok(Unsaved::default()),
+            true => Ok(Unsaved::default()),
         }
     }
 

@@ -17,6 +17,8 @@ pub enum Method {
     Layer,
     /// A newer digest of the same tag.
     Image,
+    /// The packages of a machine, in place.
+    Packages,
     /// Back to a snapshot (a manual rollback).
     Restore,
 }
@@ -26,6 +28,7 @@ impl std::fmt::Display for Method {
         f.write_str(match self {
             Self::Layer => "layer",
             Self::Image => "image",
+            Self::Packages => "packages",
             Self::Restore => "restore",
         })
     }

@@ -13,7 +13,7 @@ pub struct Target {
     pub id: TargetId,
     /// Its stable name as people know it.
     pub name: String,
-    /// The provider that reaches it: `docker`, `sim`, …
+    /// The provider that reaches it: `docker`, `ssh`, `local`, `sim`, …
     pub provider: String,
     /// What kind of thing it is.
     #[serde(default)]
@@ -30,9 +30,10 @@ pub struct Target {
     pub environment: Option<String>,
     /// All of its labels.
     pub labels: BTreeMap<String, String>,
-    /// The provider's present handle: a container id, which changes at recreation, or a service's id.
+    /// The provider's present handle: a container id, which changes at recreation, a service's id, or a
+    /// machine's machine-id.
     pub object: String,
-    /// The image it was created from.
+    /// The image it was created from; of a machine, which has none, the release of its system.
     pub image: Image,
     /// What it is doing.
     pub state: TargetState,
@@ -73,6 +74,8 @@ pub enum TargetKind {
     Container,
     /// A Swarm service, whose tasks Swarm replaces: it is updated and rolled back through Swarm.
     Service,
+    /// A machine, whose packages are changed in place.
+    Host,
 }
 
 impl TargetKind {

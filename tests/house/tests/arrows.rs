@@ -28,6 +28,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("patchyard-cache", &["patchyard-types", "patchyard-contract"]),
     ("patchyard-provider-docker", &["patchyard-types", "patchyard-assess", "patchyard-contract"]),
     ("patchyard-guest", &["patchyard-types", "patchyard-assess", "patchyard-contract"]),
+    (
+        "patchyard-provider-host",
+        &["patchyard-types", "patchyard-assess", "patchyard-contract", "patchyard-guest"],
+    ),
     ("patchyard-provider-sim", &["patchyard-types", "patchyard-contract"]),
     (
         "patchyard-app",
@@ -40,7 +44,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "patchyard-engine",
             "patchyard-store-sqlite",
             "patchyard-cache",
+            "patchyard-guest",
             "patchyard-provider-docker",
+            "patchyard-provider-host",
         ],
     ),
     // Arguments and rendering only: the values it shows, and the use cases it calls.

@@ -31,7 +31,7 @@ const MAX_FILE: u64 = 1024 * 1024;
 pub struct Config {
     /// The file it came from; `None` when there is none and the defaults apply.
     pub file: Option<PathBuf>,
-    /// Hosts by name. Empty: the engine that Docker's own client would talk to.
+    /// Engines and machines by name. Empty: the engine that Docker's own client would talk to.
     pub hosts: BTreeMap<String, Host>,
     /// What applies to every target unless a label or a flag says otherwise.
     pub defaults: Settings,
@@ -76,12 +76,7 @@ impl Config {
     /// The first one that cannot.
     pub fn check_files(&self) -> Result<(), ConfigError> {
         let of_hosts = self.hosts.iter().flat_map(|(name, host)| {
-            let tls = host.tls.iter();
-            let files = tls.flat_map(|tls| {
-                let identity = tls.identity.iter().flat_map(|(cert, key)| [cert, key]);
-                std::iter::once(&tls.ca).chain(identity)
-            });
-            files.map(move |file| (format!("hosts.{name}"), file))
+            host.files().into_iter().map(move |file| (format!("hosts.{name}"), file))
         });
         let of_registries = self
             .registries
@@ -101,11 +96,73 @@ impl Config {
 
 /// A host and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host {
-    /// `unix://…`, `tcp://…` or `ssh://…`.
-    pub url: String,
-    /// Client TLS for `tcp://`.
-    pub tls: Option<Tls>,
+pub enum Host {
+    /// An engine, whose containers are targets.
+    Engine {
+        /// `unix://…`, `tcp://…` or `ssh://…`.
+        url: String,
+        /// Client TLS for `tcp://`.
+        tls: Option<Tls>,
+    },
+    /// A machine, which is a target itself.
+    Machine(Machine),
+}
+
+impl Host {
+    /// How it is reached, in a few words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Engine { url, .. } => url.clone(),
+            Self::Machine(Machine { way: Way::Ssh { to, .. }, .. }) => format!("ssh {to}"),
+            Self::Machine(Machine { way: Way::Local, .. }) => "this machine".to_owned(),
+        }
+    }
+
+    /// The files that reaching it needs.
+    fn files(&self) -> Vec<&PathBuf> {
+        match self {
+            Self::Engine { tls: None, .. } => Vec::new(),
+            Self::Engine { tls: Some(Tls { ca, identity }), .. } => {
+                let identity = identity.iter().flat_map(|(cert, key)| [cert, key]);
+                std::iter::once(ca).chain(identity).collect()
+            }
+            Self::Machine(Machine { way, sudo_password_file, .. }) => {
+                let config = match way {
+                    Way::Ssh { config, .. } => config.as_ref(),
+                    Way::Local => None,
+                };
+                config.into_iter().chain(sudo_password_file).collect()
+            }
+        }
+    }
+}
+
+/// A machine whose packages are patched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// The way to it.
+    pub way: Way,
+    /// The file with the password that sudo there asks for. Without it sudo must not ask; root needs none.
+    pub sudo_password_file: Option<PathBuf>,
+    /// The service it belongs to; its own name without one.
+    pub service: Option<String>,
+    /// Its labels, which count as those of a container do.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A way to a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// It is the one that Patchyard runs on.
+    Local,
+    /// By the system's `ssh`.
+    Ssh {
+        /// As on ssh's command line: `user@host`, a name of the ssh_config.
+        to: String,
+        /// Another file than the user's own ssh_config.
+        config: Option<PathBuf>,
+    },
 }
 
 /// Files for TLS to an engine.

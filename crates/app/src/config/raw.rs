@@ -22,8 +22,20 @@ pub struct File {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Host {
-    pub url: Spanned<String>,
+    pub url: Option<Spanned<String>>,
     pub tls: Option<Tls>,
+    pub ssh: Option<Spanned<String>>,
+    pub ssh_config: Option<Spanned<String>>,
+    pub local: Option<Spanned<bool>>,
+    pub sudo: Option<Sudo>,
+    pub service: Option<Spanned<String>>,
+    pub labels: Option<Spanned<BTreeMap<String, String>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sudo {
+    pub password_file: Spanned<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,7 +7,9 @@ use std::str::FromStr;
 use patchyard_types::{Budget, Check, CheckKind, Method, Millis, Settings, printable};
 use serde_saphyr::Spanned;
 
-use super::{Config, ConfigError, Host, LabelRights, Registry, Retention, SelectedCheck, Tls, raw};
+use super::{
+    Config, ConfigError, Host, LabelRights, Machine, Registry, Retention, SelectedCheck, Tls, Way, raw,
+};
 use crate::nearest::nearest;
 use crate::size;
 
@@ -38,6 +40,28 @@ pub fn validate(path: &Path, file: raw::File) -> Result<Config, ConfigError> {
         registries,
         lines,
     })
+}
+
+/// What only machines have.
+struct Machinery {
+    ssh_config: Option<Spanned<String>>,
+    sudo: Option<raw::Sudo>,
+    service: Option<Spanned<String>>,
+    labels: Option<Spanned<BTreeMap<String, String>>>,
+}
+
+impl Machinery {
+    /// The first key that is there.
+    fn first(&self) -> Option<&'static str> {
+        let Self { ssh_config, sudo, service, labels } = self;
+        let keys = [
+            ("ssh_config", ssh_config.is_some()),
+            ("sudo", sudo.is_some()),
+            ("service", service.is_some()),
+            ("labels", labels.is_some()),
+        ];
+        keys.into_iter().find(|(_, is_there)| *is_there).map(|(key, _)| key)
+    }
 }
 
 /// The `defaults` section, validated.
@@ -95,7 +119,33 @@ impl Reader<'_> {
             let message = format!("host name '{shown}': use letters, digits, '.', '-' and '_' only");
             return Err(self.error(&host, message));
         }
-        let raw::Host { url, tls } = host.value;
+        let place = host.referenced;
+        let raw::Host { url, tls, ssh, ssh_config, local, sudo, service, labels } = host.value;
+        let machine = Machinery { ssh_config, sudo, service, labels };
+        let host = match (url, ssh, local) {
+            (Some(url), None, None) => {
+                if let Some(key) = machine.first() {
+                    return Err(
+                        self.error(&url, format!("{key} belongs to machines (ssh, local), not to engines"))
+                    );
+                }
+                self.engine(url, tls)?
+            }
+            (None, ssh, local) if ssh.is_some() != local.is_some() => {
+                if let Some(tls) = tls {
+                    return Err(self.error(&tls.ca, "tls belongs to tcp:// addresses only"));
+                }
+                if let Some(no) = local.filter(|local| !local.value) {
+                    return Err(self.error(&no, "local is true, or left out"));
+                }
+                Host::Machine(self.machine(ssh, machine)?)
+            }
+            _ => return Err(ConfigError::at(self.path, place, "a host is one of url, ssh and local: true")),
+        };
+        Ok((name, host))
+    }
+
+    fn engine(&self, url: Spanned<String>, tls: Option<raw::Tls>) -> Result<Host, ConfigError> {
         let scheme = url.value.split_once("://").map(|(scheme, rest)| (scheme, rest.is_empty()));
         match scheme {
             Some(("unix" | "tcp" | "ssh", false)) => {}
@@ -111,7 +161,42 @@ impl Reader<'_> {
             return Err(self.error(&url, "tls belongs to tcp:// addresses only"));
         }
         let tls = tls.map(|tls| self.tls(tls)).transpose()?;
-        Ok((name, Host { url: url.value, tls }))
+        Ok(Host::Engine { url: url.value, tls })
+    }
+
+    fn machine(&self, ssh: Option<Spanned<String>>, machine: Machinery) -> Result<Machine, ConfigError> {
+        let Machinery { ssh_config, sudo, service, labels } = machine;
+        let config = ssh_config.clone().map(|file| self.file(file)).transpose()?;
+        let way = match ssh {
+            Some(to) => {
+                let odd = |c: char| c.is_whitespace() || c.is_control();
+                if to.value.is_empty() || to.value.starts_with('-') || to.value.contains(odd) {
+                    let shown = printable(&to.value, 80);
+                    let message =
+                        format!("'{shown}' is no host: write user@host, or a name of your ssh_config");
+                    return Err(self.error(&to, message));
+                }
+                if to.value.contains("://") {
+                    return Err(self.error(&to, "ssh is user@host here; an engine behind ssh is a url"));
+                }
+                Way::Ssh { to: to.value, config }
+            }
+            None => match ssh_config {
+                Some(file) => return Err(self.error(&file, "ssh_config belongs to ssh")),
+                None => Way::Local,
+            },
+        };
+        if let Some(service) = &service
+            && service.value.trim().is_empty()
+        {
+            return Err(self.error(service, "a service's name must not be empty"));
+        }
+        Ok(Machine {
+            way,
+            sudo_password_file: sudo.map(|sudo| self.file(sudo.password_file)).transpose()?,
+            service: service.map(|service| service.value),
+            labels: labels.map(|labels| labels.value).unwrap_or_default(),
+        })
     }
 
     fn tls(&self, tls: raw::Tls) -> Result<Tls, ConfigError> {
@@ -244,6 +329,10 @@ impl Reader<'_> {
         match text.value.as_str() {
             "layer" => Ok(Method::Layer),
             "image" => Ok(Method::Image),
+            "packages" => Err(self.error(
+                text,
+                "machines are patched by method packages anyway: write layer or image, for containers",
+            )),
             other => {
                 let shown = printable(other, 40);
                 Err(self.error(text, format!("method '{shown}' is not known: write layer or image")))

@@ -58,7 +58,8 @@ pub struct Patches {
     /// Only packages with these names or globs, and what they need; repeatable
     #[arg(long, value_name = "NAME")]
     pub package: Vec<String>,
-    /// How to patch: 'layer' adds OS packages, 'image' takes a newer digest of the same tag
+    /// How to patch: 'layer' adds OS packages to a container's image, 'image' takes a newer digest of the same tag,
+    /// 'packages' changes those of a machine
     #[arg(long, value_enum, value_name = "METHOD", hide_possible_values = true)]
     pub method: Option<MethodArg>,
 }
@@ -93,6 +94,7 @@ impl Patches {
 pub enum MethodArg {
     Layer,
     Image,
+    Packages,
 }
 
 impl From<MethodArg> for Method {
@@ -100,6 +102,7 @@ impl From<MethodArg> for Method {
         match method {
             MethodArg::Layer => Self::Layer,
             MethodArg::Image => Self::Image,
+            MethodArg::Packages => Self::Packages,
         }
     }
 }

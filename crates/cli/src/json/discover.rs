@@ -47,7 +47,8 @@ impl From<&Fleet> for DiscoverDocument {
 
 impl From<&Host> for HostJson {
     fn from(host: &Host) -> Self {
-        let Host { name, description, managers, provider } = host;
+        // What it is says its target's kind.
+        let Host { name, description, is_machine: _, managers, provider } = host;
         let manager = |manager: &HostManager| match manager {
             HostManager::UnattendedUpgrades => "unattended_upgrades",
         };

@@ -13,6 +13,7 @@ pub const fn method(method: Method) -> &'static str {
     match method {
         Method::Layer => "layer",
         Method::Image => "image",
+        Method::Packages => "packages",
         Method::Restore => "restore",
     }
 }
@@ -54,6 +55,7 @@ pub const fn target_kind(kind: TargetKind) -> &'static str {
     match kind {
         TargetKind::Container => "container",
         TargetKind::Service => "service",
+        TargetKind::Host => "host",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use patchyard_app::{Error, Host, PatchFilter, ScanReport, ScanRequest, Scanned, Unreachable};
-use patchyard_types::{Assessment, Method, MountKind, PendingPatch, PendingStatus, TargetState};
+use patchyard_types::{Assessment, Method, MountKind, PendingPatch, PendingStatus, TargetKind, TargetState};
 
 use super::discover::managers;
 use super::scan::{exit, scan_and_show};
@@ -33,17 +33,25 @@ pub fn head(session: &Session, report: &ScanReport) -> String {
         Some(file) => file.display().to_string(),
         None => "no config file, defaults apply".to_owned(),
     };
-    let parts = [
-        paint(BOLD, &hosts.join(", ")),
-        count(report.targets.len(), "container"),
-        count(services.len(), "service"),
-        config,
-    ];
+    let parts =
+        [paint(BOLD, &hosts.join(", ")), things(&report.targets), count(services.len(), "service"), config];
     let mut text = parts.join(" · ");
     text.push('\n');
     text.push_str(&warnings(&report.hosts));
     text.push_str(&unreachable(&report.unreachable));
     text
+}
+
+/// How many there are, of each kind.
+fn things(targets: &[Scanned]) -> String {
+    let machines = targets.iter().filter(|s| s.known.target.kind == TargetKind::Host).count();
+    match (targets.len() - machines, machines) {
+        (containers, 0) => count(containers, "container"),
+        (0, machines) => count(machines, "machine"),
+        (containers, machines) => {
+            format!("{}, {}", count(containers, "container"), count(machines, "machine"))
+        }
+    }
 }
 
 /// A line for everybody else who updates one of the hosts.
@@ -191,7 +199,7 @@ pub fn next(report: &ScanReport, request: &ScanRequest, words: &[String]) -> Str
     if report.targets.is_empty() && report.unreachable.is_empty() {
         return match request.selection.is_everything() {
             true => "No containers.\n".to_owned(),
-            false => "No container is selected by that; patchyard discover shows what there is.\n".to_owned(),
+            false => "No target is selected by that; patchyard discover shows what there is.\n".to_owned(),
         };
     }
     if report.any_pending() && !report.any_to_plan() {

@@ -95,11 +95,11 @@ pub fn steps(action: &Action) -> impl DoubleEndedIterator<Item = Step> + use<> {
         SwapStep::Carry => carries,
         _ => true,
     };
-    let (swap, service): (&[SwapStep], &[ServiceStep]) = match (action.kind, action.method) {
-        (TargetKind::Container, Method::Layer | Method::Image | Method::Restore) => {
-            (SwapStep::in_order(action.order), &[])
-        }
-        (TargetKind::Service, Method::Layer | Method::Image | Method::Restore) => (&[], &ServiceStep::ALL),
+    let (swap, service): (&[SwapStep], &[ServiceStep]) = match action.kind {
+        TargetKind::Container => (SwapStep::in_order(action.order), &[]),
+        TargetKind::Service => (&[], &ServiceStep::ALL),
+        // No plan has any: the linter sees to it.
+        TargetKind::Host => (&[], &[]),
     };
     let swap = swap.iter().copied().filter(is_wanted).map(Step::Swap);
     swap.chain(service.iter().copied().map(Step::Service))

@@ -8,9 +8,6 @@ use patchyard_contract::{Command, Output, Transport, TransportError};
 
 use super::{GRACE, Privilege, process, quote, timed_out, words, wrap};
 
-/// The longest socket path that leaves room for what ssh adds: 107 bytes are allowed, the name has 41, a suffix
-/// while it is made 17.
-const MAX_FOLDER: usize = 48;
 /// The longest line a kernel takes as one argument is 128 KiB: the other side's shell gets ours as one.
 const MAX_LINE: usize = 120 * 1024;
 /// How long a connection that nobody uses stays open, in seconds.
@@ -37,6 +34,10 @@ pub struct SshOptions {
 }
 
 impl SshOptions {
+    /// The longest path, in bytes, of a folder for sockets that leaves room for what ssh adds: 107 bytes are allowed, the
+    /// name has 41, a suffix while it is made 17.
+    pub const LONGEST_FOLDER: usize = 48;
+
     /// A host with what ssh_config says of it, and root's rights by `sudo` without a password.
     #[must_use]
     pub fn new(host: &str, sockets: &Path) -> Self {
@@ -73,9 +74,10 @@ impl Ssh {
             return invalid(format!("'{}' is no host", host.escape_default()));
         }
         let folder = options.sockets.to_string_lossy().into_owned();
-        if folder.len() > MAX_FOLDER || folder.contains(['%', '"', '\n']) {
+        let longest = SshOptions::LONGEST_FOLDER;
+        if folder.len() > longest || folder.contains(['%', '"', '\n']) {
             return invalid(format!(
-                "{folder} cannot hold ssh's sockets: its path may have at most {MAX_FOLDER} bytes, and no % or quotes"
+                "{folder} cannot hold ssh's sockets: its path may have at most {longest} bytes, and no % or quotes"
             ));
         }
         let mut arguments = vec!["ssh".to_owned(), "-T".to_owned()];

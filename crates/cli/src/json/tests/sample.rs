@@ -107,6 +107,7 @@ fn sim_host() -> Host {
     Host {
         name: "web01".into(),
         description: "Docker 20.10 on web01".into(),
+        is_machine: false,
         managers: vec![HostManager::UnattendedUpgrades],
         provider,
     }

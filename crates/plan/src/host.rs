@@ -1,0 +1,25 @@
+//! Methods and kinds: how a target of each kind can be patched, and what to say to the other methods.
+
+use patchyard_types::{Method, Settings, Target, TargetKind, printable};
+
+use crate::service;
+
+/// Why a target is not patched as its settings ask, if it is not.
+#[must_use]
+pub fn cannot_patch(target: &Target, settings: &Settings) -> Option<String> {
+    let name = printable(&target.name, 100);
+    match (target.kind, settings.method) {
+        (TargetKind::Host, method @ (Method::Layer | Method::Image)) => Some(format!(
+            "method {method} makes images of containers, and {name} is a machine, whose packages are changed in place: \
+             leave --method out, or say --method packages"
+        )),
+        (TargetKind::Container | TargetKind::Service, Method::Packages) => Some(format!(
+            "method packages changes the packages of a machine in place, and {name} is none: say --method layer or image"
+        )),
+        (TargetKind::Service, Method::Layer | Method::Image | Method::Restore) => {
+            service::cannot_update(target, settings)
+        }
+        (TargetKind::Container, Method::Layer | Method::Image | Method::Restore)
+        | (TargetKind::Host, Method::Packages | Method::Restore) => None,
+    }
+}

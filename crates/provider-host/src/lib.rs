@@ -1,0 +1,67 @@
+//! Machines as targets: one provider a machine, whatever the way to it.
+//!
+//! `facts` says who a machine is, `read` what it has and what is pending, `words` what is told when it does not
+//! answer. [`HostProvider`] joins them behind the provider's contract. What is done inside a machine is the guest
+//! layer's.
+
+mod facts;
+mod managers;
+mod provider;
+mod read;
+mod words;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use patchyard_contract::{ProviderError, Transport};
+use patchyard_types::HostId;
+
+use facts::Facts;
+
+/// How long a package manager may take to read its lists anew, where nobody says otherwise.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What is known of a machine before it is reached.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `ssh`, `local`: the kind of way.
+    pub kind: &'static str,
+    /// Its name in the configuration.
+    pub name: String,
+    /// The service it belongs to; its own name without one.
+    pub service: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One machine.
+#[derive(Clone)]
+pub struct HostProvider {
+    transport: Arc<dyn Transport>,
+    options: Options,
+    facts: Arc<Facts>,
+    host: HostId,
+    patience: Duration,
+}
+
+impl HostProvider {
+    /// Reaches a machine and finds out who it is.
+    ///
+    /// # Errors
+    /// When it cannot be reached, does not let us in, is no Linux, or bears no machine-id.
+    pub async fn connect(transport: Arc<dyn Transport>, options: Options) -> Result<Self, ProviderError> {
+        let facts = facts::ask(&*transport, &options.name).await?;
+        let host = HostId::new(facts.machine_id.clone());
+        Ok(Self { transport, options, facts: Arc::new(facts), host, patience: PATIENCE })
+    }
+
+    /// How long its package manager may take to read its lists anew (five minutes by default).
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+}
+
+pub use facts::is_root;

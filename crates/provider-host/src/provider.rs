@@ -1,0 +1,110 @@
+//! The provider's contract, each question handed to the room that answers it.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use patchyard_contract::{Ask, Call, Leftover, Provider, ProviderError};
+use patchyard_types::{
+    Failure, FailureKind, HostId, HostManager, ImageUpdate, Inventory, Observation, PackageChange,
+    PendingPatch, Probe, Record, RunId, Snapshot, StepError, Subject, TagMove, Target, Unsaved,
+};
+
+use crate::{HostProvider, facts, managers, read};
+
+/// What a machine is asked that only containers can do: a broken plan.
+fn never() -> ProviderError {
+    ProviderError::NoAnswer { reason: "a machine has no images".to_owned(), hint: String::new() }
+}
+
+#[async_trait]
+impl Provider for HostProvider {
+    fn kind(&self) -> &'static str {
+        self.options.kind
+    }
+
+    fn host(&self) -> &HostId {
+        &self.host
+    }
+
+    fn describe(&self) -> String {
+        let os = self.facts.os.as_ref().map_or("Linux", |os| os.pretty_name.as_str());
+        format!("{} at {}", patchyard_types::printable(os, 60), self.options.name)
+    }
+
+    async fn managers(&self) -> Vec<HostManager> {
+        managers::managers(&*self.transport).await
+    }
+
+    async fn discover(&self) -> Result<Vec<Target>, ProviderError> {
+        Ok(vec![read::target(self)])
+    }
+
+    async fn instance(&self) -> Result<String, ProviderError> {
+        Ok(facts::ask(&*self.transport, &self.options.name).await?.instance)
+    }
+
+    async fn inventory(&self, _: &Target) -> Result<Inventory, ProviderError> {
+        read::inventory(self).await
+    }
+
+    async fn pending(
+        &self,
+        _: &Target,
+        inventory: &Inventory,
+        ask: &Ask,
+    ) -> Result<Vec<PendingPatch>, ProviderError> {
+        read::pending(self, inventory, ask).await
+    }
+
+    async fn newer_image(&self, _: &Target) -> Result<Option<ImageUpdate>, ProviderError> {
+        Ok(None)
+    }
+
+    async fn unsaved(&self, _: &Target) -> Result<Unsaved, ProviderError> {
+        Ok(Unsaved::default())
+    }
+
+    async fn fetch(&self, _: &Target, _: &[PackageChange]) -> Result<(), ProviderError> {
+        Err(not_yet())
+    }
+
+    async fn perform(&self, _: &Call) -> Result<Record, StepError> {
+        Err(StepError::Failed(Failure::new(FailureKind::Refused, not_yet().to_string())))
+    }
+
+    async fn probe(&self, _: &Call) -> Result<Probe, ProviderError> {
+        Err(not_yet())
+    }
+
+    async fn observe(&self, _: &Call, _: Subject) -> Result<Observation, ProviderError> {
+        Err(not_yet())
+    }
+
+    async fn move_tag(&self, _: &TagMove, _: &str) -> Result<Option<String>, ProviderError> {
+        Err(never())
+    }
+
+    async fn export_image(&self, _: &str, _: &Path) -> Result<(), ProviderError> {
+        Err(never())
+    }
+
+    async fn remove_snapshot(&self, _: &Snapshot) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    async fn leftovers(&self, _: &[RunId], _: &[Snapshot]) -> Result<Vec<Leftover>, ProviderError> {
+        Ok(Vec::new())
+    }
+
+    async fn collect(&self, _: &Leftover) -> Result<(), ProviderError> {
+        Ok(())
+    }
+}
+
+/// What is done to a machine comes with its steps.
+fn not_yet() -> ProviderError {
+    ProviderError::NoAnswer {
+        reason: crate::read::NOT_YET.to_owned(),
+        hint: "patch it with its own package manager".to_owned(),
+    }
+}
