@@ -1,4 +1,4 @@
-//! Gathering: what is installed and pending on targets, asked once per distinct starting state.
+//! Gathering: what is installed and pending on targets, asked once per distinct state of their packages.
 //!
 //! Answers are remembered. One is reused while it is young enough and everything it depended on is
 //! unchanged: the key is the digest of those inputs. What could not be asked is never remembered and
@@ -223,11 +223,15 @@ fn silent(target: &Target) -> ProviderError {
     ProviderError::Unreachable { host: target.host_name.clone(), reason: "it did not answer".into() }
 }
 
-/// Targets that share one answer about pending patches.
+/// Targets that share one answer about pending patches: what their package managers know and lean on is the same,
+/// whatever image it is in.
 type Group = (HostId, StartingState);
 
 fn group_of(target: &Target, inventory: &Inventory) -> Group {
-    (target.host.clone(), inventory.starting.clone())
+    let StartingState { platform, image, packages } = inventory.starting.clone();
+    // Where no package manager is known there is nothing but the image to go by.
+    let image = if packages.is_some() { String::new() } else { image };
+    (target.host.clone(), StartingState { platform, image, packages })
 }
 
 async fn ask_pending(
@@ -356,5 +360,24 @@ where
             Ok(Ok((now, answer)))
         }
         Err(error) => Ok(Err(unknown(now, &error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::target;
+
+    #[test]
+    fn images_with_the_same_packages_are_asked_about_once() {
+        let group = |image: &str, packages: Option<&[u8]>| {
+            let packages = packages.map(Digest::of_bytes);
+            let starting = StartingState { platform: "linux/amd64".into(), image: image.into(), packages };
+            let inventory = Inventory { os: None, package_manager: None, packages: Arc::default(), starting };
+            group_of(&target("app-1", "app"), &inventory)
+        };
+        assert_eq!(group("sha256:1", Some(b"same")), group("sha256:2", Some(b"same")));
+        assert_ne!(group("sha256:1", Some(b"same")), group("sha256:1", Some(b"others")));
+        assert_ne!(group("sha256:1", None), group("sha256:2", None), "who knows what is in them");
     }
 }

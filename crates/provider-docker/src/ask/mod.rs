@@ -23,6 +23,7 @@ use crate::read::reference::Reference;
 
 pub(crate) use fetch::fetch;
 pub(crate) use helper::LIFETIME;
+pub(crate) use sources::Named;
 
 use helper::Helper;
 

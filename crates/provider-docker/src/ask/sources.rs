@@ -9,7 +9,7 @@ const PATH: usize = 1024;
 
 /// What the configuration of apt names outside of `/etc/apt`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Named {
+pub(crate) struct Named {
     /// Absolute paths: keyrings of `Signed-By`, `CAInfo`, `SslCert`, and whatever else.
     pub files: BTreeSet<String>,
     /// Folders of repositories on the local disk: `file:`, `copy:`.

@@ -15,7 +15,9 @@ use serde_json::Value;
 use super::json::text;
 use super::untouched;
 use crate::DockerProvider;
+use crate::ask::Named;
 use crate::client::{ApiError, Client, DEFAULT_TIMEOUT, EntryKind};
+use crate::unsaved::is_under;
 use crate::view::{self, View};
 
 const STATUS: &str = "/var/lib/dpkg/status";
@@ -141,14 +143,14 @@ async fn of_image(docker: &DockerProvider, inspect: &Value) -> Result<Option<Ins
 
 async fn installed_in(docker: &DockerProvider, inspect: &Value) -> Result<Installed, Problem> {
     let view = View::open(docker, inspect).await?;
-    let installed = read_from(docker, view.name()).await;
+    let installed = read_from(docker, view.name(), text(&inspect["Image"])).await;
     view.finish().await;
     installed
 }
 
-async fn read_from(docker: &DockerProvider, container: &str) -> Result<Installed, Problem> {
+async fn read_from(docker: &DockerProvider, container: &str, image: &str) -> Result<Installed, Problem> {
     let (packages, inputs) = tokio::try_join!(async { dpkg(docker, container).await }, async {
-        apt_inputs(docker, container).await.map_err(Problem::Api)
+        apt_inputs(docker, container, image).await.map_err(Problem::Api)
     })?;
     let (package_manager, packages, digest) = match packages {
         Some(packages) if packages.iter().any(|p| p.name == "apt") => {
@@ -214,14 +216,21 @@ pub(crate) async fn machine_id(client: &Client, container: &str) -> Result<Vec<u
 
 /// Everything besides the database that decides what apt answers: its sources, preferences and options
 /// by content, the keyrings by their folder's size and time, the machine's id, which decides about phased
-/// updates. Credentials decide nothing: what holds
-/// only them is left out, and in addresses they are taken out before the digest.
-async fn apt_inputs(docker: &DockerProvider, container: &str) -> Result<Vec<(String, Digest)>, ApiError> {
-    let (mut inputs, keyrings, id) = tokio::try_join!(
+/// updates. Where sources lean on files of the image, repositories or keys, the image stands for what is in them. Credentials
+/// decide nothing: what holds only them is left out, and in addresses they are taken out before the digest.
+async fn apt_inputs(
+    docker: &DockerProvider,
+    container: &str,
+    image: &str,
+) -> Result<Vec<(String, Digest)>, ApiError> {
+    let ((mut inputs, named), keyrings, id) = tokio::try_join!(
         apt_config(docker, container),
         docker.client.stat(container, KEYRINGS),
         machine_id(&docker.client, container),
     )?;
+    if !named.repositories.is_empty() || !named.files.iter().all(|file| is_under(file, KEYRINGS)) {
+        inputs.push(("image".to_owned(), Digest::of_bytes(image.as_bytes())));
+    }
     if !id.is_empty() {
         inputs.push((MACHINE_ID.to_owned(), Digest::of_bytes(&id)));
     }
@@ -232,10 +241,14 @@ async fn apt_inputs(docker: &DockerProvider, container: &str) -> Result<Vec<(Str
     Ok(inputs)
 }
 
-async fn apt_config(docker: &DockerProvider, container: &str) -> Result<Vec<(String, Digest)>, ApiError> {
-    let mut inputs = Vec::new();
+/// The files of apt's configuration, and what its sources name outside of it.
+async fn apt_config(
+    docker: &DockerProvider,
+    container: &str,
+) -> Result<(Vec<(String, Digest)>, Named), ApiError> {
+    let (mut inputs, mut named) = (Vec::new(), Named::default());
     let mut archive = match docker.client.archive(container, APT).await {
-        Err(error) if error.is_no_such_path() => return Ok(inputs),
+        Err(error) if error.is_no_such_path() => return Ok((inputs, named)),
         archive => archive?,
     };
     let mut left = CONFIG_LIMIT;
@@ -248,14 +261,20 @@ async fn apt_config(docker: &DockerProvider, container: &str) -> Result<Vec<(Str
         left = left.checked_sub(entry.size).ok_or_else(too_large)?;
         let digest = match entry.kind {
             EntryKind::Symlink => Digest::of_bytes(entry.link.as_bytes()),
-            _ => Digest::of_bytes(&hide_credentials(&archive.data(CONFIG_LIMIT).await?)),
+            _ => {
+                let content = archive.data(CONFIG_LIMIT).await?;
+                if path.starts_with("apt/sources.list") {
+                    named.read(&content);
+                }
+                Digest::of_bytes(&hide_credentials(&content))
+            }
         };
         if inputs.len() == CONFIG_FILES {
             return Err(too_large());
         }
         inputs.push((format!("/etc/{path}"), digest));
     }
-    Ok(inputs)
+    Ok((inputs, named))
 }
 
 /// `linux/amd64`, by the image.

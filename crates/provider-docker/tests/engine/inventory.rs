@@ -46,6 +46,23 @@ async fn a_starting_state_is_shared_until_something_that_decides_differs() {
     assert_ne!(state(&one).await, changed);
 }
 
+/// Images on one base differ in what is no business of package managers, unless the base's sources lean on files.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_package_managers_know_is_the_same_in_images_that_differ_in_other_things() {
+    let yard = yard().await;
+    let packages = async |change: &str| {
+        let maker = yard.container("patchyard-lab/base:1", json!({})).await;
+        yard.run(&maker, &["sh", "-ec", change]).await;
+        let container = yard.container(&yard.image_of(&maker).await.name, json!({})).await;
+        yard.docker.inventory(&yard.target(&container).await).await.unwrap().starting.packages
+    };
+    assert_eq!(packages("echo 1 > /srv/one").await, packages("echo 2 > /srv/two").await);
+    let local = |file: &str| {
+        format!("mkdir -p /srv/repo; echo 'deb file:/srv/repo ./' > /etc/apt/sources.list; echo 1 > {file}")
+    };
+    assert_ne!(packages(&local("/srv/repo/one")).await, packages(&local("/srv/repo/two")).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_container_has_changed_is_seen_where_its_image_has_moved_the_database() {
     let yard = yard().await;
