@@ -111,6 +111,8 @@ one_layer() {
   rm -rf "$PATCHYARD_STATE"
   timed "$figure" 'patchyard: plan (lists, solver, downloads)' bash -c 'at_once "$@"' plan plan "$@"
   planned=$(tail -n 1 "$results" | cut -f 3)
+  # Its digest: a state of its own has a key of its own, and so a plan of its own.
+  at_once plan "$@" --json >"$work/plan"
   at_once apply --yes --json --plan "$(jq -r .digest "$work/plan")" >"$work/events" 2>"$work/said" || { tail -n 20 "$work/said" >&2 && die "$figure: it failed"; }
   built=$(jq -rs 'map(select(.step == "prepare" and .direction == "do")) | [.[].at | sub("\\.(?<f>[0-9]+)Z$"; "Z") | fromdate] as $s
       | [.[].at | capture("\\.(?<f>[0-9]+)Z$").f | ("0." + .) | tonumber] as $f
