@@ -193,7 +193,10 @@ pub(super) fn networks(networks: &Value, short_id: &str) -> Value {
     for (name, endpoint) in object(networks) {
         let mut kept = Map::new();
         for (key, value) in object(endpoint).filter(|(key, _)| !OF_THE_MOMENT.contains(&key.as_str())) {
-            insert(&mut kept, key, value.clone());
+            // Engines since API 1.48 tell 0 where nobody has asked for a priority.
+            if key != "GwPriority" || value != 0 {
+                insert(&mut kept, key, value.clone());
+            }
         }
         kept.remove("IPAMConfig");
         insert(&mut kept, "IPAMConfig", compact(&endpoint["IPAMConfig"]));
