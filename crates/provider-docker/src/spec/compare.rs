@@ -210,6 +210,16 @@ mod tests {
         }
     }
 
+    /// Since API 1.48 an engine tells a priority of every attachment, 0 where none was asked for.
+    #[test]
+    fn a_priority_that_nobody_asked_for_is_no_difference_and_a_lost_one_is() {
+        let (before, mut request, image, mut after) = documents();
+        after["NetworkSettings"]["Networks"]["n"]["GwPriority"] = json!(0);
+        assert_eq!(compare(&before, &request, &image, &after), []);
+        request.body["NetworkingConfig"]["EndpointsConfig"]["n"]["GwPriority"] = json!(7);
+        assert_eq!(compare(&before, &request, &image, &after)[0].path, "Networks.n");
+    }
+
     #[test]
     fn a_lost_mac_address_is_found() {
         let (mut before, mut request, image, mut after) = documents();

@@ -174,7 +174,7 @@ pub(super) fn mounts(mounts: &Value) -> Value {
 
 /// What an engine tells of an attachment and nobody has asked for: where it is at the moment. Of the MAC address see
 /// `own_mac`. Whatever else there is, also what a later engine tells, was asked for.
-pub(super) const OF_THE_MOMENT: [&str; 10] = [
+const OF_THE_MOMENT: [&str; 10] = [
     "DNSNames",
     "EndpointID",
     "Gateway",
@@ -187,16 +187,21 @@ pub(super) const OF_THE_MOMENT: [&str; 10] = [
     "NetworkID",
 ];
 
+/// What was asked for of an attachment, also what is not known here.
+pub(super) fn asked_for(endpoint: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    // Engines since API 1.48 tell 0 where nobody has asked for a priority.
+    let is_told_anyway =
+        |key: &str, value: &Value| OF_THE_MOMENT.contains(&key) || key == "GwPriority" && *value == 0;
+    object(endpoint).filter(move |(key, value)| !is_told_anyway(key, value))
+}
+
 /// `NetworkSettings.Networks`, as it was asked for.
 pub(super) fn networks(networks: &Value, short_id: &str) -> Value {
     let mut out = Map::new();
     for (name, endpoint) in object(networks) {
         let mut kept = Map::new();
-        for (key, value) in object(endpoint).filter(|(key, _)| !OF_THE_MOMENT.contains(&key.as_str())) {
-            // Engines since API 1.48 tell 0 where nobody has asked for a priority.
-            if key != "GwPriority" || value != 0 {
-                insert(&mut kept, key, value.clone());
-            }
+        for (key, value) in asked_for(endpoint) {
+            insert(&mut kept, key, value.clone());
         }
         kept.remove("IPAMConfig");
         insert(&mut kept, "IPAMConfig", compact(&endpoint["IPAMConfig"]));

@@ -7,7 +7,7 @@ use patchyard_types::{Refusal, printable};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::normalise::OF_THE_MOMENT;
+use super::normalise::asked_for;
 use super::three_way::own_config;
 use super::volumes::name_volumes;
 use super::{NAMESPACES, drop_alias, insert, is_empty, list, lives_in_network_of_another, object, short_id};
@@ -254,13 +254,10 @@ fn networks(container: &Value) -> Result<(Option<Network>, Vec<Network>), Refusa
 fn own_endpoint(endpoint: &Value, mac: Option<&str>, short_id: &str) -> Value {
     let mut out = Map::new();
     insert(&mut out, "MacAddress", json!(mac));
-    for (key, value) in object(endpoint).filter(|(key, _)| !OF_THE_MOMENT.contains(&key.as_str())) {
+    for (key, value) in asked_for(endpoint) {
         insert(&mut out, key, value.clone());
     }
     out.remove("Aliases");
-    if out.get("GwPriority") == Some(&json!(0)) {
-        out.remove("GwPriority");
-    }
     let aliases = list(&endpoint["Aliases"]).filter(|alias| alias.as_str() != Some(short_id)).cloned();
     insert(&mut out, "Aliases", aliases.collect());
     Value::Object(out)
