@@ -45,6 +45,14 @@ async fn ask(host: &HostProvider) -> Result<Vec<PendingPatch>, ProviderError> {
     host.pending(&target, &inventory, &Ask::default()).await
 }
 
+/// Why nothing is known, and what to do.
+async fn told(host: &HostProvider) -> String {
+    match ask(host).await {
+        Err(ProviderError::NoAnswer { reason, hint }) => format!("{reason} | {hint}"),
+        other => panic!("expected no answer, got {other:?}"),
+    }
+}
+
 fn names(pending: &[PendingPatch]) -> Vec<&str> {
     pending.iter().map(|patch| &*patch.package).filter(|name| name.starts_with("lab-")).collect()
 }
@@ -105,23 +113,19 @@ async fn asking_changes_nothing_but_the_lists() {
 async fn what_is_not_known_is_told_and_never_nothing() {
     let machine = machine("apt");
     let host = reach(machine.transport()).await.unwrap();
-    let told = async || match ask(&host).await {
-        Err(ProviderError::NoAnswer { reason, hint }) => format!("{reason} | {hint}"),
-        other => panic!("expected no answer, got {other:?}"),
-    };
     // A repository that is not signed, and one that does not answer.
     machine
         .sh("cp /etc/apt/sources.list /tmp/good; echo 'deb http://127.0.0.1:9/x ./' >>/etc/apt/sources.list");
-    let words = told().await;
+    let words = told(&host).await;
     assert!(words.contains("127.0.0.1:9") && words.contains("reaches the repository"), "{words}");
     machine.sh("echo 'deb file:/repo ./' >/etc/apt/sources.list");
-    let words = told().await;
+    let words = told(&host).await;
     assert!(words.contains("does not have a Release file"), "{words}");
     machine.sh("cp /tmp/good /etc/apt/sources.list; mv /usr/bin/apt-get /usr/bin/apt-gone");
-    let words = told().await;
+    let words = told(&host).await;
     assert!(words.contains("without apt-get | apt, dnf and zypper are known"), "{words}");
     machine.sh("echo 'ID=arch\nPRETTY_NAME=Arch' >/etc/os-release");
-    let words = told().await;
+    let words = told(&host).await;
     assert!(words.starts_with("no package manager that is known here: Arch"), "{words}");
 }
 
@@ -161,10 +165,6 @@ fn key(expires: &str) -> tempfile::TempDir {
 async fn an_expired_key_and_old_lists_are_told_by_name() {
     let machine = machine("apt");
     let host = reach(machine.transport()).await.unwrap();
-    let told = async || match ask(&host).await {
-        Err(ProviderError::NoAnswer { reason, hint }) => format!("{reason} | {hint}"),
-        other => panic!("expected no answer, got {other:?}"),
-    };
     // Each newer than the one before: apt passes over a list that is older than what it has.
     let good = key("never");
     sign(
@@ -172,14 +172,14 @@ async fn an_expired_key_and_old_lists_are_told_by_name() {
         good.path(),
         "Date: Thu, 01 Jan 2015 00:00:00 UTC\nValid-Until: Fri, 02 Jan 2015 00:00:00 UTC\n",
     );
-    let words = told().await;
+    let words = told(&host).await;
     assert!(words.contains("is expired") && words.contains("clock"), "{words}");
     sign(&machine, good.path(), "Date: Thu, 01 Jan 2026 00:00:00 UTC\n");
     assert!(!ask(&host).await.unwrap().is_empty());
     let expiring = key("seconds=4");
     sign(&machine, expiring.path(), "Date: Fri, 02 Jan 2026 00:00:00 UTC\n");
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let words = told().await;
+    let words = told(&host).await;
     assert!(words.contains("EXPKEYSIG") && words.contains("has expired"), "{words}");
 }
 
