@@ -37,6 +37,10 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, Trouble> {
     if run.action.drain.command.is_empty() || !old.is_up() || !was_told {
         return Ok(Record::Nothing);
     }
+    // Start-first the name has just moved, and who knows the old address still sends requests to it.
+    if run.is_start_first() && run.record(SwapStep::Drain).is_none() {
+        wait(run).await;
+    }
     let limit = run.action.timeouts.step.as_duration();
     run.client().post(&["containers", old.id(), "restart"]).timeout(limit).done().await?;
     Ok(Record::Nothing)
