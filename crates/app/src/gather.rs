@@ -373,7 +373,13 @@ mod tests {
         let group = |image: &str, packages: Option<&[u8]>| {
             let packages = packages.map(Digest::of_bytes);
             let starting = StartingState { platform: "linux/amd64".into(), image: image.into(), packages };
-            let inventory = Inventory { os: None, package_manager: None, packages: Arc::default(), starting };
+            let inventory = Inventory {
+                os: None,
+                package_manager: None,
+                packages: Arc::default(),
+                sources: None,
+                starting,
+            };
             group_of(&target("app-1", "app"), &inventory)
         };
         assert_eq!(group("sha256:1", Some(b"same")), group("sha256:2", Some(b"same")));

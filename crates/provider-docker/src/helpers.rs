@@ -102,7 +102,9 @@ impl Guard {
 
     fn of(docker: &DockerProvider, name: String, extent: Extent) -> Self {
         docker.helpers.add(&name);
-        Self { docker: docker.clone(), name, extent, is_gone: false }
+        // Whoever keeps helpers is not kept by them.
+        let docker = DockerProvider { shelf: Arc::default(), ..docker.clone() };
+        Self { docker, name, extent, is_gone: false }
     }
 
     /// The helper's name, which the engine takes for its id.

@@ -102,6 +102,8 @@ pub struct DockerProvider {
     pub(crate) patience: Duration,
     /// Helpers that have not been removed yet.
     pub(crate) helpers: Arc<Helpers>,
+    /// Those that are kept for further questions.
+    pub(crate) shelf: Arc<ask::Shelf>,
 }
 
 impl DockerProvider {
@@ -142,6 +144,7 @@ impl DockerProvider {
             environment: Environment::of_process(),
             patience: PATIENCE,
             helpers: Arc::default(),
+            shelf: Arc::default(),
         })
     }
 
@@ -181,10 +184,11 @@ impl DockerProvider {
         self.helper_slots.acquire().await.ok()
     }
 
-    /// Removes the helpers that are still there, and waits until they are gone. To be called before a
-    /// process ends whose work was dropped in the middle; helpers end by themselves otherwise, but
-    /// only after a while.
+    /// Removes the helpers that are still there, and waits until they are gone: those that are kept for further
+    /// questions, and those of work that was dropped in the middle. To be called when the questions are over; helpers end
+    /// by themselves otherwise, but only after a while.
     pub async fn settle(&self) {
+        self.shelf.clear();
         self.helpers.remove_all(self).await;
     }
 

@@ -81,6 +81,7 @@ pub(crate) async fn inventory(host: &HostProvider) -> Result<Inventory, Provider
         os: Some(guest.os().clone()),
         package_manager: Some(guest.manager()),
         packages: installed.packages.into(),
+        sources: None,
         starting: StartingState {
             platform: host.facts.platform.clone(),
             image: target(host).image.id,

@@ -537,6 +537,7 @@ impl Provider for SimProvider {
             os: None,
             package_manager: Some(PackageManager::Apt),
             packages,
+            sources: None,
             starting: StartingState {
                 platform: "linux/amd64".into(),
                 image: target.image.id.clone(),

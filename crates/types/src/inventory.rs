@@ -66,6 +66,9 @@ pub struct Inventory {
     pub package_manager: Option<PackageManager>,
     /// Installed packages, sorted by name and architecture; shared by the targets of an image.
     pub packages: Arc<[InstalledPackage]>,
+    /// Digest of what decides the package manager's answers besides the packages: its version, its sources and whom it believes.
+    /// Where two targets of a host have the same, one may be asked about the other's packages. `None` where that is not known.
+    pub sources: Option<Digest>,
     /// The state that decides which patch set fits: equal for targets that may share one.
     pub starting: StartingState,
 }

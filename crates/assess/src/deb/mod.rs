@@ -5,4 +5,6 @@ mod name;
 mod status;
 
 pub use name::{is_arch, is_package, is_version};
-pub use status::{Layout, Status, StatusError, StatusReader, is_status_d_member, state_digest};
+pub use status::{
+    Layout, Status, StatusError, StatusReader, is_status_d_member, sources_digest, state_digest,
+};

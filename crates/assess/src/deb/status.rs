@@ -3,6 +3,8 @@
 //! The reader takes the file in pieces, as they arrive, and keeps only what it needs of the
 //! paragraph at hand: a database of a million lines costs no more memory than its packages.
 
+use std::collections::BTreeSet;
+
 use patchyard_types::{Arch, Digest, InstalledPackage, printable};
 use serde::Serialize;
 use thiserror::Error;
@@ -258,6 +260,29 @@ pub fn state_digest(packages: &[InstalledPackage], inputs: &[(String, Digest)]) 
     let mut inputs: Vec<_> = inputs.iter().collect();
     inputs.sort_unstable();
     Digest::of(&State { version: 1, packages, inputs })
+}
+
+/// Packages whose versions decide how sources are read and questions answered: apt and what it verifies signatures and certificates by.
+const READERS: [&str; 9] = [
+    "apt",
+    "apt-transport-https",
+    "ca-certificates",
+    "debian-archive-keyring",
+    "dpkg",
+    "gpgv",
+    "sqv",
+    "ubuntu-keyring",
+    "ubuntu-pro-client",
+];
+
+/// A digest of what decides apt's answers besides the packages it is asked about: its own version, which architectures it knows of,
+/// `inputs` as in [`state_digest`]. Where it is equal, one may be asked about the packages of the other.
+#[must_use]
+pub fn sources_digest(packages: &[InstalledPackage], inputs: &[(String, Digest)]) -> Digest {
+    let is_reader = |p: &&InstalledPackage| READERS.contains(&&*p.name) || p.name.starts_with("libapt-pkg");
+    let readers: Vec<_> = packages.iter().filter(is_reader).cloned().collect();
+    let architectures: BTreeSet<&Arch> = packages.iter().map(|p| &p.arch).collect();
+    Digest::of(&(1, state_digest(&readers, inputs), architectures))
 }
 
 #[cfg(test)]

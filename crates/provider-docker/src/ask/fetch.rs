@@ -8,10 +8,11 @@ use patchyard_contract::{CacheError, ProviderError};
 use patchyard_types::{Digest, PackageChange, Target, printable};
 use tokio::io::AsyncWriteExt;
 
-use super::helper::Helper;
-use super::{asked, good, ready};
+use super::lists::Desk;
+use super::{asked, good};
 use crate::DockerProvider;
 use crate::client::{ApiError, EntryKind};
+use crate::read::inventory;
 
 /// How long all downloads of one target may take.
 const DOWNLOAD: Duration = Duration::from_secs(1800);
@@ -40,10 +41,9 @@ pub(crate) async fn fetch(
         return Ok(());
     }
     let _slot = docker.helper_slot().await;
-    let helper = ready(docker, target).await?;
-    let fetched = download(docker, &helper, &specs, wanted).await;
-    helper.finish().await;
-    fetched
+    let desk = Desk::of(docker, target, &inventory(docker, target).await?).await?;
+    let fetched = download(docker, &desk, &specs, wanted).await;
+    desk.leave(fetched).await
 }
 
 /// As apt names the files: an epoch's colon is quoted.
@@ -53,20 +53,20 @@ fn file_name(name: &str, version: &str, arch: &str) -> String {
 
 async fn download(
     docker: &DockerProvider,
-    helper: &Helper,
+    desk: &Desk<'_>,
     specs: &[String],
     mut wanted: BTreeMap<String, Wanted<'_>>,
 ) -> Result<(), ProviderError> {
     let client = &docker.client;
+    let (helper, folder) = desk.download_folder().await.map_err(|error| docker.error(error))?;
     // apt's own user could not write there, and need not: every file is verified here.
-    let mut argv = vec!["apt-get", "-q", "download", "-o", "APT::Sandbox::User=root"];
-    argv.extend(specs.iter().map(String::as_str));
-    let output = helper.run(&argv, DOWNLOAD, 256 * 1024).await;
+    let fixed = ["apt-get", "-q", "download", "-o", "APT::Sandbox::User=root"].map(str::to_owned);
+    let argv: Vec<String> = fixed.into_iter().chain(specs.iter().cloned()).collect();
+    let output = desk.run_in(&folder, &argv, DOWNLOAD, 256 * 1024).await;
     let output = output.map_err(|error| asked(docker, "the download", error))?;
     good(output)?;
 
-    let mut archive =
-        client.archive(helper.name(), helper.folder()).await.map_err(|error| docker.error(error))?;
+    let mut archive = client.archive(helper, &folder).await.map_err(|error| docker.error(error))?;
     while let Some(entry) = archive.next().await.map_err(|error| docker.error(error))? {
         let name = entry.path.rsplit('/').next().unwrap_or_default();
         let Some(file) = wanted.remove(name).filter(|_| entry.kind == EntryKind::File) else { continue };

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use patchyard_assess::deb::apt::ask::ENVIRONMENT;
 use patchyard_types::{Digest, Target};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use super::sources::Named;
 use crate::DockerProvider;
@@ -48,23 +49,20 @@ pub(super) struct Helper {
 }
 
 impl Helper {
-    /// Creates and starts one for a target, from its inspect document.
+    /// Creates and starts one for a target.
     pub async fn start(
         docker: &DockerProvider,
         target: &Target,
-        inspect: &Value,
+        reach: &Reach,
         named: &Named,
     ) -> Result<Self, ApiError> {
         let client = &docker.client;
         let image = client.inspect_image(&target.image.id).await?;
-        let network = network(client, inspect).await?;
-        let request = request(&docker.options.controller, target, inspect, &image, &network, named);
+        let request = request(&docker.options.controller, target, reach, &image, named);
         let name = unique_name(&docker.options.controller, &target.object);
         let helper = Self { guard: Guard::new(docker, name), folder: unique_folder() };
         helper.guard.create(request).await?;
-        let mut folder = TarWriter::new();
-        folder.directory(helper.folder.trim_start_matches('/'), 0o700)?;
-        client.write(helper.name(), "/", folder).await?;
+        helper.make_folder(&helper.folder).await?;
         client.post(&["containers", helper.name(), "start"]).timeout(Duration::from_secs(120)).done().await?;
         Ok(helper)
     }
@@ -79,13 +77,31 @@ impl Helper {
         &self.folder
     }
 
+    /// Makes a folder that only root may look into.
+    pub async fn make_folder(&self, path: &str) -> Result<(), ApiError> {
+        let mut folder = TarWriter::new();
+        folder.directory(path.trim_start_matches('/'), 0o700)?;
+        self.guard.docker().client.write(self.name(), "/", folder).await
+    }
+
     /// Runs a command as root in it, in its folder.
     ///
     /// # Errors
     /// As [`Client::exec`].
     pub async fn run(&self, argv: &[&str], timeout: Duration, limit: usize) -> Result<ExecOutput, ApiError> {
+        self.run_in(&self.folder, argv, timeout, limit).await
+    }
+
+    /// The same in a folder within its own.
+    pub async fn run_in(
+        &self,
+        folder: &str,
+        argv: &[&str],
+        timeout: Duration,
+        limit: usize,
+    ) -> Result<ExecOutput, ApiError> {
         let env: Vec<String> = ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let exec = Exec { argv, user: Some("0"), env: &env, workdir: Some(&self.folder), timeout, limit };
+        let exec = Exec { argv, user: Some("0"), env: &env, workdir: Some(folder), timeout, limit };
         self.guard.docker().client.exec(self.name(), &exec).await
     }
 
@@ -127,23 +143,42 @@ async fn network(client: &Client, inspect: &Value) -> Result<String, ApiError> {
     }
 }
 
+/// How a target reaches its package sources: everything of its settings that decides about that.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Reach {
+    /// Variables that name proxies.
+    env: Vec<String>,
+    /// Of the host configuration.
+    host: Map<String, Value>,
+}
+
+/// How a target reaches its package sources, by its inspect document.
+pub(super) async fn reach(client: &Client, inspect: &Value) -> Result<Reach, ApiError> {
+    let network = network(client, inspect).await?;
+    Ok(Reach::over(&network, inspect))
+}
+
+impl Reach {
+    fn over(network: &str, inspect: &Value) -> Self {
+        let env = list(&inspect["Config"]["Env"])
+            .map(text)
+            .filter(|one| one.split_once('=').is_some_and(|(name, _)| PROXIES.contains(&name)))
+            .map(str::to_owned);
+        let mut host = Map::new();
+        host.insert("NetworkMode".to_owned(), network.into());
+        for key in ["Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "Runtime", "UsernsMode"] {
+            if !inspect["HostConfig"][key].is_null() {
+                host.insert(key.to_owned(), inspect["HostConfig"][key].clone());
+            }
+        }
+        Self { env: env.collect(), host }
+    }
+}
+
 /// The create request. Pure: everything it is made of comes in.
-fn request(
-    controller: &str,
-    target: &Target,
-    inspect: &Value,
-    image: &Value,
-    network: &str,
-    named: &Named,
-) -> Value {
-    let env: Vec<&str> = list(&inspect["Config"]["Env"])
-        .map(text)
-        .filter(|one| one.split_once('=').is_some_and(|(name, _)| PROXIES.contains(&name)))
-        .collect();
-    let host = &inspect["HostConfig"];
+fn request(controller: &str, target: &Target, reach: &Reach, image: &Value, named: &Named) -> Value {
     let mut host_config = json!({
         "AutoRemove": true,
-        "NetworkMode": network,
         "Mounts": mounts(target, named),
         "LogConfig": {"Type": "none", "Config": {}},
         "CapDrop": ["ALL"],
@@ -153,10 +188,8 @@ fn request(
         "PidsLimit": 256,
         "Memory": 2u64 << 30,
     });
-    for key in ["Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "Runtime", "UsernsMode"] {
-        if !host[key].is_null() {
-            host_config[key] = host[key].clone();
-        }
+    for (key, value) in &reach.host {
+        host_config[key] = value.clone();
     }
     json!({
         "Image": target.image.id,
@@ -164,7 +197,7 @@ fn request(
         "Cmd": [LIFETIME.to_string()],
         "User": "0:0",
         "WorkingDir": "/",
-        "Env": env,
+        "Env": reach.env,
         "Labels": labels_of_running(image, controller, ROLE_ASK),
         "Healthcheck": {"Test": ["NONE"]},
         "StopSignal": "SIGKILL",
@@ -225,7 +258,8 @@ mod tests {
         let image = json!({"Config": {"Labels": {"traefik.enable": "true"}}});
         let mut named = Named::default();
         named.read(b"deb [signed-by=/srv/keys/a.gpg] file:/srv/repo/bookworm ./");
-        let request = request("1a2b", &target(), &inspect, &image, "bridge", &named);
+        let reach = Reach::over("bridge", &inspect);
+        let request = request("1a2b", &target(), &reach, &image, &named);
         assert_eq!(request["Env"], json!(["http_proxy=http://proxy:3128"]));
         assert_eq!(request["Labels"]["traefik.enable"], "");
         assert_eq!(

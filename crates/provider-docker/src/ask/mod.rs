@@ -7,10 +7,11 @@
 mod copy;
 mod fetch;
 mod helper;
+mod lists;
 mod sources;
 mod words;
 
-use patchyard_assess::deb::apt::words::{update_errors, without_credentials};
+use patchyard_assess::deb::apt::words::without_credentials;
 use patchyard_assess::deb::apt::{
     answer, ask as questions, explain, passes_over, pending as put_together, price, tell_phased,
 };
@@ -23,14 +24,13 @@ use crate::read::reference::Reference;
 
 pub(crate) use fetch::fetch;
 pub(crate) use helper::LIFETIME;
+pub(crate) use lists::Shelf;
 pub(crate) use sources::Named;
 
-use helper::Helper;
+use lists::Desk;
 
 /// The most of an answer that is kept, in bytes; `assess` refuses what is longer than this.
 const ANSWER: usize = 16 * 1024 * 1024 + 1;
-/// The most of the output of `apt-get update` that is kept.
-const UPDATE_WORDS: usize = 256 * 1024;
 
 pub(crate) async fn pending(
     docker: &DockerProvider,
@@ -40,10 +40,9 @@ pub(crate) async fn pending(
 ) -> Result<Vec<PendingPatch>, ProviderError> {
     can_ask(inventory.package_manager, target)?;
     let _slot = docker.helper_slot().await;
-    let helper = ready(docker, target).await?;
-    let answer = questions(docker, &helper, inventory, ask).await;
-    helper.finish().await;
-    answer
+    let desk = Desk::of(docker, target, inventory).await?;
+    let answer = questions(docker, &desk, inventory, ask).await;
+    desk.leave(answer).await
 }
 
 /// Only apt is asked so far.
@@ -68,37 +67,9 @@ fn other_method(target: &Target) -> String {
     if by_tag && digest.is_some() { "try --method image".to_owned() } else { String::new() }
 }
 
-/// A helper with the target's state and fresh lists.
-async fn ready(docker: &DockerProvider, target: &Target) -> Result<Helper, ProviderError> {
-    let helper = copy::helper_like(docker, target).await?;
-    match update(docker, &helper).await {
-        Ok(()) => Ok(helper),
-        Err(error) => {
-            helper.finish().await;
-            Err(error)
-        }
-    }
-}
-
-async fn update(docker: &DockerProvider, helper: &Helper) -> Result<(), ProviderError> {
-    let argv = questions::update();
-    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-    let output = helper
-        .run(&argv, docker.patience, UPDATE_WORDS)
-        .await
-        .map_err(|error| asked(docker, "apt-get update", error))?;
-    match update_errors(output.exit, &[output.stderr.as_slice(), b"\n", &output.stdout].concat()) {
-        None => Ok(()),
-        Some(reason) => {
-            let hint = words::hint(&reason);
-            Err(ProviderError::NoAnswer { reason, hint })
-        }
-    }
-}
-
 async fn questions(
     docker: &DockerProvider,
-    helper: &Helper,
+    desk: &Desk<'_>,
     inventory: &Inventory,
     how: &Ask,
 ) -> Result<Vec<PendingPatch>, ProviderError> {
@@ -109,11 +80,11 @@ async fn questions(
             how.allow_remove,
         ),
     };
-    let simulated = put(docker, helper, &question).await?;
+    let simulated = put(docker, desk, &question).await?;
     let simulation = answer::simulation(&good(simulated)?.stdout).map_err(no_sense)?;
     let upgradable = match how.only.is_empty() {
         true => {
-            let listed = put(docker, helper, &questions::upgradable()).await?;
+            let listed = put(docker, desk, &questions::upgradable()).await?;
             answer::upgradable(&good(listed)?.stdout).map_err(no_sense)?
         }
         // What else there is was not asked for.
@@ -121,29 +92,28 @@ async fn questions(
     };
     let mut patches = put_together(&simulation, &upgradable, &inventory.packages);
     if patches.iter().any(|patch| patch.status == PendingStatus::KeptBack) {
-        let simulated = put(docker, helper, &questions::with_phased(question)).await?;
+        let simulated = put(docker, desk, &questions::with_phased(question)).await?;
         tell_phased(&mut patches, &answer::simulation(&good(simulated)?.stdout).map_err(no_sense)?);
     }
     if let Some(argv) = questions::versions(&patches) {
-        let listed = put(docker, helper, &argv).await?;
+        let listed = put(docker, desk, &argv).await?;
         passes_over(&mut patches, &answer::security_versions(&good(listed)?.stdout).map_err(no_sense)?);
     }
     if let Some(argv) = questions::offers(&patches) {
-        let offered = put(docker, helper, &argv).await?;
+        let offered = put(docker, desk, &argv).await?;
         price(&mut patches, &answer::offers(&good(offered)?.stdout).map_err(no_sense)?);
     }
     if let Some(argv) = questions::why_kept_back(&patches) {
         // It may well fail: the reason is what is asked for.
-        let output = put(docker, helper, &argv).await?;
+        let output = put(docker, desk, &argv).await?;
         explain(&mut patches, &[output.stdout.as_slice(), b"\n", &output.stderr].concat());
     }
     Ok(patches)
 }
 
-async fn put(docker: &DockerProvider, helper: &Helper, argv: &[String]) -> Result<ExecOutput, ProviderError> {
-    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-    let output = helper.run(&argv, docker.patience, ANSWER).await;
-    output.map_err(|error| asked(docker, argv.first().copied().unwrap_or_default(), error))
+async fn put(docker: &DockerProvider, desk: &Desk<'_>, argv: &[String]) -> Result<ExecOutput, ProviderError> {
+    let output = desk.run(argv, docker.patience, ANSWER).await;
+    output.map_err(|error| asked(docker, argv.first().map_or("", String::as_str), error))
 }
 
 /// An answer that is one: apt was content.

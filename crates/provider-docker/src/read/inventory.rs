@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use patchyard_assess::deb::apt::words::hide_credentials;
-use patchyard_assess::deb::{Layout, StatusError, StatusReader, is_status_d_member, state_digest};
+use patchyard_assess::deb::{
+    Layout, StatusError, StatusReader, is_status_d_member, sources_digest, state_digest,
+};
 use patchyard_contract::ProviderError;
 use patchyard_types::{Digest, InstalledPackage, Inventory, PackageManager, StartingState, Target};
 use serde::{Deserialize, Serialize};
@@ -31,10 +33,13 @@ pub(crate) const MACHINE_ID: &str = "/etc/machine-id";
 const MACHINE_ID_LIMIT: u64 = 1024 * 1024;
 
 /// The largest package database that is read, in bytes; a desktop's has 8 MiB.
-const DATABASE_LIMIT: u64 = 256 * 1024 * 1024;
+pub(crate) const DATABASE_LIMIT: u64 = 256 * 1024 * 1024;
 /// The most that the configuration of apt may take, in bytes and in files.
 const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
 const CONFIG_FILES: usize = 5000;
+
+/// What stands for files of the image among the inputs of a package manager.
+const IMAGE: &str = "image";
 
 /// Where databases of other package managers are; seen, not yet read.
 const OTHERS: [(&str, PackageManager); 5] = [
@@ -95,11 +100,12 @@ async fn read(docker: &DockerProvider, target: &Target) -> Result<Inventory, Pro
         Some(installed) => installed,
         None => installed_in(docker, &inspect).await?,
     };
-    let Installed { package_manager, packages, digest } = installed;
+    let Installed { package_manager, packages, sources, digest } = installed;
     Ok(Inventory {
         os: target.os.clone(),
         package_manager,
         packages,
+        sources,
         starting: StartingState { platform, image: target.image.id.clone(), packages: digest },
     })
 }
@@ -109,6 +115,8 @@ async fn read(docker: &DockerProvider, target: &Target) -> Result<Inventory, Pro
 pub(crate) struct Installed {
     package_manager: Option<PackageManager>,
     packages: Arc<[InstalledPackage]>,
+    /// Of what decides about that besides the packages, where it leans on nothing of the image.
+    sources: Option<Digest>,
     /// Of everything that decides what a package manager answers.
     digest: Option<Digest>,
 }
@@ -122,7 +130,7 @@ async fn of_image(docker: &DockerProvider, inspect: &Value) -> Result<Option<Ins
     let image = text(&inspect["Image"]);
     let cell = docker.installed_in_image(image);
     let reading = || async {
-        let memory = docker.memory_of("installed", image);
+        let memory = docker.memory_of("packages", image);
         if let Some(installed) = memory.recall().await {
             return Ok(installed);
         }
@@ -152,19 +160,21 @@ async fn read_from(docker: &DockerProvider, container: &str, image: &str) -> Res
     let (packages, inputs) = tokio::try_join!(async { dpkg(docker, container).await }, async {
         apt_inputs(docker, container, image).await.map_err(Problem::Api)
     })?;
-    let (package_manager, packages, digest) = match packages {
+    let (package_manager, packages, sources, digest) = match packages {
         Some(packages) if packages.iter().any(|p| p.name == "apt") => {
             let digest = state_digest(&packages, &inputs);
-            (Some(PackageManager::Apt), packages.into(), Some(digest))
+            let leans_on_image = inputs.iter().any(|(name, _)| name == IMAGE);
+            let sources = (!leans_on_image).then(|| sources_digest(&packages, &inputs));
+            (Some(PackageManager::Apt), packages.into(), sources, Some(digest))
         }
         // dpkg's database and nobody who could ask for newer versions: distroless.
-        Some(packages) => (None, packages.into(), None),
+        Some(packages) => (None, packages.into(), None, None),
         None => match other_manager(docker, container).await? {
-            Some((manager, digest)) => (Some(manager), Arc::default(), Some(digest)),
-            None => (None, Arc::default(), None),
+            Some((manager, digest)) => (Some(manager), Arc::default(), None, Some(digest)),
+            None => (None, Arc::default(), None, None),
         },
     };
-    Ok(Installed { package_manager, packages, digest })
+    Ok(Installed { package_manager, packages, sources, digest })
 }
 
 /// The dpkg database in either layout; `None` when there is none.
@@ -229,7 +239,7 @@ async fn apt_inputs(
         machine_id(&docker.client, container),
     )?;
     if !named.repositories.is_empty() || !named.files.iter().all(|file| is_under(file, KEYRINGS)) {
-        inputs.push(("image".to_owned(), Digest::of_bytes(image.as_bytes())));
+        inputs.push((IMAGE.to_owned(), Digest::of_bytes(image.as_bytes())));
     }
     if !id.is_empty() {
         inputs.push((MACHINE_ID.to_owned(), Digest::of_bytes(&id)));

@@ -25,9 +25,10 @@ pub(crate) use alone::alone;
 pub(crate) use discover::{PARALLEL, discover};
 pub(crate) use guests::guests_now;
 pub(crate) use host::host_managers;
-pub(crate) use inventory::{Installed, MACHINE_ID, inventory, machine_id};
+pub(crate) use inventory::{DATABASE_LIMIT, Installed, MACHINE_ID, inventory, machine_id};
 pub(crate) use refuse::unknown_label;
 pub(crate) use target::{NAME_LIMIT, config_digest, keyed_digest};
+pub(crate) use untouched::is_untouched;
 
 /// Paths in a container at which its Compose project puts configs and secrets.
 pub(crate) fn injected(container: &serde_json::Value) -> Vec<String> {

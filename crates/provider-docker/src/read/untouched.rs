@@ -12,7 +12,7 @@ use crate::unsaved::places;
 use crate::view::{PLACES, is_at_places};
 
 /// Whether a container, by its inspect document, has its image's files at all places of package managers.
-pub(super) fn is_untouched(docker: &DockerProvider, container: &Value) -> bool {
+pub(crate) fn is_untouched(docker: &DockerProvider, container: &Value) -> bool {
     !places(container).into_iter().any(is_at_places)
         && Layers::seen(docker, container)
             .is_some_and(|layers| !PLACES.iter().any(|place| layers.may_have_own(place)))

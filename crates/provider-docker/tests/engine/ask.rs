@@ -18,7 +18,7 @@ async fn pending_on(image: &str) -> Result<Vec<PendingPatch>, ProviderError> {
     let yard = yard().await;
     let container = yard.container(image, json!({})).await;
     let answer = pending(&yard, &yard.target(&container).await).await;
-    assert_eq!(yard.helpers().await, [""; 0], "nothing is left behind");
+    assert_eq!(yard.left_helpers().await, [""; 0], "nothing is left behind");
     answer
 }
 
@@ -54,7 +54,7 @@ async fn a_newer_version_is_found_with_its_hash_and_fetched_once() {
     // The engine is not needed a second time: the cache has it.
     drop(container);
     yard.docker.fetch(&target, &[change(patch)]).await.unwrap();
-    assert_eq!(yard.helpers().await, [""; 0]);
+    assert_eq!(yard.left_helpers().await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,6 +95,36 @@ async fn real_updates_of_the_distribution_are_found() {
     );
 }
 
+/// To read the lists of a distribution takes longer than the questions about them.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_the_same_sources_is_asked_in_one_helper() {
+    let yard = yard().await;
+    let plain = yard.container("patchyard-lab/base:1", json!({})).await;
+    let holding = yard.container("patchyard-lab/base:1", json!({})).await;
+    yard.run(&holding, &["apt-mark", "hold", "liblzma5"]).await;
+    let other =
+        yard.container("patchyard-lab/base:1", json!({"Env": ["https_proxy=http://127.0.0.1:9"]})).await;
+    let (plain, holding) = (yard.target(&plain).await, yard.target(&holding).await);
+    let (of_plain, of_holding) = tokio::join!(pending(&yard, &plain), pending(&yard, &holding));
+    let status = |patches: &[PendingPatch]| {
+        patches
+            .iter()
+            .find(|patch| patch.package == "liblzma5")
+            .expect("it is outdated in the lab's base")
+            .status
+    };
+    let (of_plain, of_holding) = (of_plain.unwrap(), of_holding.unwrap());
+    assert_eq!((status(&of_plain), status(&of_holding)), (PendingStatus::Available, PendingStatus::Held));
+    let lzma = of_plain.iter().find(|patch| patch.package == "liblzma5").unwrap();
+    yard.docker.fetch(&plain, &[change(lzma)]).await.unwrap();
+    assert_eq!(yard.helpers().await.len(), 1);
+
+    // Who reaches them in another way has a helper of its own.
+    pending(&yard, &yard.target(&other).await).await.unwrap();
+    assert_eq!(yard.helpers().await.len(), 2);
+    assert_eq!(yard.left_helpers().await, [""; 0]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_asked_says_why_in_apts_words() {
     for (image, words) in
@@ -114,7 +144,7 @@ async fn a_package_with_a_wrong_hash_is_not_fetched() {
     let patches = pending(&yard, &target).await.unwrap();
     let refused = yard.docker.fetch(&target, &[change(&patches[0])]).await;
     assert!(matches!(refused, Err(ProviderError::NoAnswer { .. })), "{refused:?}");
-    assert_eq!(yard.helpers().await, [""; 0]);
+    assert_eq!(yard.left_helpers().await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +207,7 @@ async fn an_image_of_another_user_with_the_app_as_entrypoint_is_asked_alike() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_package_manager_that_never_ends_or_never_stops_talking_is_given_up() {
     let mut yard = yard().await;
-    yard.docker = yard.docker.with_patience(Duration::from_secs(5));
+    yard.docker = yard.docker.clone().with_patience(Duration::from_secs(5));
     for image in ["patchyard-lab/hostile-hangs:1", "patchyard-lab/hostile-loud:1"] {
         let container = yard.container(image, json!({})).await;
         let answer = pending(&yard, &yard.target(&container).await).await;
@@ -207,15 +237,14 @@ async fn a_question_that_is_dropped_leaves_no_helper() {
             () = until_it_is_there => {}
         }
     }
-    yard.docker.settle().await;
-    assert_eq!(yard.helpers().await, [""; 0]);
+    assert_eq!(yard.left_helpers().await, [""; 0]);
 }
 
 /// An engine in a hand-made chroot runs commands in the host's root: there this folder is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_run_in_a_folder_that_only_their_helper_has() {
     let mut yard = yard().await;
-    yard.docker = yard.docker.with_patience(Duration::from_secs(60));
+    yard.docker = yard.docker.clone().with_patience(Duration::from_secs(60));
     let container = yard.container("patchyard-lab/hostile-hangs:1", json!({})).await;
     let (target, client) = (yard.target(&container).await, yard.docker.client());
     let running = async {

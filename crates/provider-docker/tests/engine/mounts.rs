@@ -68,7 +68,7 @@ async fn no_archive_call_goes_to_a_target_with_mounts() {
         .await;
     let (again, _, unsaved) = read(&yard, &mounted.container).await;
     assert_eq!((again, unsaved), (packages, vec!["/srv/app/file".to_owned()]));
-    assert_eq!(yard.helpers().await, [""; 0]);
+    assert_eq!(yard.left_helpers().await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,6 +67,6 @@ async fn containers_of_podman_are_found_read_and_asked() {
     let pending = yard.docker.pending(web, &inventory, &Ask::default()).await.unwrap();
     let pending: Vec<_> = pending.iter().map(|p| (p.package.as_str(), p.candidate.as_str())).collect();
     assert_eq!(pending, [("lab-web", "1.1")]);
-    assert_eq!(yard.helpers().await, [""; 0]);
+    assert_eq!(yard.left_helpers().await, [""; 0]);
     assert_eq!(podman.podman(&["ps", "--all", "--format", "{{.Names}}"]), "web", "nothing else is left");
 }

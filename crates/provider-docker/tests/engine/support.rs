@@ -73,11 +73,26 @@ pub async fn yard_with(endpoint: Endpoint, name: Option<&str>, memory: Arc<dyn M
     Yard { docker, controller, cache, _state: state }
 }
 
+/// Helpers that are kept for further questions go with it.
+impl Drop for Yard {
+    fn drop(&mut self) {
+        let docker = self.docker.clone();
+        let settle = move || tokio::runtime::Runtime::new().unwrap().block_on(docker.settle());
+        std::thread::spawn(settle).join().unwrap();
+    }
+}
+
 impl Yard {
     /// The target of a container.
     pub async fn target(&self, container: &Container) -> Target {
         let found = self.docker.discover().await.unwrap();
         found.into_iter().find(|target| target.name == container.name).expect("the container is discovered")
+    }
+
+    /// Names of this controller's helpers on the engine when its work is over.
+    pub async fn left_helpers(&self) -> Vec<String> {
+        self.docker.settle().await;
+        self.helpers().await
     }
 
     /// Names of this controller's helpers on the engine.

@@ -280,6 +280,7 @@ impl RealYard {
             .collect();
         assert!(!packages.is_empty(), "a patch is pending");
         self.docker.fetch(&target, &packages).await.unwrap();
+        self.docker.settle().await;
         // A set of this yard's own, so that yards do not share images.
         let platform = format!("linux/amd64 of {}", self.name);
         let from = StartingState { platform, ..inventory.starting };

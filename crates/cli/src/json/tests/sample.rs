@@ -229,6 +229,7 @@ pub fn known() -> Vec<Known> {
                 held: false,
             }]
             .into(),
+            sources: None,
             starting: StartingState {
                 platform: "linux/amd64".into(),
                 image: "sha256:1111".into(),
