@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::lab::lab;
-use crate::slow;
 
 /// An implementation of Compose.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,17 +15,10 @@ pub enum Compose {
 }
 
 impl Compose {
-    /// Version 2, if it is to be had: building it takes minutes, so without `--slow` it is taken only where
-    /// that was done before.
+    /// Version 2; building it takes minutes, once a machine.
     #[must_use]
-    pub fn two() -> Option<Self> {
-        let built: &[&str] = if slow() { &[] } else { &["built"] };
-        let program = lab("compose", built);
-        if program.is_empty() {
-            eprintln!("not run: Compose 2 is not built yet; PATCHYARD_SLOW=1 builds it, or lab/compose does");
-            return None;
-        }
-        Some(Self::Two(program.into()))
+    pub fn two() -> Self {
+        Self::Two(lab("compose", [] as [&str; 0]).into())
     }
 
     /// Whether it is version 2.

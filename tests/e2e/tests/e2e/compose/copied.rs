@@ -40,7 +40,7 @@ fn all_there(project: &Project) {
 
 /// Copies what Compose 2 copies, with files and settings as `more` says.
 fn copies_come_along(file: &str, more: &[(&str, &str)]) {
-    let Some(two) = Compose::two() else { return };
+    let two = Compose::two();
     let project = Project::with_files(&two, &["web-many-01"], file, more);
     all_there(&project);
     let mounts = project.containers()["app/1"].inspect["Mounts"].clone();
@@ -75,11 +75,13 @@ fn copies_come_along(file: &str, more: &[(&str, &str)]) {
 }
 
 #[test]
+#[ignore = "wants Compose 2, which lab/compose builds"]
 fn they_come_along_there_and_back() {
     copies_come_along(FILE, &[]);
 }
 
 #[test]
+#[ignore = "wants Compose 2, which lab/compose builds"]
 fn those_that_a_file_names_which_is_included_or_extended_do_too() {
     let (services, definitions) = FILE.split_once("\nconfigs:\n").unwrap();
     let base = services.replace("  app:", "  base:");

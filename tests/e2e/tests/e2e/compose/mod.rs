@@ -434,21 +434,24 @@ macro_rules! of_both {
         }
         mod version_2 {
             use super::*;
-            $(#[test] fn $test() { if let Some(two) = Compose::two() { super::$test(&two); } })+
+            $(#[test] #[ignore = "wants Compose 2, which lab/compose builds"] fn $test() { super::$test(&Compose::two()); })+
 
             #[test]
+            #[ignore = "wants Compose 2, which lab/compose builds"]
             fn after_a_patch_up_recreates_nothing_and_down_up_gives_the_patched_image() {
-                if let Some(two) = Compose::two() { after_a_patch(&two, &[]); }
+                after_a_patch(&Compose::two(), &[]);
             }
 
             #[test]
+            #[ignore = "wants Compose 2, which lab/compose builds"]
             fn a_plan_that_leaves_the_tag_leaves_up_alone_until_one_moves_it_then_those_of_before_are_recreated_once() {
-                if let Some(two) = Compose::two() { after_a_plan_that_leaves_the_tag(&two, &["worker/1"]); }
+                after_a_plan_that_leaves_the_tag(&Compose::two(), &["worker/1"]);
             }
 
             #[test]
+            #[ignore = "wants Compose 2, which lab/compose builds"]
             fn until_the_tag_moves_up_returns_to_the_base_which_is_found() {
-                if let Some(two) = Compose::two() { after_a_patch_of_some_up_returns_to_the_base(&two); }
+                after_a_patch_of_some_up_returns_to_the_base(&Compose::two());
             }
         }
     };
