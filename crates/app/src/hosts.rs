@@ -42,7 +42,7 @@ pub struct Hosts {
     ours: Ours,
     registries: BTreeMap<String, RegistryLogin>,
     patience: Duration,
-    reached: Mutex<Vec<DockerProvider>>,
+    reached: Mutex<Vec<Arc<dyn Provider>>>,
 }
 
 impl Hosts {
@@ -146,8 +146,9 @@ impl Hosts {
         let registries = self.registries.clone();
         let options = Options { controller, key, cache, state_dir, name, memory, registries };
         let docker = DockerProvider::connect(endpoint, options).await?.with_patience(self.patience);
-        self.reached.lock().unwrap_or_else(PoisonError::into_inner).push(docker.clone());
-        Ok(Arc::new(docker))
+        let docker: Arc<dyn Provider> = Arc::new(docker);
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&docker));
+        Ok(docker)
     }
 
     async fn machine(&self, name: &str, machine: &Machine) -> Result<Arc<dyn Provider>, ProviderError> {
@@ -233,7 +234,7 @@ impl Reach for Hosts {
 
     async fn settle(&self) {
         let reached = std::mem::take(&mut *self.reached.lock().unwrap_or_else(PoisonError::into_inner));
-        join_all(reached.iter().map(DockerProvider::settle)).await;
+        join_all(reached.iter().map(|provider| provider.settle())).await;
     }
 }
 

@@ -330,4 +330,8 @@ pub trait Provider: Send + Sync {
 
     /// Removes a leftover. Gone already is fine.
     async fn collect(&self, leftover: &Leftover) -> Result<(), ProviderError>;
+
+    /// Removes what is kept on the host for further questions, and what work that was dropped in the middle has left, and waits until
+    /// it is gone. To be called when the questions are over.
+    async fn settle(&self) {}
 }

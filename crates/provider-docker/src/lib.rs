@@ -184,14 +184,6 @@ impl DockerProvider {
         self.helper_slots.acquire().await.ok()
     }
 
-    /// Removes the helpers that are still there, and waits until they are gone: those that are kept for further
-    /// questions, and those of work that was dropped in the middle. To be called when the questions are over; helpers end
-    /// by themselves otherwise, but only after a while.
-    pub async fn settle(&self) {
-        self.shelf.clear();
-        self.helpers.remove_all(self).await;
-    }
-
     fn known<T>(&self, image: &str, read: impl Fn(&ImageFacts) -> Option<T>) -> Option<T> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).get(image).and_then(read)
     }

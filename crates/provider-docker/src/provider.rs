@@ -135,4 +135,10 @@ impl Provider for DockerProvider {
     async fn collect(&self, leftover: &Leftover) -> Result<(), ProviderError> {
         gc::collect(self, leftover).await
     }
+
+    /// Its helpers. They end by themselves otherwise, but only after a while.
+    async fn settle(&self) {
+        self.shelf.clear();
+        self.helpers.remove_all(self).await;
+    }
 }

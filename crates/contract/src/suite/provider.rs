@@ -246,7 +246,7 @@ pub async fn a_target_changed_since_planning_is_refused(yard: &dyn Yard) {
     assert_eq!(yard.objects().await, objects);
 }
 
-/// Discovery, inventory and asking what is pending leave the host as it was.
+/// Discovery, inventory and asking what is pending leave the host as it was, once the questions are over.
 pub async fn reading_changes_nothing(yard: &dyn Yard) {
     let (serving, objects) = (yard.serving().await, yard.objects().await);
     let provider = yard.provider();
@@ -260,6 +260,7 @@ pub async fn reading_changes_nothing(yard: &dyn Yard) {
     assert!(!pending.is_empty(), "a patch is pending");
     let again = provider.discover().await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(first.iter().find(|t| t.id == wanted), again.iter().find(|t| t.id == wanted));
+    provider.settle().await;
     assert_eq!(yard.serving().await, serving);
     assert_eq!(yard.objects().await, objects);
 }

@@ -1,7 +1,7 @@
 //! Fresh lists of packages: helpers that have read their package sources, kept for further questions.
 //!
 //! To read the lists of a distribution takes longer than all questions about them. So a helper stays for whoever has the same package
-//! manager and the same sources, until its lists are old or the work is over ([`DockerProvider::settle`]). Each state of packages
+//! manager and the same sources, until its lists are old or the work is over (`Provider::settle`). Each state of packages
 //! has a folder in it, which the package manager is told to take for the system's.
 
 use std::collections::BTreeMap;

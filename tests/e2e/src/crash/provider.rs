@@ -119,6 +119,10 @@ impl Provider for CrashingProvider {
         self.inner.fetch(target, packages).await
     }
 
+    async fn settle(&self) {
+        self.inner.settle().await;
+    }
+
     async fn probe(&self, call: &Call) -> Result<Probe, ProviderError> {
         self.inner.probe(call).await
     }
