@@ -12,9 +12,10 @@ use patchyard_assess::deb::{
 use patchyard_contract::ProviderError;
 use patchyard_types::{Digest, InstalledPackage, Inventory, PackageManager, StartingState, Target};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::json::text;
+use super::target::keyed_digest;
 use super::untouched;
 use crate::DockerProvider;
 use crate::ask::Named;
@@ -37,9 +38,6 @@ pub(crate) const DATABASE_LIMIT: u64 = 256 * 1024 * 1024;
 /// The most that the configuration of apt may take, in bytes and in files.
 const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
 const CONFIG_FILES: usize = 5000;
-
-/// What stands for files of the image among the inputs of a package manager.
-const IMAGE: &str = "image";
 
 /// Where databases of other package managers are; seen, not yet read.
 const OTHERS: [(&str, PackageManager); 5] = [
@@ -157,14 +155,15 @@ async fn installed_in(docker: &DockerProvider, inspect: &Value) -> Result<Instal
 }
 
 async fn read_from(docker: &DockerProvider, container: &str, image: &str) -> Result<Installed, Problem> {
-    let (packages, inputs) = tokio::try_join!(async { dpkg(docker, container).await }, async {
-        apt_inputs(docker, container, image).await.map_err(Problem::Api)
-    })?;
+    let (packages, Inputs { inputs, whole, leans_on_image }) =
+        tokio::try_join!(async { dpkg(docker, container).await }, async {
+            apt_inputs(docker, container, image).await.map_err(Problem::Api)
+        })?;
     let (package_manager, packages, sources, digest) = match packages {
         Some(packages) if packages.iter().any(|p| p.name == "apt") => {
             let digest = state_digest(&packages, &inputs);
-            let leans_on_image = inputs.iter().any(|(name, _)| name == IMAGE);
-            let sources = (!leans_on_image).then(|| sources_digest(&packages, &inputs));
+            let with_credentials = [inputs, vec![(APT.to_owned(), whole)]].concat();
+            let sources = (!leans_on_image).then(|| sources_digest(&packages, &with_credentials));
             (Some(PackageManager::Apt), packages.into(), sources, Some(digest))
         }
         // dpkg's database and nobody who could ask for newer versions: distroless.
@@ -224,22 +223,27 @@ pub(crate) async fn machine_id(client: &Client, container: &str) -> Result<Vec<u
     Ok(id.unwrap_or_default())
 }
 
-/// Everything besides the database that decides what apt answers: its sources, preferences and options
-/// by content, the keyrings by their folder's size and time, the machine's id, which decides about phased
-/// updates. Where sources lean on files of the image, repositories or keys, the image stands for what is in them. Credentials
-/// decide nothing: what holds only them is left out, and in addresses they are taken out before the digest.
-async fn apt_inputs(
-    docker: &DockerProvider,
-    container: &str,
-    image: &str,
-) -> Result<Vec<(String, Digest)>, ApiError> {
-    let ((mut inputs, named), keyrings, id) = tokio::try_join!(
+/// What decides apt's answers besides the database.
+struct Inputs {
+    /// Its sources, preferences and options by content, the keyrings by their folder's size and time, the machine's id, which decides
+    /// about phased updates. Where sources lean on files of the image, repositories or keys, the image stands for what is in them.
+    /// Credentials decide nothing: what holds only them is left out, and in addresses they are taken out before the digest.
+    inputs: Vec<(String, Digest)>,
+    /// Of its configuration as it is: who has other credentials may be let in where others are not.
+    whole: Digest,
+    leans_on_image: bool,
+}
+
+async fn apt_inputs(docker: &DockerProvider, container: &str, image: &str) -> Result<Inputs, ApiError> {
+    let (Config { mut inputs, whole, named }, keyrings, id) = tokio::try_join!(
         apt_config(docker, container),
         docker.client.stat(container, KEYRINGS),
         machine_id(&docker.client, container),
     )?;
-    if !named.repositories.is_empty() || !named.files.iter().all(|file| is_under(file, KEYRINGS)) {
-        inputs.push((IMAGE.to_owned(), Digest::of_bytes(image.as_bytes())));
+    let leans_on_image =
+        !named.repositories.is_empty() || !named.files.iter().all(|file| is_under(file, KEYRINGS));
+    if leans_on_image {
+        inputs.push(("image".to_owned(), Digest::of_bytes(image.as_bytes())));
     }
     if !id.is_empty() {
         inputs.push((MACHINE_ID.to_owned(), Digest::of_bytes(&id)));
@@ -248,43 +252,52 @@ async fn apt_inputs(
         let seen = format!("{} {}", stat.size, stat.mtime);
         inputs.push((KEYRINGS.to_owned(), Digest::of_bytes(seen.as_bytes())));
     }
-    Ok(inputs)
+    Ok(Inputs { inputs, whole, leans_on_image })
 }
 
-/// The files of apt's configuration, and what its sources name outside of it.
-async fn apt_config(
-    docker: &DockerProvider,
-    container: &str,
-) -> Result<(Vec<(String, Digest)>, Named), ApiError> {
-    let (mut inputs, mut named) = (Vec::new(), Named::default());
+/// The files of apt's configuration.
+struct Config {
+    /// By path, without credentials.
+    inputs: Vec<(String, Digest)>,
+    /// Of all of them, by a key: nobody can guess credentials from it.
+    whole: Digest,
+    /// What its sources name outside of it.
+    named: Named,
+}
+
+async fn apt_config(docker: &DockerProvider, container: &str) -> Result<Config, ApiError> {
+    let (mut inputs, mut whole, mut named) = (Vec::new(), Vec::new(), Named::default());
+    let digest_of = |whole: &[(String, Digest)]| keyed_digest(&json!(whole), &docker.options.key);
     let mut archive = match docker.client.archive(container, APT).await {
-        Err(error) if error.is_no_such_path() => return Ok((inputs, named)),
+        Err(error) if error.is_no_such_path() => {
+            return Ok(Config { inputs, whole: digest_of(&whole), named });
+        }
         archive => archive?,
     };
     let mut left = CONFIG_LIMIT;
     while let Some(entry) = archive.next().await? {
-        let path = entry.path.trim_start_matches("./");
-        if path.starts_with("apt/auth.conf") || !matches!(entry.kind, EntryKind::File | EntryKind::Symlink) {
+        let path = entry.path.trim_start_matches("./").to_owned();
+        if !matches!(entry.kind, EntryKind::File | EntryKind::Symlink) {
             continue;
         }
         let too_large = || ApiError::TooLarge { what: APT.to_owned(), limit: CONFIG_LIMIT };
         left = left.checked_sub(entry.size).ok_or_else(too_large)?;
-        let digest = match entry.kind {
-            EntryKind::Symlink => Digest::of_bytes(entry.link.as_bytes()),
-            _ => {
-                let content = archive.data(CONFIG_LIMIT).await?;
-                if path.starts_with("apt/sources.list") {
-                    named.read(&content);
-                }
-                Digest::of_bytes(&hide_credentials(&content))
-            }
-        };
-        if inputs.len() == CONFIG_FILES {
+        if whole.len() == CONFIG_FILES {
             return Err(too_large());
         }
-        inputs.push((format!("/etc/{path}"), digest));
+        let content = match entry.kind {
+            EntryKind::Symlink => entry.link.into_bytes(),
+            _ => archive.data(CONFIG_LIMIT).await?,
+        };
+        if entry.kind == EntryKind::File && path.starts_with("apt/sources.list") {
+            named.read(&content);
+        }
+        if !path.starts_with("apt/auth.conf") {
+            inputs.push((format!("/etc/{path}"), Digest::of_bytes(&hide_credentials(&content))));
+        }
+        whole.push((path, Digest::of_bytes(&content)));
     }
-    Ok((inputs, named))
+    Ok(Config { inputs, whole: digest_of(&whole), named })
 }
 
 /// `linux/amd64`, by the image.

@@ -46,6 +46,23 @@ async fn a_starting_state_is_shared_until_something_that_decides_differs() {
     assert_ne!(state(&one).await, changed);
 }
 
+/// Where they are the same one package manager answers about the packages of another: no two that might be answered differently.
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_are_the_same_whatever_is_installed_and_not_with_other_credentials() {
+    let yard = yard().await;
+    let one = yard.container("patchyard-lab/base:1", json!({})).await;
+    let sources = async || yard.docker.inventory(&yard.target(&one).await).await.unwrap().sources;
+    let first = sources().await;
+    assert!(first.is_some());
+    yard.run(&one, &["apt-mark", "hold", "dpkg"]).await;
+    assert_eq!(sources().await, first);
+    yard.run(&one, &["sh", "-c", "echo 'machine x login y password z' > /etc/apt/auth.conf"]).await;
+    let with_credentials = sources().await;
+    assert!(with_credentials.is_some() && with_credentials != first);
+    yard.run(&one, &["sh", "-c", "echo 'deb file:/srv/repo ./' >> /etc/apt/sources.list"]).await;
+    assert_eq!(sources().await, None, "files of its own");
+}
+
 /// Images on one base differ in what is no business of package managers, unless the base's sources lean on files.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_package_managers_know_is_the_same_in_images_that_differ_in_other_things() {
