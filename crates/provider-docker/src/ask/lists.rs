@@ -32,22 +32,27 @@ const KEPT: usize = 4;
 /// Things by key, each made by whoever asks for it first.
 type Cells<T> = Mutex<BTreeMap<Digest, Arc<OnceCell<T>>>>;
 
+/// Where a helper is kept.
+type Place = Arc<OnceCell<Arc<Lists>>>;
+
 /// Helpers that are kept, by what they can be asked about.
 #[derive(Default)]
 pub(crate) struct Shelf(Cells<Arc<Lists>>);
 
 impl Shelf {
-    /// The place of a key. What is old or of no use makes room, and where there are too many, the oldest.
-    fn place(&self, key: Digest) -> Arc<OnceCell<Arc<Lists>>> {
+    /// The place of a key, and what has made room for it: what is old or of no use, and where there are too many, the oldest.
+    fn place(&self, key: Digest) -> (Place, Vec<Place>) {
         let mut kept = lock(&self.0);
-        kept.retain(|_, cell| cell.get().is_none_or(|lists| lists.are_good()));
+        let is_over =
+            |cell: &mut Arc<OnceCell<Arc<Lists>>>| cell.get().is_some_and(|lists| !lists.are_good());
+        let mut over: Vec<_> = kept.extract_if(.., |_, cell| is_over(cell)).map(|(_, cell)| cell).collect();
         if kept.len() >= KEPT && !kept.contains_key(&key) {
             let made = kept.iter().filter_map(|(key, cell)| Some((cell.get()?.made_at, *key)));
             if let Some((_, oldest)) = made.min() {
-                kept.remove(&oldest);
+                over.extend(kept.remove(&oldest));
             }
         }
-        Arc::clone(kept.entry(key).or_default())
+        (Arc::clone(kept.entry(key).or_default()), over)
     }
 
     fn forget(&self, key: &Digest) {
@@ -82,6 +87,13 @@ impl Lists {
     }
 }
 
+/// Ends a helper that is kept no longer, unless somebody else still asks it, who drops it then.
+async fn end(lists: Arc<Lists>) {
+    if let Some(lists) = Arc::into_inner(lists) {
+        lists.helper.finish().await;
+    }
+}
+
 fn lock<T>(cells: &Cells<T>) -> MutexGuard<'_, BTreeMap<Digest, Arc<OnceCell<T>>>> {
     cells.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -112,7 +124,11 @@ impl<'a> Desk<'a> {
         let state = Digest::of(&inventory.starting.packages);
         let source = copy::Source::new(docker, target, &inspect, inventory);
         let found = async {
-            let place = docker.shelf.place(key);
+            let (place, over) = docker.shelf.place(key);
+            // Waited for, so that no more come and go at a time than may work at a time.
+            for lists in over.into_iter().filter_map(Arc::into_inner).filter_map(OnceCell::into_inner) {
+                end(lists).await;
+            }
             let make = async || Ok(Arc::new(Lists::of(source.helper(&reach).await?)));
             let lists = Arc::clone(place.get_or_try_init(make).await?);
             // Who keeps its place keeps the helper.
@@ -181,9 +197,7 @@ impl<'a> Desk<'a> {
     pub async fn leave<T>(self, answer: Result<T, ProviderError>) -> Result<T, ProviderError> {
         if answer.is_err() {
             self.docker.shelf.forget(&self.key);
-            if let Ok(lists) = Arc::try_unwrap(self.lists) {
-                lists.helper.finish().await;
-            }
+            end(self.lists).await;
         }
         answer
     }
