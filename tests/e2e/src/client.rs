@@ -98,16 +98,10 @@ impl Poller {
     /// The same at another rate.
     #[must_use]
     pub fn at_rate(port: u16, per_second: u32) -> Self {
-        Self::asking(port, "/", per_second)
-    }
-
-    /// The same for another path.
-    #[must_use]
-    pub fn asking(port: u16, path: &'static str, per_second: u32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let every = Duration::from_secs(1) / per_second;
-        Self { stop, thread: std::thread::spawn(move || poll(port, path, every, &stopped)) }
+        Self { stop, thread: std::thread::spawn(move || poll(port, every, &stopped)) }
     }
 
     /// Stops asking and tells what it saw.
@@ -122,7 +116,7 @@ impl Poller {
 }
 
 /// A slow answer must not delay the next question: each has a thread.
-fn poll(port: u16, path: &str, every: Duration, stop: &AtomicBool) -> PollLog {
+fn poll(port: u16, every: Duration, stop: &AtomicBool) -> PollLog {
     let log = Mutex::new(PollLog::default());
     std::thread::scope(|scope| {
         let mut next = Instant::now();
@@ -133,7 +127,7 @@ fn poll(port: u16, path: &str, every: Duration, stop: &AtomicBool) -> PollLog {
             drop(so_far);
             scope.spawn(|| {
                 let at = Timestamp::now();
-                let why = match get(port, path) {
+                let why = match get(port, "/") {
                     Ok((200, _)) => return,
                     Ok((status, body)) => format!("{status}: {}", body.trim_end()),
                     Err(error) => error,
