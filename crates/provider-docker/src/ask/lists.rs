@@ -43,11 +43,10 @@ impl Shelf {
     /// The place of a key, and what has made room for it: what is old or of no use, and where there are too many, the oldest.
     fn place(&self, key: Digest) -> (Place, Vec<Place>) {
         let mut kept = lock(&self.0);
-        let is_over =
-            |cell: &mut Arc<OnceCell<Arc<Lists>>>| cell.get().is_some_and(|lists| !lists.are_good());
-        let mut over: Vec<_> = kept.extract_if(.., |_, cell| is_over(cell)).map(|(_, cell)| cell).collect();
+        let is_over = |place: &Place| place.get().is_some_and(|lists| !lists.are_good());
+        let mut over: Vec<Place> = kept.extract_if(.., |_, place| is_over(place)).map(|(_, p)| p).collect();
         if kept.len() >= KEPT && !kept.contains_key(&key) {
-            let made = kept.iter().filter_map(|(key, cell)| Some((cell.get()?.made_at, *key)));
+            let made = kept.iter().filter_map(|(key, place)| Some((place.get()?.made_at, *key)));
             if let Some((_, oldest)) = made.min() {
                 over.extend(kept.remove(&oldest));
             }
