@@ -6,13 +6,14 @@
 label=patchyard-bench
 count=40
 
-# One of four images: an outdated Debian with a small service, a package that the others do not have, and Python for the peer that needs
-# it.
+# One of four images: a Debian as its release began, with a small service, a package that the others do not have, and Python for the
+# peer that needs it.
 image() { # N
   local container own=(bc pv time tree)
   docker image inspect "$label/$1:1" >/dev/null 2>&1 && return
   container=$(docker create --network host "$LAB_PREFIX/debian-web:1" sh -ec "
-    apt-get -q update && apt-get -q install -y --no-install-recommends python3 python3-apt ${own[$1 - 1]}
+    . /etc/os-release && apt-get -q update
+    apt-get -q install -y --no-install-recommends -t \$VERSION_CODENAME python3 python3-apt openssl xz-utils ${own[$1 - 1]}
     apt-get clean && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin && echo $1 >/etc/bench")
   docker start -a "$container" >"$work/image.log" 2>&1 || { tail -n 20 "$work/image.log" >&2 && die "the image cannot be built"; }
   docker commit --change 'CMD ["lab-web"]' --change "LABEL $label=1" "$container" "$label/$1:1" >/dev/null
