@@ -125,6 +125,25 @@ async fn whoever_has_the_same_sources_is_asked_in_one_helper() {
     assert_eq!(yard.left_helpers().await, [""; 0]);
 }
 
+/// Each has the lists of a distribution on the engine's disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_of_more_than_four_helpers_goes() {
+    let yard = yard().await;
+    let mut first = Vec::new();
+    for port in 1..=5 {
+        let proxy = [format!("http_proxy=http://127.0.0.1:{port}")];
+        let container = yard.container("patchyard-lab/web-good:1", json!({ "Env": proxy })).await;
+        pending(&yard, &yard.target(&container).await).await.unwrap();
+        if port == 1 {
+            first = yard.helpers().await;
+        }
+    }
+    let kept = yard.helpers().await;
+    assert_eq!((kept.len(), first.len()), (4, 1));
+    assert!(!kept.contains(&first[0]), "{first:?} is still among {kept:?}");
+    assert_eq!(yard.left_helpers().await, [""; 0]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_asked_says_why_in_apts_words() {
     for (image, words) in
