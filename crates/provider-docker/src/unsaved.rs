@@ -10,7 +10,7 @@
 //! | `/var/lib/dpkg`, `/var/lib/apt`, `/var/lib/rpm`, `/lib/apk/db` | the package manager's own files: the patch writes them |
 //! | `__pycache__` and what is in it | compiled again when it is missing |
 //! | `.bash_history` and its like | of a person who looked around |
-//! | `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`, `/etc/mtab` | written by the engine |
+//! | `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`, `/etc/mtab`, `/sbin/docker-init` | written by the engine |
 //! | `/etc` itself, not what is in it | made anew by the engine in every container |
 //! | directories, sockets, pipes, devices | hold no data; what is in a directory counts on its own |
 //!
@@ -28,7 +28,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::DockerProvider;
-use crate::client::{ApiError, Client};
+use crate::client::{ApiError, Client, follow};
 use crate::layers::{Layers, Verdict};
 use crate::swap::Run;
 use crate::view::View;
@@ -67,9 +67,18 @@ const VOLATILE: [&str; 9] =
     ["/tmp", "/var/tmp", "/run", "/var/run", "/dev", "/proc", "/sys", "/var/cache", "/var/log"];
 /// The folder that the engine makes for files of its own.
 const ENGINES_FOLDER: &str = "/etc";
-/// Files that the engine writes itself, and their folder.
-const ENGINES_OWN: [&str; 6] =
-    [ENGINES_FOLDER, "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"];
+/// Files that the engine writes itself, and their folder. The last two are where the init process that it puts in (`--init`) is
+/// mounted.
+const ENGINES_OWN: [&str; 8] = [
+    ENGINES_FOLDER,
+    "/etc/hosts",
+    "/etc/hostname",
+    "/etc/resolv.conf",
+    "/etc/mtab",
+    "/.dockerenv",
+    "/sbin/docker-init",
+    "/usr/sbin/docker-init",
+];
 /// Where Compose puts secrets after a container is created.
 const SECRETS: &str = "/run/secrets";
 /// What interactive tools remember, besides `.…_history`.
@@ -135,6 +144,39 @@ impl Changes {
             )
         })
     }
+}
+
+impl Changes {
+    /// Without what is on a mount whose place is named by way of links of the image, as `/lib` is one of Debian's: an engine tells of
+    /// changes by their true paths. `view` is what is looked at in the container's place.
+    pub async fn off_mounts(
+        mut self,
+        client: &Client,
+        view: &str,
+        container: &Value,
+    ) -> Result<Self, ApiError> {
+        if self.paths.is_empty() {
+            return Ok(self);
+        }
+        for place in places(container) {
+            let there = true_path(client, view, place).await?;
+            self.paths.retain(|path, _| !is_under(path, &there) && !is_under(&there, path));
+        }
+        Ok(self)
+    }
+}
+
+async fn true_path(client: &Client, view: &str, place: &str) -> Result<String, ApiError> {
+    let mut path = String::new();
+    for part in place.split('/').filter(|part| !part.is_empty()) {
+        path = format!("{path}/{part}");
+        if let Some(stat) = client.stat(view, &path).await?
+            && stat.is_symlink()
+        {
+            path = follow(&path, &stat.link);
+        }
+    }
+    Ok(path)
 }
 
 /// Places in a container that are no part of its writable layer.
@@ -222,7 +264,9 @@ fn holds_nothing(layers: &Layers, places: &[&str]) -> bool {
         if is_nobodys {
             Verdict::Nothing
         } else if entry.is_folder()
-            && (is_engines || VOLATILE.iter().any(|folder| leads_to(folder)) && entry.is_as_in_image())
+            && (is_engines
+                || VOLATILE.iter().chain(&ENGINES_OWN).any(|folder| leads_to(folder))
+                    && entry.is_as_in_image())
         {
             Verdict::LookInside
         } else {
@@ -260,22 +304,26 @@ async fn unsaved_in(
         }
         changes => changes?,
     };
-    let cannot_carry = changes.cannot_carry();
-    let candidates = candidates(changes);
-    if candidates.is_empty() {
-        return Ok(Unsaved { paths: Vec::new(), cannot_carry });
+    if changes.paths.is_empty() {
+        return Ok(Unsaved { paths: Vec::new(), cannot_carry: changes.cannot_carry() });
     }
     let view = match view.await {
         // Too large to be looked at: some of it is data.
         Err(ApiError::TooLarge { .. }) => {
-            let paths = candidates.iter().take(PATHS).map(|(path, _)| printable(path, 300)).collect();
-            return Ok(Unsaved { paths, cannot_carry });
+            let paths =
+                candidates(&changes).into_iter().take(PATHS).map(|(path, _)| printable(&path, 300)).collect();
+            return Ok(Unsaved { paths, cannot_carry: changes.cannot_carry() });
         }
         view => view?,
     };
-    let paths = look(&docker.client, view.name(), candidates).await;
+    let looked = async {
+        let changes = changes.off_mounts(&docker.client, view.name(), container).await?;
+        let paths = look(&docker.client, view.name(), candidates(&changes)).await?;
+        Ok(Unsaved { paths, cannot_carry: changes.cannot_carry() })
+    };
+    let looked = looked.await;
     view.finish().await;
-    Ok(Unsaved { paths: paths?, cannot_carry })
+    looked
 }
 
 /// Directories and sockets are told apart by a look at each; what is deleted cannot be looked at.
@@ -306,9 +354,9 @@ async fn look(client: &Client, id: &str, found: Vec<(String, bool)>) -> Result<V
 
 /// Paths that may hold data, with whether they are deletions: sorted, and without the directories that
 /// are only listed for what is in them.
-fn candidates(changes: Changes) -> Vec<(String, bool)> {
+fn candidates(changes: &Changes) -> Vec<(String, bool)> {
     let sorted: Vec<(String, bool)> =
-        changes.paths.into_iter().map(|(path, kind)| (path, kind == Kind::Deleted)).collect();
+        changes.paths.iter().map(|(path, kind)| (path.clone(), *kind == Kind::Deleted)).collect();
     let has_content =
         |index: usize, path: &str| sorted.get(index + 1).is_some_and(|(next, _)| is_under(next, path));
     sorted
@@ -402,7 +450,7 @@ mod tests {
     fn paths(changes: &[(&str, u8)], places: &[&str]) -> Vec<String> {
         let list: Vec<_> = changes.iter().map(|(path, kind)| json!({"Path": path, "Kind": kind})).collect();
         let found = parse(json!(list).to_string().as_bytes(), places).unwrap();
-        candidates(found).into_iter().map(|(path, _)| path).collect()
+        candidates(&found).into_iter().map(|(path, _)| path).collect()
     }
 
     #[test]
@@ -414,6 +462,7 @@ mod tests {
             ("/var/log/app.log", 1),
             ("/var/cache/x", 1),
             ("/etc/hosts", 0),
+            ("/usr/sbin/docker-init", 1),
             ("/app/__pycache__/a.pyc", 1),
             ("/root/.bash_history", 1),
             ("/var/lib/dpkg/status", 0),
@@ -469,7 +518,7 @@ mod tests {
         let is_empty = |written: &str, folders: &[&str]| {
             let folder = tempfile::tempdir().unwrap();
             let [upper, image] = ["upper", "image"].map(|name| folder.path().join(name));
-            for in_image in ["var/log", "var/cache", "etc", "srv"] {
+            for in_image in ["var/log", "var/cache", "etc", "srv", "usr/sbin"] {
                 std::fs::create_dir_all(image.join(in_image)).unwrap();
             }
             std::fs::create_dir_all(upper.join(written).parent().unwrap()).unwrap();
@@ -486,6 +535,7 @@ mod tests {
             "var/log/a/b",
             "etc/hosts",
             ".dockerenv",
+            "usr/sbin/docker-init",
             "srv/data/x",
             "opt/x",
         ] {

@@ -7,6 +7,7 @@ mod yard;
 use patchyard_contract::Provider;
 use patchyard_contract::suite::provider::Yard;
 use patchyard_types::{Direction, Failure, FailureKind, Probe, SwapStep, WritableLayer};
+use serde_json::json;
 use yard::{Hand, RealYard, failure};
 
 /// Of every kind that a file system has, and of every change to a file of the image.
@@ -166,6 +167,19 @@ async fn half_a_copy_is_not_taken_for_a_whole_one() {
     hand.doing(SwapStep::Rename).await;
     hand.doing(SwapStep::Start).await;
     assert_eq!(yard.sh("cat /srv/app/a /srv/app/b").await, "a\nb\n");
+}
+
+/// `/lib` leads to `/usr/lib` in Debian's images, and engines tell of changes by their true paths.
+#[tokio::test]
+async fn a_volume_whose_place_leads_over_a_link_is_left_alone() {
+    let mut yard = RealYard::with(|body, _| body["Volumes"]["/lib/data"] = json!({})).await;
+    yard.writable_layer = WritableLayer::Carry;
+    yard.sh("echo volume > /lib/data/file; chown 7:8 /lib/data; chmod 2770 /lib/data; echo x > /srv/x").await;
+    yard.plan_layer().await;
+    let mut hand = Hand::new(&yard);
+    hand.doing_up_to(SwapStep::Start).await;
+    let there = yard.sh("stat -c '%a %u:%g' /lib/data; cat /lib/data/file /srv/x").await;
+    assert_eq!(there, "2770 7:8\nvolume\nx\n");
 }
 
 #[tokio::test]

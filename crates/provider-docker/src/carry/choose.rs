@@ -35,7 +35,7 @@ pub(super) async fn choose(run: &Run<'_>, old: &Container, view: &str) -> Result
     clear(run).await;
     let changes = match unsaved::changes(run.docker, &old.0).await {
         Err(ApiError::TooLarge { .. }) => return Err(refused("it has changed too many files")),
-        changes => changes?,
+        changes => changes?.off_mounts(run.client(), view, &old.0).await?,
     };
     if changes.paths.is_empty() {
         return Ok(Chosen::default());

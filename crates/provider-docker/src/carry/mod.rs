@@ -72,6 +72,7 @@ pub(crate) async fn probe(run: &Run<'_>) -> Result<Probe, ApiError> {
     let changes = unsaved::changes(run.docker, &old.0).await?;
     let view = View::of_run(run, &old.0).await?;
     let all = async {
+        let changes = changes.off_mounts(run.client(), view.name(), &old.0).await?;
         for (path, kind) in &changes.paths {
             if *kind != Kind::Deleted && !is_carried(run.client(), view.name(), new.id(), path).await? {
                 return Ok(false);

@@ -136,7 +136,7 @@ impl Client {
             };
             match archive.next().await? {
                 Some(entry) if entry.kind == EntryKind::File => return Ok(Some((entry, archive))),
-                Some(Entry { kind: EntryKind::Symlink, link, .. }) => path = resolve(&path, &link),
+                Some(Entry { kind: EntryKind::Symlink, link, .. }) => path = follow(&path, &link),
                 _ => return Ok(None),
             }
         }
@@ -185,7 +185,7 @@ impl Client {
 }
 
 /// Where a link points, as a path of the container; it cannot lead out of it.
-fn resolve(path: &str, link: &str) -> String {
+pub(crate) fn follow(path: &str, link: &str) -> String {
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let joined = if link.starts_with('/') { link.to_owned() } else { format!("{folder}/{link}") };
     let mut parts: Vec<&str> = Vec::new();
@@ -201,12 +201,12 @@ fn resolve(path: &str, link: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::resolve;
+    use super::follow;
 
     #[test]
     fn links_are_resolved_within_the_container() {
-        assert_eq!(resolve("/etc/os-release", "../usr/lib/os-release"), "/usr/lib/os-release");
-        assert_eq!(resolve("/etc/a", "/b"), "/b");
-        assert_eq!(resolve("/etc/a", "../../../../x"), "/x");
+        assert_eq!(follow("/etc/os-release", "../usr/lib/os-release"), "/usr/lib/os-release");
+        assert_eq!(follow("/etc/a", "/b"), "/b");
+        assert_eq!(follow("/etc/a", "../../../../x"), "/x");
     }
 }

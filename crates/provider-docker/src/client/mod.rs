@@ -27,6 +27,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::Value;
 
 pub use archive::PathStat;
+pub(crate) use archive::follow;
 pub use body::{BodyReader, JsonLines, limited, reader_body};
 pub use endpoint::{Address, Endpoint, EndpointError, Environment, SshAddress, TlsFiles, resolve};
 pub use error::ApiError;

@@ -92,6 +92,20 @@ async fn our_own_helpers_are_never_targets_and_inherited_labels_hide_nobody() {
     assert!(found.iter().any(|target| target.name == labelled.name));
 }
 
+/// `/lib` leads to `/usr/lib` in Debian's images, and engines tell of changes by their true paths.
+#[tokio::test(flavor = "multi_thread")]
+async fn places_of_mounts_and_of_the_engines_init_are_nobodys_data() {
+    let yard = yard().await;
+    let body = json!({"Volumes": {"/lib/data": {}}, "HostConfig": {"Init": true}});
+    let container = yard.container("patchyard-lab/base:1", body).await;
+    yard.run(&container, &["sh", "-c", "touch /lib/data/file; chmod 2770 /lib/data; chown 7:8 /lib/data"])
+        .await;
+    let target = yard.target(&container).await;
+    assert_eq!(yard.docker.unsaved(&target).await.unwrap(), Unsaved::default());
+    yard.run(&container, &["touch", "/srv/file"]).await;
+    assert_eq!(yard.docker.unsaved(&target).await.unwrap().paths, ["/srv/file"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_recreation_would_lose_is_unsaved() {
     let yard = yard().await;
