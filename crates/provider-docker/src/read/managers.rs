@@ -25,7 +25,22 @@ pub(super) struct Watchtower {
     monitor_only: bool,
     scope: Option<String>,
     /// Only these, where it was told names.
-    only: Vec<String>,
+    only: Names,
+}
+
+/// The containers that a Watchtower was told by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Names {
+    sure: Vec<String>,
+    /// Words behind an option that is not known: its value, or a name.
+    perhaps: Vec<String>,
+}
+
+impl Names {
+    fn have(&self, name: &str) -> bool {
+        // In doubt it is told: a warning too many costs less than one that is missing.
+        self.sure.is_empty() || self.sure.iter().chain(&self.perhaps).any(|only| only == name)
+    }
 }
 
 impl Watchtower {
@@ -74,39 +89,48 @@ impl Watchtower {
             && label(ENABLE) != Some("false")
             && (!self.label_enable || label(ENABLE) == Some("true"))
             && self.scope.as_deref().filter(|scope| *scope != "none") == scope
-            && (self.only.is_empty() || self.only.iter().any(|only| only == name))
+            && self.only.have(name)
     }
 }
 
-/// The arguments that are names: those that are neither an option nor the value of one.
-fn names(arguments: &[&str]) -> Vec<String> {
-    // Options that stand alone; every other one may have its value behind it.
-    const ALONE: [&str; 12] = [
-        "--label-enable",
-        "--monitor-only",
+/// The arguments that are names: those that are neither the program, nor an option, nor the value of one.
+fn names(arguments: &[&str]) -> Names {
+    // Options that stand alone.
+    const ALONE: [&str; 17] = [
         "--cleanup",
+        "-c",
+        "--label-enable",
+        "-e",
+        "--monitor-only",
+        "-m",
         "--run-once",
         "-R",
         "--debug",
         "-d",
         "--trace",
         "--include-stopped",
+        "-S",
         "--include-restarting",
         "--rolling-restart",
+        "--no-restart",
         "--no-startup-message",
     ];
-    let mut out = Vec::new();
-    let mut takes_value = false;
+    // Options with a value behind them.
+    const VALUED: [&str; 7] = ["--interval", "-i", "--schedule", "-s", "--scope", "--stop-timeout", "-t"];
+    let mut names = Names::default();
+    let mut before = "";
     for argument in arguments {
-        if argument.starts_with('-') {
-            takes_value = !argument.contains('=') && !ALONE.contains(argument);
-        } else if std::mem::take(&mut takes_value) || argument.starts_with('/') {
-            // A value, or the program itself.
-        } else {
-            out.push((*argument).to_owned());
+        let before = std::mem::replace(&mut before, argument);
+        let is_option = |word: &str| word.starts_with('-') && !word.contains('=');
+        if argument.starts_with('-') || argument.starts_with('/') || VALUED.contains(&before) {
+            continue;
+        }
+        match is_option(before) && !ALONE.contains(&before) {
+            true => names.perhaps.push((*argument).to_owned()),
+            false => names.sure.push((*argument).to_owned()),
         }
     }
-    out
+    names
 }
 
 /// Who else acts on a container with this name and these labels.
@@ -166,6 +190,11 @@ mod tests {
             (tower(&["--monitor-only"], &[]), &none, false),
             (tower(&["--cleanup", "--interval", "30", "web"], &[]), &none, true),
             (tower(&["--interval", "30", "db"], &[]), &none, false),
+            (tower(&["-c", "web", "db"], &[]), &none, true),
+            (tower(&["--enable-lifecycle-hooks", "web", "db"], &[]), &none, true),
+            (tower(&["--no-restart", "db"], &[]), &none, false),
+            (tower(&["--notifications-level", "warn"], &[]), &none, true),
+            (tower(&["/watchtower", "--host=tcp://engine", "db"], &[]), &none, false),
         ] {
             assert_eq!(tower.covers("web", labels), covered, "{tower:?} {labels:?}");
         }
