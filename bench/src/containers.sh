@@ -6,8 +6,8 @@
 label=patchyard-bench
 count=40
 
-# One of four images: a Debian as its release began, with a small service, a package that the others do not have, and Python for the
-# peer that needs it.
+# One of four images: a Debian whose packages are those of its last point release, with a small service, a package that the others do not
+# have, and Python for the peer that needs it.
 image() { # N
   local container own=(bc pv time tree)
   docker image inspect "$label/$1:1" >/dev/null 2>&1 && return
