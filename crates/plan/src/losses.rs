@@ -9,6 +9,15 @@ pub fn losses(target: &Target, method: Method, restored: &[String]) -> Vec<Loss>
     if method == Method::Restore {
         losses.push(loss("layer", "files written into the container since the patch are lost".to_owned()));
     }
+    for port in target.ports.iter().filter(|port| port.ephemeral) {
+        let (port, protocol, host_port) = (port.port, &port.protocol, port.host_port);
+        losses.push(loss(
+            "port",
+            format!(
+                "port {port}/{protocol} is published on one that the engine chooses: it will not be {host_port} any more"
+            ),
+        ));
+    }
     for mount in &target.mounts {
         let at = printable(&mount.destination, 200);
         let source = printable(&mount.source, 200);

@@ -13,8 +13,8 @@ use patchyard_plan::{
 use patchyard_types::{
     Arch, Assessment, Budget, Change, Data, Digest, Health, HostId, ImageUpdate, LeftOutReason, Manager,
     Method, Millis, Mount, MountKind, NotAssessed, Order, PackageChange, PendingPatch, PendingStatus, Plan,
-    Quarantine, QuarantineId, Refusal, RolloutId, RunId, SavedVolume, Settings, Snapshot, SnapshotId,
-    TargetState, Unsaved, WritableLayer,
+    PublishedPort, Quarantine, QuarantineId, Refusal, RolloutId, RunId, SavedVolume, Settings, Snapshot,
+    SnapshotId, TargetState, Unsaved, WritableLayer,
 };
 
 fn ssl() -> PendingPatch {
@@ -624,6 +624,14 @@ fn losses_checks_estimates_and_others_who_act_are_stated() {
             writable: false,
         },
     ];
+    let port = |host_port, ephemeral| PublishedPort {
+        host_ip: "127.0.0.1".into(),
+        host_port,
+        port: 80,
+        protocol: "tcp".into(),
+        ephemeral,
+    };
+    one.target.ports = vec![port(8080, false), port(32768, true)];
     one.target.managers = vec![Manager::Watchtower("tower".into()), Manager::Compose("demo".into())];
     let mut request = request(vec![one, shop(2)]);
     request.timings.insert(
@@ -632,7 +640,7 @@ fn losses_checks_estimates_and_others_who_act_are_stated() {
     );
     let plan = plan(&request).plan;
     let losses: Vec<_> = plan.decisions.actions[0].losses.iter().map(|loss| loss.kind.as_str()).collect();
-    assert_eq!(losses, ["logs", "volume"]);
+    assert_eq!(losses, ["logs", "port", "volume"]);
     assert_eq!(plan.about.notes, ["Watchtower (tower) acts on shop-1 too"]);
     // One build, then two swaps one after the other, 30 s of checks each.
     let estimate = plan.about.estimate;

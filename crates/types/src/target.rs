@@ -170,6 +170,9 @@ pub struct PublishedPort {
     pub port: u16,
     /// `tcp`, `udp` or `sctp`.
     pub protocol: String,
+    /// The port on the host was chosen by the engine, which chooses another one for each container.
+    #[serde(default)]
+    pub ephemeral: bool,
 }
 
 /// Somebody else who recreates, restarts or updates the target.

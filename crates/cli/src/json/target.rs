@@ -61,6 +61,7 @@ struct PortJson {
     host_port: u16,
     port: u16,
     protocol: String,
+    ephemeral: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -166,8 +167,14 @@ impl From<&Mount> for MountJson {
 
 impl From<&PublishedPort> for PortJson {
     fn from(published: &PublishedPort) -> Self {
-        let PublishedPort { host_ip, host_port, port, protocol } = published;
-        Self { host_ip: host_ip.clone(), host_port: *host_port, port: *port, protocol: protocol.clone() }
+        let PublishedPort { host_ip, host_port, port, protocol, ephemeral } = published;
+        Self {
+            host_ip: host_ip.clone(),
+            host_port: *host_port,
+            port: *port,
+            protocol: protocol.clone(),
+            ephemeral: *ephemeral,
+        }
     }
 }
 

@@ -262,7 +262,9 @@ fn push_way_back(text: &mut String, session: &Session, plan: &Plan) {
     let keep_for = session.context.config.retention.keep_for;
     let restore = actions.iter().all(|action| action.method == Method::Restore);
     let way_back = if restore { "the present state is kept as a snapshot" } else { "snapshots" };
-    push(text, ui, &format!("Way back: {way_back}, kept {keep_for}. Volumes are NOT rolled back."));
+    let restored = actions.iter().flat_map(|action| &action.losses).any(|loss| loss.kind == "data");
+    let except = if restored { ", except those named here" } else { "" };
+    push(text, ui, &format!("Way back: {way_back}, kept {keep_for}. Volumes are NOT rolled back{except}."));
     let mut losses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for action in actions {
         for loss in &action.losses {

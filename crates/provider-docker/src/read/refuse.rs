@@ -1,7 +1,8 @@
 //! Why this release does not swap a container: everything that could not be put back as it was.
 //!
 //! Each reason has a code that scripts may rely on. What is not refused here is carried over by the
-//! swap and compared after the new container is created.
+//! swap and compared after the new container is created. What no request can ask for again is known where
+//! requests are made ([`crate::spec`]).
 
 use patchyard_types::Refusal;
 use serde_json::Value;
@@ -10,7 +11,7 @@ use super::json::{list, text};
 use crate::client::EngineKind;
 use crate::names::{OWN_LABELS, SETTING_LABELS};
 use crate::podman;
-use crate::spec::NAMESPACES;
+use crate::spec::{self, NAMESPACES};
 
 /// Mark of a document that is put together from the engine's list: it would not tell more in time.
 pub(super) const NOT_INSPECTED: &str = "io.patchyard.not-inspected";
@@ -38,7 +39,6 @@ pub(super) fn refusals(inspect: &Value, around: &Surroundings<'_>) -> Vec<Refusa
     let mut refuse = |code: &str, message: String| {
         out.push(Refusal { code: code.to_owned(), message: patchyard_types::printable(&message, 500) });
     };
-    let host = &inspect["HostConfig"];
     let label = |name: &str| inspect["Config"]["Labels"][name].as_str().filter(|value| !value.is_empty());
 
     if around.own_container.is_some_and(|own| own.len() >= 12 && text(&inspect["Id"]).starts_with(own)) {
@@ -78,15 +78,15 @@ pub(super) fn refusals(inspect: &Value, around: &Surroundings<'_>) -> Vec<Refusa
     if let Some(Refusal { code, message }) = unknown_label(labels.map(|(name, _)| name.as_str())) {
         refuse(&code, message);
     }
-    if host["AutoRemove"].as_bool() == Some(true) {
-        refuse(
-            "auto_remove",
-            "it was started with --rm: stopping it deletes it, so there would be no way back".to_owned(),
-        );
-    }
-    namespaces(host, around, &mut refuse);
+    namespaces(around, &mut refuse);
     if around.kind == EngineKind::Podman && inspect[NOT_INSPECTED].is_null() {
         of_podman(inspect, around, &mut refuse);
+    }
+    // Of one that is refused already, by whoever else has it in his hands, it would say nothing new.
+    if out.is_empty()
+        && let Err(refusal) = spec::is_recreatable(inspect)
+    {
+        out.push(refusal);
     }
     out
 }
@@ -175,16 +175,13 @@ pub(crate) fn unknown_label<'a>(mut labels: impl Iterator<Item = &'a str>) -> Op
     Some(Refusal { code: "unknown_label".to_owned(), message: patchyard_types::printable(&message, 500) })
 }
 
-fn namespaces(host: &Value, around: &Surroundings<'_>, refuse: &mut impl FnMut(&str, String)) {
+fn namespaces(around: &Surroundings<'_>, refuse: &mut impl FnMut(&str, String)) {
     if !around.missing_hosts.is_empty() {
         let named: Vec<&str> = around.missing_hosts.iter().map(|host| short(host)).collect();
         refuse(
             "namespace_gone",
             format!("it lives in a namespace of container {}, which is gone: recreate it", named.join(", ")),
         );
-    }
-    if list(&host["Links"]).next().is_some() {
-        refuse("links", "it has links to other containers (--link): not in this release".to_owned());
     }
     if !around.linked_from.is_empty() {
         refuse(
@@ -229,7 +226,13 @@ mod tests {
     #[test]
     fn every_case_is_refused_under_its_own_code() {
         let host = |host: Value| json!({"Id": ID, "HostConfig": host});
+        let left = json!({"shop_back": {"NetworkID": "20252b8eb271aaa018d5"}});
         for (inspect, code) in [
+            (
+                json!({"Id": ID, "HostConfig": {"NetworkMode": "shop_default"}, "NetworkSettings": {"Networks": left}}),
+                "network_changed",
+            ),
+            (host(json!({"NetworkMode": "bridge"})), "network_changed"),
             (host(json!({"Links": ["/x:/y/x"]})), "links"),
             (host(json!({"AutoRemove": true})), "auto_remove"),
             (json!({"Id": ID, "Config": {"Labels": {"com.docker.swarm.service.name": "web"}}}), "swarm_task"),
@@ -258,7 +261,8 @@ mod tests {
 
     #[allow(clippy::needless_pass_by_value, reason = "the rows of a table are moved in")]
     fn on_podman(host: Value) -> Value {
-        let mut inspect = json!({"Id": ID, "HostConfig": {"Podman.CreateCommand": ["podman", "run", "web"]}});
+        let mut inspect = json!({"Id": ID, "HostConfig": {"Podman.CreateCommand": ["podman", "run", "web"]},
+            "NetworkSettings": {"Networks": {"bridge": {}, "podman": {}}}});
         inspect["HostConfig"].as_object_mut().unwrap().extend(host.as_object().unwrap().clone());
         inspect
     }

@@ -200,9 +200,15 @@ fn ports(inspect: &Value) -> Vec<PublishedPort> {
             let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
             let Ok(port) = number.parse() else { continue };
             for binding in list(bindings) {
-                if let Ok(host_port) = text(&binding["HostPort"]).parse() {
+                if let Ok(host_port) = text(&binding["HostPort"]).parse::<u16>() {
                     let host_ip = text(&binding["HostIp"]).to_owned();
-                    out.push(PublishedPort { host_ip, host_port, port, protocol: protocol.to_owned() });
+                    let asked_for =
+                        list(&inspect["HostConfig"]["PortBindings"][format!("{number}/{protocol}")]);
+                    let ephemeral = !asked_for
+                        .map(|asked| text(&asked["HostPort"]))
+                        .any(|asked| asked == host_port.to_string());
+                    let protocol = protocol.to_owned();
+                    out.push(PublishedPort { host_ip, host_port, port, protocol, ephemeral });
                 }
             }
         }
@@ -313,9 +319,20 @@ mod tests {
                 host_ip: "0.0.0.0".to_owned(),
                 host_port: 32768,
                 port: 80,
-                protocol: "tcp".to_owned()
+                protocol: "tcp".to_owned(),
+                ephemeral: true,
             }]
         );
+        // Nobody has asked for any port, for one of some, or for this one.
+        for (asked, ephemeral) in [
+            (Value::Null, true),
+            (json!([{"HostPort": "32000-33000"}]), true),
+            (json!([{"HostPort": "32768"}]), false),
+        ] {
+            document["HostConfig"]["PortBindings"]["80/tcp"] = asked.clone();
+            let ports = make(&document, &json!({}), &Value::Null).ports;
+            assert_eq!(ports[0].ephemeral, ephemeral, "{asked}");
+        }
         let mounts: Vec<_> =
             target.mounts.iter().map(|m| (m.kind, m.source.as_str(), m.destination.as_str())).collect();
         assert_eq!(mounts, [(MountKind::Volume, "data", "/data"), (MountKind::Tmpfs, "", "/scratch")]);

@@ -218,6 +218,8 @@ fn ports(service: &Service) -> Vec<PublishedPort> {
         host_port,
         port,
         protocol: "tcp".to_owned(),
+        // Swarm keeps for a service what it has chosen.
+        ephemeral: false,
     };
     published(service).into_iter().map(port).collect()
 }

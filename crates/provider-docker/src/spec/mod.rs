@@ -11,6 +11,7 @@ mod volumes;
 
 pub use compare::{Difference, compare};
 pub use normalise::{is_anonymous, normalise, short_id};
+pub(crate) use request::is_recreatable;
 pub use request::{CreateRequest, Inputs, create_request};
 pub(crate) use three_way::merged_healthcheck;
 

@@ -152,6 +152,7 @@ pub fn create_request(inputs: Inputs<'_>) -> Result<CreateRequest, Refusal> {
     let Inputs { container, image, host_name, reference, followed, restart_policy, labels } = inputs;
     let host = &container["HostConfig"];
     refuse(host)?;
+    let (primary, networks) = networks(container)?;
     let on_host_network = (host["NetworkMode"].as_str() == Some("host")).then_some(host_name);
     let mut config = own_config(&container["Config"], &image["Config"], short_id(container), on_host_network);
     config["Image"] = json!(reference);
@@ -168,7 +169,6 @@ pub fn create_request(inputs: Inputs<'_>) -> Result<CreateRequest, Refusal> {
     if let Some(policy) = restart_policy {
         host_config["RestartPolicy"] = policy.clone();
     }
-    let (primary, networks) = networks(container)?;
     let mut body = config;
     body["HostConfig"] = host_config;
     if let Some(Network { name, endpoint }) = primary {
@@ -176,6 +176,15 @@ pub fn create_request(inputs: Inputs<'_>) -> Result<CreateRequest, Refusal> {
     }
     let name = container["Name"].as_str().unwrap_or_default().trim_start_matches('/').to_owned();
     Ok(CreateRequest { name, body, networks })
+}
+
+/// Whether there can be a request that makes the container again, whatever the image.
+///
+/// # Errors
+/// As [`create_request`].
+pub(crate) fn is_recreatable(container: &Value) -> Result<(), Refusal> {
+    refuse(&container["HostConfig"])?;
+    networks(container).map(drop)
 }
 
 /// The label that Compose compares with the image behind the tag follows the patch where the tag does:

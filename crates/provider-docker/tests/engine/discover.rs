@@ -67,9 +67,20 @@ async fn what_cannot_be_put_back_is_refused_by_name() {
         .container(base, json!({"HostConfig": {"NetworkMode": format!("container:{}", host.name)}}))
         .await;
     let borrower = yard.container(base, json!({"HostConfig": {"VolumesFrom": [host.name]}})).await;
-    for (container, expected) in
-        [(&removed, vec!["auto_remove"]), (&host, vec![]), (&guest, vec![]), (&borrower, vec![])]
-    {
+    // An engine creates a container on the network that its settings name, and it has left that one for another.
+    let [left, other] = [yard.network("left").await, yard.network("other").await];
+    let moved = yard.container(base, json!({"HostConfig": {"NetworkMode": left.name}})).await;
+    for (network, what) in [(&other, "connect"), (&left, "disconnect")] {
+        let body = json!({"Container": moved.name});
+        yard.docker.client().post(&["networks", &network.name, what]).json_body(&body).done().await.unwrap();
+    }
+    for (container, expected) in [
+        (&removed, vec!["auto_remove"]),
+        (&moved, vec!["network_changed"]),
+        (&host, vec![]),
+        (&guest, vec![]),
+        (&borrower, vec![]),
+    ] {
         let codes: Vec<String> = yard.target(container).await.refusals.into_iter().map(|r| r.code).collect();
         assert_eq!(codes, expected, "{}", container.name);
     }

@@ -153,6 +153,7 @@ fn target() -> Target {
             host_port: 8080,
             port: 80,
             protocol: "tcp".into(),
+            ephemeral: true,
         }],
         depends_on: vec!["db".into()],
         lives_in: Vec::new(),
