@@ -67,8 +67,10 @@ const VOLATILE: [&str; 9] =
     ["/tmp", "/var/tmp", "/run", "/var/run", "/dev", "/proc", "/sys", "/var/cache", "/var/log"];
 /// The folder that the engine makes for files of its own.
 const ENGINES_FOLDER: &str = "/etc";
-/// Files that the engine writes itself, and their folder. The last two are where the init process that it puts in (`--init`) is
-/// mounted.
+/// Where an engine mounts the init process that it puts in (`--init`), by way of a link of the image or not.
+const INIT: [&str; 2] = ["/sbin/docker-init", "/usr/sbin/docker-init"];
+/// Files that the engine writes itself, and their folder. Where [`INIT`] is the daemon's own default, no container's settings
+/// tell of it.
 const ENGINES_OWN: [&str; 8] = [
     ENGINES_FOLDER,
     "/etc/hosts",
@@ -76,8 +78,8 @@ const ENGINES_OWN: [&str; 8] = [
     "/etc/resolv.conf",
     "/etc/mtab",
     "/.dockerenv",
-    "/sbin/docker-init",
-    "/usr/sbin/docker-init",
+    INIT[0],
+    INIT[1],
 ];
 /// Where Compose puts secrets after a container is created.
 const SECRETS: &str = "/run/secrets";
@@ -183,9 +185,11 @@ async fn true_path(client: &Client, view: &str, place: &str) -> Result<String, A
 pub(crate) fn places(container: &Value) -> Vec<&str> {
     let mounts = container["Mounts"].as_array().into_iter().flatten();
     let tmpfs = container["HostConfig"]["Tmpfs"].as_object().into_iter().flatten();
+    let has_init = container["HostConfig"]["Init"].as_bool() == Some(true);
     mounts
         .filter_map(|mount| mount["Destination"].as_str())
         .chain(tmpfs.map(|(place, _)| place.as_str()))
+        .chain(INIT.into_iter().filter(|_| has_init))
         .collect()
 }
 
