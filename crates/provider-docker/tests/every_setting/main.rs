@@ -16,9 +16,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::{FutureExt, StreamExt, stream};
+use patchyard_contract::Provider;
 use patchyard_provider_docker::client::{ApiVersion, Client, Environment, resolve};
 use patchyard_provider_docker::{names, normalise};
-use patchyard_types::{Change, Method, PatchSet, Record, StartingState, Step, SwapStep};
+use patchyard_types::{Change, Method, PatchSet, RolloutId, StartingState, SwapStep, Unsaved};
 use serde_json::{Value, json};
 
 use spec::{
@@ -98,9 +99,10 @@ async fn planned(mut yard: RealYard, images: &Images) -> (RealYard, String) {
     (yard, image)
 }
 
-fn hand(yard: &RealYard, image: String) -> Hand<'_> {
-    let mut hand = Hand::new(yard);
-    hand.records.insert(Step::Swap(SwapStep::Prepare), Record::Prepared { image, size: 0 });
+/// A hand on a planned yard that has the image already.
+fn hand<'a>(yard: &'a RealYard, rollout: u64, image: &str) -> Hand<'a> {
+    let mut hand = Hand::with_image(yard, image);
+    hand.run.rollout = RolloutId(rollout);
     hand
 }
 
@@ -148,37 +150,54 @@ async fn is_as_asked(
     assert_eq!(differences(before, made, &PARTS[1..]), [""; 0], "{what}: before, after");
 }
 
-/// Swaps a container and takes the swap back.
-async fn there_and_back(what: &str, images: &Images, shape: impl FnOnce(&str, &str) -> Value) {
+/// A container as it was asked for, running, and what was asked for.
+async fn running(images: &Images, shape: impl FnOnce(&str, &str) -> Value) -> (RealYard, Value) {
     let mut asked = Value::Null;
     let yard = RealYard::of_image(&images.old, |body, name| {
         *body = shape(name, body["Image"].as_str().unwrap());
         asked = body.clone();
     })
     .await;
-    swap_and_back(what, images, yard, &asked).await;
+    (yard, asked)
 }
 
-/// The same with a container that runs already; returns what the engine said about its replacement.
-async fn swap_and_back(what: &str, images: &Images, yard: RealYard, asked: &Value) -> Value {
+/// Finds nothing against a container, swaps it and takes the swap back. Returns the yard, planned, with the patched image.
+async fn there_and_back(what: &str, images: &Images, yard: RealYard, asked: &Value) -> (RealYard, String) {
+    let target = yard.target().await;
+    assert_eq!(target.refusals, [], "{what}");
+    assert_eq!(yard.docker.unsaved(&target).await.unwrap(), Unsaved::default(), "{what}");
     let (yard, image) = planned(yard, images).await;
     let before = yard.inspect(&yard.name).await;
-    let mut hand = hand(&yard, image.clone());
-    let way = [SwapStep::Create, SwapStep::Stop, SwapStep::Hold, SwapStep::Rename, SwapStep::Start];
-    for step in way {
-        hand.doing(step).await;
-    }
+    let mut hand = hand(&yard, 1, &image);
+    hand.doing_up_to(SwapStep::Start).await;
     let after = yard.inspect(&yard.name).await;
     assert_eq!(after["Image"], json!(image), "{what}");
     is_as_asked(what, images, &yard, asked, &before, &after).await;
-    for step in way.into_iter().rev() {
-        hand.undoing(step).await;
-    }
+    assert_eq!(addresses(&after), addresses(&before), "{what}");
+    hand.back().await;
     let back = yard.inspect(&yard.name).await;
     assert_eq!((&back["Id"], &back["Image"]), (&before["Id"], &before["Image"]), "{what}");
-    assert_eq!(differences(&before, &back, &PARTS), [""; 0], "{what}, taken back");
-    assert_eq!(addresses(&back), addresses(&before), "{what}, taken back");
-    after
+    is_as_before(&format!("{what}, taken back"), &before, &back);
+    (yard, image)
+}
+
+/// The same; then swaps it to the end, and goes back to the snapshot.
+async fn there_to_the_end_and_back(what: &str, images: &Images, yard: RealYard, asked: &Value) {
+    let (mut yard, image) = there_and_back(what, images, yard, asked).await;
+    let before = yard.inspect(&yard.name).await;
+    let snapshot = hand(&yard, 2, &image).swapped().await;
+    let after = yard.inspect(&yard.name).await;
+    is_as_asked(what, images, &yard, asked, &before, &after).await;
+    yard.plan_restore(&snapshot.id).await;
+    Hand::of(&yard, 3).swapped().await;
+    let restored = yard.inspect(&yard.name).await;
+    assert_ne!(restored["Id"], before["Id"], "{what}");
+    is_as_before(&format!("{what}, restored"), &before, &restored);
+}
+
+fn is_as_before(what: &str, before: &Value, now: &Value) {
+    assert_eq!(differences(before, now, &PARTS), [""; 0], "{what}");
+    assert_eq!(addresses(now), addresses(before), "{what}");
 }
 
 /// As far as a container can be compared that never starts.
@@ -191,7 +210,7 @@ async fn made_again(what: &str, images: &Images, shape: impl FnOnce(&str, &str) 
     .await;
     let (yard, image) = planned(yard, images).await;
     let before = yard.inspect(&yard.name).await;
-    let mut hand = hand(&yard, image);
+    let mut hand = hand(&yard, 1, &image);
     hand.doing(SwapStep::Create).await;
     let made = yard.inspect(&yard.of_run("new")).await;
     is_as_asked(what, images, &yard, &asked, &before, &made).await;
@@ -237,7 +256,8 @@ async fn random_containers_survive_a_swap_and_the_way_back() {
         let play = async move {
             let mut dice = Dice(seed);
             let shape = |name: &str, image: &str| random(&mut dice, settings, RARITY, name, image);
-            there_and_back(&format!("PATCHYARD_SEED={seed}"), images, shape).await;
+            let (yard, asked) = running(images, shape).await;
+            there_to_the_end_and_back(&format!("PATCHYARD_SEED={seed}"), images, yard, &asked).await;
         };
         (what, play)
     }))
@@ -251,7 +271,27 @@ async fn each_setting_survives_a_swap_alone() {
         let what = format!("{path} = {value}");
         let named = what.clone();
         let play = async move {
-            there_and_back(&named, images, |name, image| single(path, value, name, image)).await;
+            let (yard, asked) = running(images, |name, image| single(path, value, name, image)).await;
+            there_and_back(&named, images, yard, &asked).await;
+        };
+        (what, play)
+    }))
+    .await;
+}
+
+/// Among others, and with others that need more than this machine has.
+#[tokio::test(flavor = "multi_thread")]
+async fn random_containers_that_cannot_be_started_here_are_made_again_as_they_are() {
+    let images = &Images::make();
+    let (number, first) = how_many();
+    let api = api().await;
+    let settings = &[rows(SETTINGS, NEWER, api), rows(UNSTARTABLE, NEWER_UNSTARTABLE, api)].concat();
+    all((first..first + number).map(|seed| {
+        let what = format!("PATCHYARD_SEED={seed}");
+        let play = async move {
+            let mut dice = Dice(seed);
+            let shape = |name: &str, image: &str| random(&mut dice, settings, RARITY, name, image);
+            made_again(&format!("PATCHYARD_SEED={seed}"), images, shape).await;
         };
         (what, play)
     }))
@@ -400,9 +440,7 @@ async fn networks_addresses_and_aliases_survive_a_swap_and_the_way_back() {
         let play = async move {
             let yard = RealYard::not_started(&images.old, |_, _| {}).await;
             let asked = attached(&yard, &mut Dice(seed), number, settings).await;
-            let before = yard.inspect(&yard.name).await;
-            let after = swap_and_back(&named, images, yard, &asked).await;
-            assert_eq!(addresses(&after), addresses(&before), "{named}");
+            there_to_the_end_and_back(&named, images, yard, &asked).await;
         };
         (what, play)
     }))
