@@ -49,9 +49,17 @@ async fn naively(
     yard: &RealYard,
     changes: &[&str],
 ) -> Result<(), patchyard_provider_docker::client::ApiError> {
+    naively_from(naive::From::Differing, yard, changes).await
+}
+
+async fn naively_from(
+    from: naive::From,
+    yard: &RealYard,
+    changes: &[&str],
+) -> Result<(), patchyard_provider_docker::client::ApiError> {
     let to = format!("{}:2", yard.name);
     derive(&yard.reference, &to, changes);
-    naive::recreate(yard.client(), &yard.name, &to).await
+    naive::recreate(yard.client(), &yard.name, &to, from).await
 }
 
 /// Swaps our way onto an image with these instructions more, and returns the snapshot.

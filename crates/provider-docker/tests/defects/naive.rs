@@ -1,6 +1,6 @@
 //! How containers are commonly recreated onto another image: inspected, removed, created again from
-//! `Config` and `HostConfig` without what equals the image's, started. What is lost on the way is what the
-//! tests beside this show.
+//! `Config` and `HostConfig`, without what equals the image's or with all of it, started. What is lost on the way is what
+//! the tests beside this show.
 
 use std::time::Duration;
 
@@ -10,13 +10,25 @@ use serde_json::{Value, json};
 /// How long the old container may take to end before it is killed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What a container is created again from.
+#[derive(Clone, Copy)]
+pub enum From {
+    /// Its settings without those that have the value of its image.
+    Differing,
+    /// All of its settings.
+    All,
+}
+
 /// Recreates a container on the image that a reference leads to. What fails on the way is not taken back.
-pub async fn recreate(client: &Client, name: &str, to: &str) -> Result<(), ApiError> {
+pub async fn recreate(client: &Client, name: &str, to: &str, from: From) -> Result<(), ApiError> {
     let old = client.get(&["containers", name, "json"]).json().await?;
     let image = client.get(&["images", old["Image"].as_str().unwrap(), "json"]).json().await?;
     stop(client, name).await?;
     client.delete(&["containers", name]).query("force", "1").query("v", "0").done().await?;
-    let body = request(&old, &image, to);
+    let body = match from {
+        From::Differing => differing(&old, &image, to),
+        From::All => all(&old, to),
+    };
     client.post(&["containers", "create"]).query("name", name).json_body(&body).done().await?;
     client.post(&["containers", name, "start"]).done().await
 }
@@ -34,9 +46,15 @@ async fn stop(client: &Client, name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// What is asked for: the old container's settings, without those that have the value of its image.
-fn request(old: &Value, image: &Value, to: &str) -> Value {
+fn all(old: &Value, to: &str) -> Value {
     let mut body = old["Config"].clone();
+    body["Image"] = json!(to);
+    body["HostConfig"] = old["HostConfig"].clone();
+    body
+}
+
+fn differing(old: &Value, image: &Value, to: &str) -> Value {
+    let mut body = all(old, to);
     let (config, of_image) = (body.as_object_mut().unwrap(), &image["Config"]);
     if config["Entrypoint"] == of_image["Entrypoint"] {
         config.remove("Entrypoint");
@@ -57,7 +75,5 @@ fn request(old: &Value, image: &Value, to: &str) -> Value {
     if old["HostConfig"]["NetworkMode"].as_str().unwrap().starts_with("container:") {
         config.remove("Hostname");
     }
-    body["Image"] = json!(to);
-    body["HostConfig"] = old["HostConfig"].clone();
     body
 }

@@ -45,6 +45,8 @@ async fn addresses_aliases_and_networks_come_back() {
     assert_ne!(front["IPAddress"], "10.215.11.77", "its fixed address");
     assert!(!front["Aliases"].to_string().contains("shop"), "its alias: {front}");
     assert!(endpoint(&naive, "back").await.is_null(), "its second network");
+    // `Config` tells of the address that was asked for on the first network, so that one is not lost.
+    assert_eq!(front["MacAddress"], MAC);
 
     let all_there = async |yard: &RealYard| {
         let (front, back) = (endpoint(yard, "front").await, endpoint(yard, "back").await);

@@ -72,7 +72,9 @@ async fn from_within() {
     let state = tempfile::tempdir().unwrap();
     let provider = provider("within00", state.path()).await;
     match std::env::var(WAY).unwrap().as_str() {
-        "naive" => naive::recreate(provider.client(), hostname.trim(), IMAGE).await.unwrap(),
+        "naive" => {
+            naive::recreate(provider.client(), hostname.trim(), IMAGE, naive::From::Differing).await.unwrap()
+        }
         _ => {
             let found = provider.discover().await.unwrap();
             let own = found.iter().find(|target| target.object.starts_with(hostname.trim())).unwrap();

@@ -8,7 +8,7 @@ use patchyard_types::{Direction, Health, Step, Subject, SwapStep};
 use serde_json::{Value, json};
 
 use crate::yard::{Hand, IMAGE, RealYard, derive};
-use crate::{Pair, naively, restore, swap};
+use crate::{Pair, naive, naively, naively_from, restore, swap};
 
 /// An image of a test's own.
 pub struct OwnImage(pub String);
@@ -83,6 +83,59 @@ async fn what_was_set_stays_and_what_was_inherited_follows() {
     restore(&mut pair.ours, 2, &snapshot).await;
     assert_eq!(pair.ours.target().await.config, before.config);
     assert!(env(&pair.ours.inspect(&pair.ours.name).await).contains(&"MODE=old"));
+}
+
+/// Who creates a container again from everything that it is freezes what its image said on the day.
+#[tokio::test]
+async fn what_came_from_the_old_image_is_not_frozen() {
+    let image = |word: &str, user: &str| {
+        let command = format!("CMD [\"/bin/sh\", \"-c\", \"exec sleep 1000 # {word}\"]");
+        [
+            format!("ENV MODE={word}"),
+            command,
+            format!("USER {user}"),
+            format!("WORKDIR /srv/{word}"),
+            format!("HEALTHCHECK --interval=50s CMD echo {word}"),
+            format!("LABEL mode={word}"),
+        ]
+    };
+    let (old, new) = (image("old", "33"), image("new", "34"));
+    let old = OwnImage::new("frozen", &old.each_ref().map(String::as_str));
+    let new = new.each_ref().map(String::as_str);
+    let mut pair = Pair::of_image(&old.0, |_, _| {}).await;
+    // Each setting, by what there is to be seen of it.
+    let settings = async |yard: &RealYard| {
+        let inspect = yard.inspect(&yard.name).await;
+        let config = &inspect["Config"];
+        let mode = env(&inspect).into_iter().find(|entry| entry.starts_with("MODE=")).unwrap().to_owned();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        [
+            mode,
+            text(&config["Cmd"][2]),
+            text(&config["User"]),
+            text(&config["WorkingDir"]),
+            text(&config["Healthcheck"]["Test"][1]),
+            text(&config["Labels"]["mode"]),
+        ]
+    };
+    let of = |word: &str, user: &str| {
+        let command = format!("exec sleep 1000 # {word}");
+        [
+            format!("MODE={word}"),
+            command,
+            user.to_owned(),
+            format!("/srv/{word}"),
+            format!("echo {word}"),
+            word.to_owned(),
+        ]
+    };
+    naively_from(naive::From::All, &pair.naive, &new).await.unwrap();
+    assert_eq!(settings(&pair.naive).await, of("old", "33"), "on the new image");
+
+    let snapshot = swap(&mut pair.ours, 1, &new).await;
+    assert_eq!(settings(&pair.ours).await, of("new", "34"));
+    restore(&mut pair.ours, 2, &snapshot).await;
+    assert_eq!(settings(&pair.ours).await, of("old", "33"));
 }
 
 #[tokio::test]

@@ -14,11 +14,13 @@ use serde_json::Value;
 use project::{Container, Project};
 
 /// Conditions, several networks with other names on them, a volume, a secret and a config from files, a profile, and
-/// two images of which each has two services. By their names the first would be patched first.
+/// two images of which each has two services. By their names the first would be patched first, and it does not start
+/// where the database is not there.
 const SHOP: &str = r#"
 services:
   app:
     image: IMAGE0
+    command: [sh, -ec, 'getent hosts database; exec lab-good-01']
     depends_on: {db: {condition: service_healthy}}
     ports: ['127.0.0.1:PORT:8080']
     networks: {front: {}, back: {aliases: [shop]}}
@@ -86,6 +88,20 @@ fn recreated<'a>(before: &'a BTreeMap<String, String>, after: &BTreeMap<String, 
 fn what_a_service_needs_is_patched_before_it_and_everything_stays(compose: &Compose) {
     let project = shop(compose);
     let before = settings(&project);
+    // All stopped, and started in the order of their names: this is how a service is lost.
+    let ids = project.ids();
+    for id in ids.values() {
+        project.engine.docker(["stop", "-t", "1", id]);
+    }
+    project.engine.docker(["start", &ids["app/1"]]);
+    assert_ne!(project.engine.docker(["wait", &ids["app/1"]]).trim(), "0");
+    for place in &ALL[1..] {
+        project.engine.docker(["start", &ids[*place]]);
+    }
+    assert_eq!(project.containers()["app/1"].inspect["State"]["Status"], "exited");
+    project.run(&["up", "-d"]);
+    assert_eq!(project.ids(), ids);
+
     let controller = controller(&project, "");
     let plan = controller.run(["plan", "--json", "-l", &project.selector()]).expect(0);
     let plan = plan.json("patchyard.plan/v1");
