@@ -5,10 +5,11 @@
 mod yard;
 
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use patchyard_contract::Provider;
 use patchyard_contract::suite::provider::Yard;
+use patchyard_contract::{Note, Part, Progress, Provider};
 use patchyard_types::{Data, Direction, Failure, FailureKind, Probe, Record, Snapshot, Step, SwapStep};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 use serde_json::json;
@@ -162,6 +163,43 @@ async fn after_the_way_back_volumes_hold_exactly_what_they_held_at_the_stop() {
     let words = before[0].1.iter().map(Vec::len).collect::<Vec<_>>();
     assert_eq!(words, [9, 11, 44, 20], "the attributes were there to be lost");
     assert_eq!((yard.serving().await, yard.objects().await), (serving, objects));
+}
+
+/// What a run was told.
+#[derive(Default)]
+struct Told(Mutex<Vec<Note>>);
+
+impl Progress for Told {
+    fn note(&self, note: Note) {
+        self.0.lock().unwrap().push(note);
+    }
+}
+
+#[tokio::test]
+async fn how_far_a_copy_has_got_is_told_while_it_is_made() {
+    let (yard, [named, _]) = yard(|_, _| {}).await;
+    let mut hand = Hand::new(&yard);
+    hand.doing_up_to(SwapStep::Hold).await;
+    // What is copied at once needs no progress: it takes as much as this machine does not do at once.
+    for mebibytes in [256_u64, 1024, 4096] {
+        sh(&format!("dd if=/dev/zero of={named}/large bs=1M count={mebibytes} 2>&1"));
+        let told = Arc::new(Told::default());
+        let mut call = hand.call(SwapStep::Save, Direction::Do);
+        call.progress = Some(told.clone());
+        yard.docker.perform(&call).await.unwrap();
+        let notes = std::mem::take(&mut *told.0.lock().unwrap());
+        assert_eq!(notes[0], Note { text: "saving volumes".to_owned(), part: None });
+        let parts: Vec<_> = notes.into_iter().filter_map(|note| note.part).collect();
+        for part in &parts {
+            let Part::Bytes(done, whole) = *part else { panic!("{part:?}") };
+            assert!(done <= whole && whole >= mebibytes << 20, "{part:?}");
+        }
+        if parts.iter().any(|part| matches!(part, Part::Bytes(1.., _))) {
+            return;
+        }
+        hand.undoing(SwapStep::Save).await;
+    }
+    panic!("4 GiB were copied, and nobody was told how far that had got");
 }
 
 #[tokio::test]
