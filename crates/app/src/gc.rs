@@ -170,17 +170,20 @@ async fn unfinished(context: &Context) -> Result<Vec<RunId>, Error> {
     Ok(runs)
 }
 
-/// Packages of open rollouts, and those that patched targets were last patched with: a new layer
+/// Packages of open rollouts, those that machines go back to, and those that patched targets were last patched with: a new layer
 /// starts from the original base and needs them again.
 async fn needed_packages(context: &Context) -> Result<BTreeSet<Digest>, Error> {
     let mut needed = BTreeSet::new();
+    for snapshot in rollouts::snapshots(&*context.store).await? {
+        needed.extend(snapshot.packages.iter().filter_map(|package| package.sha256));
+    }
     for last in rollouts::last_successes(&*context.store).await?.values() {
         needed.extend(last.packages.iter().filter_map(|package| package.sha256));
     }
     for line in rollouts::open(&*context.store, context.clock.now()).await? {
         let rollout = Rollout::read(&*context.store, line.id).await?;
         for set in rollout.plan.decisions.patch_sets.values() {
-            if let Change::Packages(packages) = &set.change {
+            if let Change::Packages(packages) | Change::Snapshot { packages, .. } = &set.change {
                 needed.extend(packages.iter().filter_map(|package| package.sha256));
             }
         }

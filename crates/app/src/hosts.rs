@@ -163,8 +163,9 @@ impl Hosts {
             Way::Local => "local",
             Way::Ssh { .. } => "ssh",
         };
+        let Ours { controller, cache, .. } = self.ours.clone();
         let (service, labels) = (service.clone(), labels.clone());
-        let options = HostOptions { kind, name: name.to_owned(), service, labels };
+        let options = HostOptions { controller, cache, kind, name: name.to_owned(), service, labels };
         let host = HostProvider::connect(self.transport(way, privilege)?, options).await?;
         Ok(Arc::new(host.with_patience(self.patience)))
     }

@@ -1,8 +1,8 @@
 //! What is decided for one target: defaults, then configuration, then labels where they may, then flags.
 
 use patchyard_types::{
-    Budget, Check, CheckKind, Data, Method, Millis, Order, Refusal, Settings, Target, TargetId, TargetKind,
-    WritableLayer, printable,
+    Budget, Check, CheckKind, Data, Drain, Method, Millis, Order, Refusal, Settings, Target, TargetId,
+    TargetKind, WritableLayer, printable,
 };
 
 use crate::config::{Config, default_name, is_http_path};
@@ -89,6 +89,9 @@ pub fn settle(config: &Config, overrides: &Overrides, target: &Target) -> Settle
     }
     settled.read_labels(config, target);
     settled.override_by(overrides);
+    if target.kind == TargetKind::Host {
+        settled.forget_containers();
+    }
     settled
 }
 
@@ -190,6 +193,15 @@ impl Settled {
                 None => self.refuse(name, value, instead),
             }
         }
+    }
+
+    /// What only containers have: nothing is recreated, and packages do not replace data.
+    fn forget_containers(&mut self) {
+        let settings = &mut self.settings;
+        settings.writable_layer = WritableLayer::LeaveOut;
+        settings.data = Data::Keep;
+        settings.order = Order::StopFirst;
+        settings.drain = Drain::default();
     }
 
     fn refuse(&mut self, label: &str, value: &str, instead: &str) {

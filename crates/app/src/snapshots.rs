@@ -179,6 +179,7 @@ mod tests {
             own_layer: false,
             tags: Vec::new(),
             volumes: Vec::new(),
+            packages: Vec::new(),
             size: 0,
             lost: Vec::new(),
         }

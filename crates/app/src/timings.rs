@@ -81,7 +81,7 @@ impl Spans {
                         Step::Swap(SwapStep::Verify) => {
                             spans.swap.0 += took.0.saturating_sub(verify_for.0);
                         }
-                        Step::Swap(_) | Step::Service(_) => spans.swap.0 += took.0,
+                        Step::Swap(_) | Step::Service(_) | Step::Machine(_) => spans.swap.0 += took.0,
                     }
                 }
                 RunEvent::Lost { .. } | RunEvent::Probed { .. } => return None,
@@ -128,7 +128,7 @@ mod tests {
             now += seconds;
             let record = match step {
                 Step::Swap(SwapStep::Verify) => Record::Verified { first_good: at(first_good) },
-                Step::Swap(_) | Step::Service(_) => Record::Nothing,
+                Step::Swap(_) | Step::Service(_) | Step::Machine(_) => Record::Nothing,
             };
             tell(at(now), RunEvent::Succeeded { step, direction, record });
         }

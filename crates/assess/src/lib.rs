@@ -9,6 +9,7 @@ pub mod exact;
 pub mod needs;
 mod os_release;
 pub mod rpm;
+pub mod sockets;
 pub mod version;
 
 pub use os_release::{package_manager, parse as parse_os_release};

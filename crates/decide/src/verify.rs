@@ -61,6 +61,7 @@ pub fn before(action: &Action, first: &Observation, second: &Observation) -> Bef
             .iter()
             .filter_map(|(port, a)| Some((*port, stable(*a, *second.http.get(port)?)?)))
             .collect(),
+        parts: first.parts.intersection(&second.parts).cloned().collect(),
         healthcheck: second.health != Health::None,
     })
 }
@@ -249,6 +250,7 @@ impl Judge {
         }
         self.not_listening(look)
             .or_else(|| self.not_running_any_more(look))
+            .or_else(|| self.part_gone(look))
             .or_else(|| self.http_worse(look))
             .or_else(|| bad_checks(look, &self.expected_checks))
     }
@@ -270,6 +272,11 @@ impl Judge {
         let Some(processes) = &look.processes else { return Some("cannot see what runs".into()) };
         let missing = self.baseline.processes.iter().find(|name| !processes.contains_key(*name))?;
         Some(format!("process '{missing}' does not run any more"))
+    }
+
+    fn part_gone(&self, look: &Observation) -> Option<String> {
+        let gone = self.baseline.parts.difference(&look.parts).next()?;
+        Some(format!("{gone} is gone"))
     }
 
     fn http_worse(&self, look: &Observation) -> Option<String> {
@@ -320,6 +327,7 @@ mod tests {
             processes: Some([("master".to_owned(), 1), ("sleep".to_owned(), 1)].into()),
             lasting: ["master".to_owned()].into(),
             http: [(80, HttpAnswer::Status { status: 200, took: Millis(10) })].into(),
+            parts: ["unit web.service".to_owned()].into(),
             checks: BTreeMap::new(),
         }
     }
@@ -465,5 +473,14 @@ mod tests {
             let _ = judge.look(Ok(&worse), at(1000));
             assert!(bad(judge.look(Ok(&worse), at(2000))).contains(words), "{words}");
         }
+    }
+
+    #[test]
+    fn a_service_of_a_machine_that_is_gone_is_bad() {
+        let mut judge = judge();
+        let less = |ms| Observation { parts: BTreeSet::new(), ..look(ms) };
+        judge.look(Ok(&look(0)), at(0));
+        judge.look(Ok(&less(500)), at(500));
+        assert!(bad(judge.look(Ok(&less(1000)), at(1000))).contains("unit web.service is gone"));
     }
 }

@@ -5,6 +5,7 @@
 //! [`Transport`](patchyard_contract::Transport).
 
 mod error;
+pub mod files;
 pub mod job;
 pub mod needs;
 mod packages;

@@ -23,3 +23,11 @@ pub fn cannot_patch(target: &Target, settings: &Settings) -> Option<String> {
         | (TargetKind::Host, Method::Packages | Method::Restore) => None,
     }
 }
+
+/// The method that changes packages on a target of this kind.
+pub(crate) const fn package_method(kind: TargetKind) -> Method {
+    match kind {
+        TargetKind::Host => Method::Packages,
+        TargetKind::Container | TargetKind::Service => Method::Layer,
+    }
+}

@@ -115,7 +115,12 @@ pub fn judge(
         return LeftOut(LeftOutReason::Refused, detail);
     }
     let set = PatchSet { from, change };
-    if let Err(left_out) = check(&set.change, candidate.settings.max_layer) {
+    // There is no layer on a machine; whether it has room, its package manager says before it begins.
+    let limit = match target.kind {
+        TargetKind::Host => u64::MAX,
+        TargetKind::Container | TargetKind::Service => candidate.settings.max_layer,
+    };
+    if let Err(left_out) = check(&set.change, limit) {
         return left_out;
     }
     if let Some(entry) = quarantine::suspect(&request.quarantine, &target.service, &set) {
@@ -174,6 +179,15 @@ fn package_change(candidate: &Candidate, request: &PlanRequest) -> Result<Wanted
             [] => Judgement::FilteredOut,
             _ => Judgement::LeftOut(LeftOutReason::Unsolvable, waiting(&later)),
         });
+    }
+    // Packages that come in new stay on a way back; what was removed would have to be installed by it.
+    if candidate.target.kind == TargetKind::Host && now.iter().any(|p| p.status == PendingStatus::Removal) {
+        let names: Vec<_> =
+            now.iter().filter(|p| p.status == PendingStatus::Removal).map(|p| &*p.package).collect();
+        return Err(Judgement::LeftOut(
+            LeftOutReason::Unsolvable,
+            format!("it would remove {}, which this release does not do on machines", names.join(", ")),
+        ));
     }
     let removals: Vec<_> = now.iter().filter(|p| p.status == PendingStatus::Removal).collect();
     if !candidate.settings.allow_remove && !removals.is_empty() {
@@ -351,7 +365,7 @@ fn check(change: &Change, max_layer: u64) -> Result<(), Judgement> {
 
 fn action(candidate: &Candidate, set: &PatchSet, id: PatchSetId) -> Action {
     let method = match set.change {
-        Change::Packages(_) => Method::Layer,
+        Change::Packages(_) => host::package_method(candidate.target.kind),
         Change::Image { .. } => Method::Image,
         Change::Snapshot { .. } => Method::Restore,
     };
@@ -403,6 +417,8 @@ pub fn skeleton(
         data: if restored.is_empty() { Data::Keep } else { Data::Restore },
         order: settings.order,
         drain: settings.drain.clone(),
+        reboot: settings.reboot,
+        way_back: settings.way_back,
         max_unavailable: 1,
         losses: losses::losses(target, method, restored),
         dependents: Vec::new(),

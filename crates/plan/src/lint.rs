@@ -10,7 +10,7 @@ use patchyard_types::{
     printable,
 };
 
-use crate::{planner, tags};
+use crate::{host, planner, tags};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +87,23 @@ impl Lint<'_> {
         }
     }
 
+    fn machine(&mut self, part: &str, action: &Action, change: &Change) {
+        let (Change::Packages(packages) | Change::Snapshot { packages, .. }) = change else {
+            return self.error(part, "is a machine, which has no image");
+        };
+        if packages.is_empty() || packages.iter().any(|package| package.to.is_none()) {
+            self.error(part, "is a machine, and nothing is installed on it, or something is removed");
+        }
+        let recreated = action.data == Data::Restore
+            || action.writable_layer != WritableLayer::LeaveOut
+            || action.order != Order::StopFirst
+            || !action.drain.is_nothing()
+            || !action.dependents.is_empty();
+        if recreated {
+            self.error(part, "is a machine, and asks for what only containers have");
+        }
+    }
+
     fn actions(&mut self) {
         let mut targets = BTreeSet::new();
         for action in &self.plan.decisions.actions {
@@ -108,13 +125,10 @@ impl Lint<'_> {
             let method = match &set.change {
                 Change::Packages(packages) => {
                     let size = packages.iter().fold(0_u64, |sum, p| sum.saturating_add(p.size));
-                    if size > action.max_layer {
+                    if size > action.max_layer && action.kind != TargetKind::Host {
                         self.error(&part, "its packages are larger than its max_layer");
                     }
-                    match action.kind {
-                        TargetKind::Host => Method::Packages,
-                        TargetKind::Container | TargetKind::Service => Method::Layer,
-                    }
+                    host::package_method(action.kind)
                 }
                 Change::Image { .. } => Method::Image,
                 Change::Snapshot { .. } => Method::Restore,
@@ -123,7 +137,7 @@ impl Lint<'_> {
                 self.error(&part, format!("method {} with a patch set for {method}", action.method));
             }
             if action.kind == TargetKind::Host {
-                self.error(&part, "is a machine, for which this release has no steps");
+                self.machine(&part, action, &set.change);
             }
             if action.kind == TargetKind::Service {
                 let needs_image = matches!(&set.change, Change::Snapshot { image: None, .. });

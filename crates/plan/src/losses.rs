@@ -1,10 +1,13 @@
 //! Losses: what a way back does not bring back, stated before anybody says yes.
 
-use patchyard_types::{Loss, Method, MountKind, Target, WritableLayer, printable};
+use patchyard_types::{Loss, Method, MountKind, Target, TargetKind, WritableLayer, printable};
 
 /// Everything a swap of this target and its way back lose, sorted. `restored` are the volumes that do not
 /// stay as they are.
 pub fn losses(target: &Target, method: Method, restored: &[String]) -> Vec<Loss> {
+    if target.kind == TargetKind::Host {
+        return of_a_machine(method);
+    }
     let mut losses = vec![loss("logs", "the engine's logs of the old container are lost".to_owned())];
     if method == Method::Restore {
         losses.push(loss("layer", "files written into the container since the patch are lost".to_owned()));
@@ -53,6 +56,18 @@ pub fn losses(target: &Target, method: Method, restored: &[String]) -> Vec<Loss>
     }
     losses.sort_unstable();
     losses.dedup();
+    losses
+}
+
+/// Packages are put back, and nothing else.
+fn of_a_machine(method: Method) -> Vec<Loss> {
+    let mut losses = vec![
+        loss("data", "data and configuration stay as they are, not rolled back".to_owned()),
+        loss("new_packages", "packages that come in new stay".to_owned()),
+    ];
+    if method == Method::Restore {
+        losses.remove(1);
+    }
     losses
 }
 

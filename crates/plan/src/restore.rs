@@ -46,7 +46,9 @@ pub fn restore(request: &RestoreRequest) -> Planned {
             leave_out(LeftOutReason::Refused, "another target has the same id".to_owned());
         } else if twice.contains(&snapshot.target) {
             leave_out(LeftOutReason::Refused, "more than one of its snapshots was named".to_owned());
-        } else if target.image.id == snapshot.image {
+        } else if target.kind == TargetKind::Host && snapshot.packages.is_empty() {
+            leave_out(LeftOutReason::Unsolvable, "none of its previous versions was kept".to_owned());
+        } else if target.kind != TargetKind::Host && target.image.id == snapshot.image {
             up_to_date.push(target.name.clone());
         } else if let Some(refusal) = target.refusals.iter().min() {
             leave_out(LeftOutReason::Refused, printable(&refusal.message, 400));
@@ -67,6 +69,7 @@ pub fn restore(request: &RestoreRequest) -> Planned {
                 change: Change::Snapshot {
                     snapshot: snapshot.id.clone(),
                     image: (target.kind == TargetKind::Service).then(|| snapshot.image.clone()),
+                    packages: snapshot.packages.clone(),
                 },
             };
             let mut action = judge::skeleton(target, settings, Method::Restore, set.id(), &restored);

@@ -666,6 +666,7 @@ fn snapshot(of: &Candidate, number: usize) -> Snapshot {
         own_layer: false,
         tags: Vec::new(),
         volumes: Vec::new(),
+        packages: Vec::new(),
         size: 0,
         lost: Vec::new(),
     }

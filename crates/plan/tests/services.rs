@@ -79,6 +79,7 @@ fn a_rollback_of_a_service_names_the_image_that_it_goes_back_to() {
         own_layer: false,
         tags: Vec::new(),
         volumes: Vec::new(),
+        packages: Vec::new(),
         size: 0,
         lost: Vec::new(),
     };

@@ -5,8 +5,9 @@ use std::path::Path;
 use async_trait::async_trait;
 use patchyard_contract::{Ask, Call, Leftover, Provider, ProviderError};
 use patchyard_types::{
-    HostId, HostManager, ImageUpdate, Inventory, Observation, PackageChange, PendingPatch, Probe, Record,
-    RunId, Snapshot, Step, StepError, Subject, TagMove, Target, TargetKind, Unsaved,
+    Failure, FailureKind, HostId, HostManager, ImageUpdate, Inventory, Observation, PackageChange,
+    PendingPatch, Probe, Record, RunId, Snapshot, Step, StepError, Subject, TagMove, Target, TargetKind,
+    Unsaved,
 };
 
 use crate::client::EngineKind;
@@ -98,6 +99,10 @@ impl Provider for DockerProvider {
         match call.step {
             Step::Swap(_) => swap::perform(self, call).await,
             Step::Service(step) => service::perform(self, call, step).await,
+            Step::Machine(step) => {
+                let message = format!("an engine has no step '{step}' of a machine's");
+                Err(StepError::Failed(Failure::new(FailureKind::Refused, message)))
+            }
         }
     }
 
@@ -105,6 +110,9 @@ impl Provider for DockerProvider {
         match call.step {
             Step::Swap(_) => swap::probe(self, call).await,
             Step::Service(step) => service::probe(self, call, step).await,
+            Step::Machine(step) => {
+                Ok(Probe::CannotTell { reason: format!("an engine has no step '{step}' of a machine's") })
+            }
         }
     }
 

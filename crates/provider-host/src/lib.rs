@@ -1,11 +1,14 @@
 //! Machines as targets: one provider a machine, whatever the way to it.
 //!
-//! `facts` says who a machine is, `read` what it has and what is pending, `words` what is told when it does not
-//! answer. [`HostProvider`] joins them behind the provider's contract. What is done inside a machine is the guest
+//! `facts` says who a machine is, `read` what it has and what is pending, `patch` has the steps of a run, `observe` looks,
+//! `words` says what is told when it does not answer. [`HostProvider`] joins them behind the provider's contract. What is done inside a machine is the guest
 //! layer's.
 
 mod facts;
+mod leftovers;
 mod managers;
+mod observe;
+mod patch;
 mod provider;
 mod read;
 mod words;
@@ -14,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use patchyard_contract::{ProviderError, Transport};
+use patchyard_contract::{PackageCache, ProviderError, Transport};
 use patchyard_types::HostId;
 
 use facts::Facts;
@@ -23,8 +26,12 @@ use facts::Facts;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What is known of a machine before it is reached.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
+    /// Id of this controller; the first eight characters are part of the name of everything of ours on a machine.
+    pub controller: String,
+    /// Where the bytes of packages are kept.
+    pub cache: Arc<dyn PackageCache>,
     /// `ssh`, `local`: the kind of way.
     pub kind: &'static str,
     /// Its name in the configuration.

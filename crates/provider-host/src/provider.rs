@@ -1,15 +1,17 @@
 //! The provider's contract, each question handed to the room that answers it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use patchyard_contract::{Ask, Call, Leftover, Provider, ProviderError};
+use patchyard_guest::Guest;
 use patchyard_types::{
-    Failure, FailureKind, HostId, HostManager, ImageUpdate, Inventory, Observation, PackageChange,
-    PendingPatch, Probe, Record, RunId, Snapshot, StepError, Subject, TagMove, Target, Unsaved,
+    HostId, HostManager, ImageUpdate, Inventory, Observation, PackageChange, PendingPatch, Probe, Record,
+    RunId, Snapshot, StepError, Subject, TagMove, Target, Unsaved,
 };
 
-use crate::{HostProvider, facts, managers, read};
+use crate::{HostProvider, facts, leftovers, managers, observe, patch, read};
 
 /// What a machine is asked that only containers can do: a broken plan.
 fn never() -> ProviderError {
@@ -64,20 +66,23 @@ impl Provider for HostProvider {
         Ok(Unsaved::default())
     }
 
-    async fn fetch(&self, _: &Target, _: &[PackageChange]) -> Result<(), ProviderError> {
-        Err(not_yet())
+    async fn fetch(&self, _: &Target, packages: &[PackageChange]) -> Result<(), ProviderError> {
+        let guest = Guest::open(Arc::clone(&self.transport)).await;
+        let guest = guest.map_err(|error| patch::no_answer(self, error))?;
+        patch::fetch(self, &guest, packages).await
     }
 
-    async fn perform(&self, _: &Call) -> Result<Record, StepError> {
-        Err(StepError::Failed(Failure::new(FailureKind::Refused, not_yet().to_string())))
+    async fn perform(&self, call: &Call) -> Result<Record, StepError> {
+        patch::perform(self, call).await
     }
 
-    async fn probe(&self, _: &Call) -> Result<Probe, ProviderError> {
-        Err(not_yet())
+    async fn probe(&self, call: &Call) -> Result<Probe, ProviderError> {
+        patch::probe(self, call).await
     }
 
-    async fn observe(&self, _: &Call, _: Subject) -> Result<Observation, ProviderError> {
-        Err(not_yet())
+    async fn observe(&self, call: &Call, _: Subject) -> Result<Observation, ProviderError> {
+        // It is the same machine before and after.
+        observe::observe(self, call).await
     }
 
     async fn move_tag(&self, _: &TagMove, _: &str) -> Result<Option<String>, ProviderError> {
@@ -89,22 +94,15 @@ impl Provider for HostProvider {
     }
 
     async fn remove_snapshot(&self, _: &Snapshot) -> Result<(), ProviderError> {
+        // Nothing of it is here: its packages are in the controller's cache.
         Ok(())
     }
 
-    async fn leftovers(&self, _: &[RunId], _: &[Snapshot]) -> Result<Vec<Leftover>, ProviderError> {
-        Ok(Vec::new())
+    async fn leftovers(&self, unfinished: &[RunId], _: &[Snapshot]) -> Result<Vec<Leftover>, ProviderError> {
+        leftovers::leftovers(self, unfinished).await
     }
 
-    async fn collect(&self, _: &Leftover) -> Result<(), ProviderError> {
-        Ok(())
-    }
-}
-
-/// What is done to a machine comes with its steps.
-fn not_yet() -> ProviderError {
-    ProviderError::NoAnswer {
-        reason: crate::read::NOT_YET.to_owned(),
-        hint: "patch it with its own package manager".to_owned(),
+    async fn collect(&self, leftover: &Leftover) -> Result<(), ProviderError> {
+        leftovers::collect(self, leftover).await
     }
 }

@@ -6,15 +6,12 @@ use std::time::Duration;
 use patchyard_contract::{Ask, Command, ProviderError};
 use patchyard_guest::{Guest, GuestError, Installed};
 use patchyard_types::{
-    Digest, Health, Image, Inventory, PackageManager, PendingPatch, Refusal, StartingState, Target, TargetId,
+    Digest, Health, Image, Inventory, PackageManager, PendingPatch, StartingState, Target, TargetId,
     TargetKind, TargetState, printable,
 };
 
 use crate::{HostProvider, words};
 
-/// Why no plan takes it.
-pub(crate) const NOT_YET: &str =
-    "this release tells what is pending on machines, and patches containers only";
 /// Label: its environment.
 const ENVIRONMENT: &str = "io.patchyard.env";
 /// How far the clocks may be apart, in seconds. By its clock a machine judges whether signatures and package lists are
@@ -63,7 +60,7 @@ pub(crate) fn target(host: &HostProvider) -> Target {
         depends_on: Vec::new(),
         lives_in: Vec::new(),
         managers: Vec::new(),
-        refusals: vec![Refusal { code: "read_only".to_owned(), message: NOT_YET.to_owned() }],
+        refusals: Vec::new(),
         alone: Vec::new(),
         traps: Vec::new(),
         // What of a machine a patch depends on are the versions that its patch set names.

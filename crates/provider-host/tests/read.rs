@@ -14,6 +14,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use patchyard_cache::FileCache;
 use patchyard_contract::{Ask, Provider, ProviderError, Transport};
 use patchyard_guest::transport::Privilege;
 use patchyard_provider_host::{HostProvider, Options, is_root};
@@ -25,7 +26,11 @@ const ID: &str = "00000000000000000000000000000abc";
 
 fn options(name: &str) -> Options {
     let labels = BTreeMap::from([("io.patchyard.env".to_owned(), "lab".to_owned())]);
-    Options { kind: "ssh", name: name.to_owned(), service: Some("db".to_owned()), labels }
+    let controller = "a1b2c3d4e5f6".to_owned();
+    // Nothing is kept by looking.
+    let cache = Arc::new(FileCache::open(&std::env::temp_dir().join("patchyard-read-only")).unwrap());
+    let service = Some("db".to_owned());
+    Options { controller, cache, kind: "ssh", name: name.to_owned(), service, labels }
 }
 
 async fn reach(transport: Arc<dyn Transport>) -> Result<HostProvider, ProviderError> {

@@ -73,6 +73,7 @@ pub fn snapshot(world: &World, run: RunId, action: &Action, at: Timestamp) -> Sn
         own_layer: false,
         volumes: vec![],
         tags: vec![],
+        packages: Vec::new(),
         size: 0,
         lost: vec![],
     }

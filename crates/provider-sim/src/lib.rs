@@ -8,11 +8,13 @@ mod clock;
 mod fault;
 mod image;
 mod look;
+mod machine;
 mod provider;
 mod world;
 
 pub use clock::SimClock;
 pub use fault::{Fault, FaultAt, Faults};
 pub use image::{SimLayer, base_image};
+pub use machine::SimMachine;
 pub use provider::SimProvider;
 pub use world::{Behaviour, Interference, SimObject, SimTarget, World};

@@ -39,6 +39,7 @@ pub fn observation(object: &SimObject, checks: &[Check], now: Timestamp) -> Obse
         processes: Some(BTreeMap::from([("web".to_owned(), 1)])),
         lasting: BTreeSet::from(["web".to_owned()]),
         http: BTreeMap::from([(8080, HttpAnswer::Status { status, took: Millis(5) })]),
+        parts: BTreeSet::new(),
         checks: checks.iter().map(|check| (check.name.clone(), answer.clone())).collect(),
     }
 }

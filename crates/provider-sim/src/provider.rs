@@ -17,6 +17,7 @@ use patchyard_types::{
 use crate::fault::Fault;
 use crate::image::{self, base_image, installed, layer, patched_image, snapshot};
 use crate::look::observation;
+use crate::machine;
 use crate::world::{Behaviour, Effect, SimObject, SimTarget, World};
 
 /// A provider over a simulated world. Several may share one world: a crashed controller and the
@@ -63,11 +64,12 @@ struct Names {
     copy: String,
 }
 
-/// There are only containers here.
+/// The step of a container.
 fn swap_step(call: &Call) -> Result<SwapStep, StepError> {
     match call.step {
         Step::Swap(step) => Ok(step),
         Step::Service(_) => Err(failed(FailureKind::Host, "there is no Swarm on a simulated host")),
+        Step::Machine(_) => Err(failed(FailureKind::Host, "a container has no step of a machine's")),
     }
 }
 
@@ -115,7 +117,7 @@ fn sim_target<'a>(world: &'a World, target: &Target) -> Result<&'a SimTarget, Pr
     world.targets.get(&target.id).ok_or_else(|| ProviderError::Gone { object: target.name.clone() })
 }
 
-fn failed(kind: FailureKind, message: &str) -> StepError {
+pub(crate) fn failed(kind: FailureKind, message: &str) -> StepError {
     StepError::Failed(Failure::new(kind, message))
 }
 
@@ -139,16 +141,19 @@ fn successor(call: &Call, lives_in: Option<&String>) -> Result<Option<String>, S
 }
 
 /// What a call comes to: effects still to be made, and what it leaves on record.
-struct Work {
-    effects: Vec<Effect>,
-    record: Record,
+pub(crate) struct Work {
+    pub effects: Vec<Effect>,
+    pub record: Record,
     /// So many of the effects are about the first half of those whom the call is about.
-    half: usize,
+    pub half: usize,
 }
 
 impl SimProvider {
     /// Looks at the world and says what is left to do for a call, for the target and its dependents.
     fn work(world: &World, call: &Call, at: Timestamp) -> Result<Work, StepError> {
+        if let Step::Machine(step) = call.step {
+            return machine::work(world, call, step, at);
+        }
         let mut calls = Self::everyone(world, call)?;
         let goes_down = goes_down(call);
         if goes_down {
@@ -199,6 +204,9 @@ impl SimProvider {
 
     /// Whether what a call would do is already so, for everybody whom it is about.
     fn already(world: &World, call: &Call) -> bool {
+        if let Step::Machine(step) = call.step {
+            return machine::already(world, call, step);
+        }
         let calls = Self::everyone(world, call).unwrap_or_default();
         calls.iter().all(|call| call.action().is_ok_and(|(action, _)| Self::already_of(world, call, action)))
     }
@@ -518,11 +526,15 @@ impl Provider for SimProvider {
                 config: value.config,
             })
         });
-        Ok(targets.collect())
+        let machines = world.machines.iter().map(|(id, machine)| machine::target(&world, id, machine));
+        Ok(targets.chain(machines).collect())
     }
 
     async fn inventory(&self, target: &Target) -> Result<Inventory, ProviderError> {
         let world = self.reach()?;
+        if let Some(machine) = world.machines.get(&target.id) {
+            return Ok(machine::inventory(machine));
+        }
         let package = |patch: &PendingPatch| {
             Some(InstalledPackage {
                 name: patch.package.clone(),
@@ -553,6 +565,9 @@ impl Provider for SimProvider {
         ask: &Ask,
     ) -> Result<Vec<PendingPatch>, ProviderError> {
         let world = self.reach()?;
+        if let Some(machine) = world.machines.get(&target.id) {
+            return Ok(machine::patches(machine));
+        }
         let found = sim_target(&world, target)?;
         if let Some(reason) = &found.mute {
             return Err(ProviderError::NoAnswer { reason: reason.clone(), hint: String::new() });
@@ -571,6 +586,9 @@ impl Provider for SimProvider {
     }
 
     async fn unsaved(&self, target: &Target) -> Result<Unsaved, ProviderError> {
+        if target.kind == TargetKind::Host {
+            return Ok(Unsaved::default());
+        }
         Ok(sim_target(&*self.reach()?, target)?.unsaved.clone())
     }
 
@@ -591,7 +609,12 @@ impl Provider for SimProvider {
             }
             let work = Self::work(world, call, now)?;
             let already = Self::already(world, call);
-            let effectful = !matches!(call.step, Step::Swap(SwapStep::Prepare | SwapStep::Preflight));
+            let effectful = !matches!(
+                call.step,
+                Step::Swap(SwapStep::Prepare | SwapStep::Preflight)
+                    // What a job has done already, another driver finds done.
+                    | Step::Machine(_)
+            );
             // What somebody else has done already is not done a second time.
             let interfered =
                 |target: &TargetId| world.targets.get(target).is_some_and(|target| target.interfered);
@@ -612,8 +635,8 @@ impl Provider for SimProvider {
                 }
                 for (number, effect) in effects.into_iter().enumerate() {
                     // The second half of a copy, when whoever waits for it still does.
-                    let later =
-                        if number > 0 && matches!(effect, Effect::Copy { .. }) { takes / 4 } else { 0 };
+                    let is_second = matches!(effect, Effect::Copy { .. } | Effect::Install { .. });
+                    let later = if number > 0 && is_second { takes / 4 } else { 0 };
                     let at = at.checked_add(SignedDuration::from_millis(later as i64)).unwrap_or(at);
                     world.schedule(at, effect);
                 }
@@ -663,6 +686,9 @@ impl Provider for SimProvider {
         let Ok((action, _)) = call.action() else {
             return Err(ProviderError::Gone { object: call.run.to_string() });
         };
+        if action.kind == TargetKind::Host {
+            return machine::observation(&world, action, self.clock.now());
+        }
         let names = Names::of(call.run, action);
         let handle = match subject {
             Subject::Original => names.original,

@@ -10,6 +10,7 @@ use patchyard_types::{
 
 use crate::fault::Faults;
 use crate::image::{SimLayer, base_image, image_of};
+use crate::machine::SimMachine;
 
 /// How a version of a service behaves once started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,6 +196,18 @@ pub(crate) enum Effect {
         target: TargetId,
         how: Interference,
     },
+    /// A machine's package becomes a version, half of it at first.
+    Install {
+        run: RunId,
+        target: TargetId,
+        version: String,
+        half: bool,
+    },
+    /// A machine's service is started anew, or all of it.
+    Renew {
+        target: TargetId,
+        boot: bool,
+    },
 }
 
 impl Effect {
@@ -215,6 +228,8 @@ impl Effect {
             | Self::Drop { .. }
             | Self::Keep { .. }
             | Self::Forget { .. }
+            | Self::Install { .. }
+            | Self::Renew { .. }
             | Self::Interfere { .. } => None,
         }
     }
@@ -230,6 +245,8 @@ pub struct World {
     pub host: HostId,
     /// Its targets.
     pub targets: BTreeMap<TargetId, SimTarget>,
+    /// Machines that it reaches.
+    pub machines: BTreeMap<TargetId, SimMachine>,
     /// Its containers, by handle.
     pub objects: BTreeMap<String, SimObject>,
     /// The volumes of targets, by their names, and the copies of them.
@@ -274,6 +291,7 @@ impl World {
             faults: Faults::default(),
             host,
             targets: BTreeMap::new(),
+            machines: BTreeMap::new(),
             objects: BTreeMap::new(),
             volumes: BTreeMap::new(),
             restores: false,
@@ -475,6 +493,26 @@ impl World {
                 self.snapshots.remove(&snapshot);
             }
             Effect::Interfere { target, how } => self.apply_interference(&target, how),
+            Effect::Install { target, version, half, .. } => self.install(&target, version, half),
+            Effect::Renew { target, boot } => {
+                let now = self.now;
+                if let Some(machine) = self.machines.get_mut(&target) {
+                    machine.since = now;
+                    machine.stale = false;
+                    machine.boots += u64::from(boot);
+                }
+            }
+        }
+    }
+
+    fn install(&mut self, target: &TargetId, version: String, half: bool) {
+        let now = self.now;
+        let Some(machine) = self.machines.get_mut(target) else { return };
+        machine.half = half;
+        if !half {
+            machine.version = version;
+            machine.since = now;
+            machine.stale = true;
         }
     }
 
@@ -485,6 +523,13 @@ impl World {
     }
 
     fn apply_interference(&mut self, target: &TargetId, how: Interference) {
+        if let Some(machine) = self.machines.get_mut(target) {
+            // Whatever somebody does to a machine, its packages are others afterwards.
+            machine.interfered = true;
+            machine.version = "3".into();
+            machine.half = false;
+            return;
+        }
         let Some(hit) = self.targets.get_mut(target) else { return };
         hit.interfered = true;
         let (name, service) = (hit.name.clone(), hit.service.clone());
@@ -568,9 +613,18 @@ impl World {
         }
     }
 
-    /// Whatever is still being copied for a run stops there.
+    /// Whatever is still being copied or installed for a run stops there: it is taken up by whoever asks again.
     pub(crate) fn end_copying(&mut self, run: RunId) {
-        self.due.retain(|(_, effect)| !matches!(effect, Effect::Copy { run: of, .. } if *of == run));
+        let is_of_the_run = |effect: &Effect| match effect {
+            Effect::Copy { run: of, .. } | Effect::Install { run: of, .. } => *of == run,
+            _ => false,
+        };
+        self.due.retain(|(_, effect)| !is_of_the_run(effect));
+    }
+
+    /// Whether something is still being installed for a run.
+    pub(crate) fn installs(&self, run: RunId) -> bool {
+        self.due.iter().any(|(_, effect)| matches!(effect, Effect::Install { run: of, .. } if *of == run))
     }
 
     /// Whoever is started first has somebody who serves at any time.
@@ -635,7 +689,7 @@ impl World {
 }
 
 /// What is pending on every target: the second version of its service, other bytes in each service.
-fn pending(service: &str) -> PendingPatch {
+pub(crate) fn pending(service: &str) -> PendingPatch {
     PendingPatch {
         package: "web".into(),
         arch: Arch("amd64".into()),

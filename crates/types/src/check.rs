@@ -132,6 +132,9 @@ pub struct Observation {
     /// What each published TCP port answers, by its port inside the target.
     #[serde(with = "by_port")]
     pub http: BTreeMap<u16, HttpAnswer>,
+    /// Of a machine: its services that run, and its file systems that are mounted, in words.
+    #[serde(default)]
+    pub parts: BTreeSet<String>,
     /// Answers to the named checks, by name.
     pub checks: BTreeMap<String, CheckAnswer>,
 }
@@ -155,6 +158,9 @@ pub struct Baseline {
     /// Published ports, and others that answer HTTP, with the same class of answer in both samples; the slower of both times.
     #[serde(with = "by_port")]
     pub http: BTreeMap<u16, HttpAnswer>,
+    /// Of a machine: services that ran, and file systems that were mounted, in both samples.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub parts: BTreeSet<String>,
     /// Whether it had a healthcheck.
     pub healthcheck: bool,
 }
@@ -191,6 +197,7 @@ mod tests {
             listening: BTreeSet::new(),
             processes: BTreeSet::new(),
             http: BTreeMap::from([(25, HttpAnswer::NotHttp), (8080, HttpAnswer::Silent)]),
+            parts: BTreeSet::new(),
             healthcheck: false,
         };
         let record = crate::Record::Preflighted { baseline: baseline.clone(), dependents: vec![baseline] };

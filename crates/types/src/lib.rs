@@ -41,9 +41,9 @@ pub use plan::{
     TagMove, Wave,
 };
 pub use quarantine::{Quarantine, QuarantineId};
-pub use settings::{Budget, Data, Drain, Order, Settings, Timeouts, WritableLayer};
+pub use settings::{Budget, Data, Drain, Order, Reboot, Settings, Timeouts, WayBack, WritableLayer};
 pub use snapshot::{SavedVolume, Snapshot, SnapshotId};
-pub use step::{Direction, Probe, Record, ServiceStep, Step, SwapStep};
+pub use step::{Direction, MachineStep, Probe, Record, ServiceStep, Step, SwapStep};
 pub use target::{
     Health, HostManager, Image, Manager, Mount, MountKind, PublishedPort, Refusal, Target, TargetKind,
     TargetState, Trap,

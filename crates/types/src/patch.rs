@@ -96,6 +96,9 @@ pub enum Change {
         /// Of a Swarm service: the digest of the image that it goes back to. Swarm itself keeps the rest.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         image: Option<String>,
+        /// Of a machine: the packages that are put back, from the versions that the patch has made.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        packages: Vec<PackageChange>,
     },
 }
 

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Budget, Check, Data, Digest, Drain, HostId, Method, Millis, Order, PatchSet, PatchSetId, RolloutId,
-    Target, TargetId, TargetKind, Timeouts, WritableLayer,
+    Budget, Check, Data, Digest, Drain, HostId, Method, Millis, Order, PatchSet, PatchSetId, Reboot,
+    RolloutId, Target, TargetId, TargetKind, Timeouts, WayBack, WritableLayer,
 };
 
 /// Digest of a plan's decisions: its name.
@@ -98,6 +98,12 @@ pub struct Action {
     /// What is done before it is stopped.
     #[serde(default, skip_serializing_if = "Drain::is_nothing")]
     pub drain: Drain,
+    /// Whether a machine may be started anew.
+    #[serde(default, skip_serializing_if = "Reboot::is_services_only")]
+    pub reboot: Reboot,
+    /// Whether a machine is patched of which not every previous version is to be had.
+    #[serde(default, skip_serializing_if = "WayBack::is_required")]
+    pub way_back: WayBack,
     /// How many targets of its service may be unavailable at the same time.
     pub max_unavailable: usize,
     /// What a way back would lose.

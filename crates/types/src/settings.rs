@@ -192,6 +192,96 @@ impl std::str::FromStr for Order {
     }
 }
 
+/// Whether a machine may be started anew after its packages were changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reboot {
+    /// Services that run on replaced files are restarted; the machine is not, and says so.
+    #[default]
+    ServicesOnly,
+    /// Nothing is restarted.
+    Never,
+    /// It is started anew where a new kernel or a package asks for it.
+    AsNeeded,
+    /// It is started anew after every patch.
+    Always,
+}
+
+impl Reboot {
+    /// Every choice.
+    pub const ALL: [Self; 4] = [Self::ServicesOnly, Self::Never, Self::AsNeeded, Self::Always];
+
+    /// Whether it is the choice without any configuration.
+    #[must_use]
+    pub fn is_services_only(&self) -> bool {
+        *self == Self::ServicesOnly
+    }
+}
+
+impl std::fmt::Display for Reboot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::ServicesOnly => "services-only",
+            Self::Never => "never",
+            Self::AsNeeded => "as-needed",
+            Self::Always => "always",
+        })
+    }
+}
+
+impl std::str::FromStr for Reboot {
+    type Err = crate::IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|choice| choice.to_string() == text).ok_or_else(|| crate::IdError {
+            expected: "always, as-needed, services-only or never",
+            found: crate::printable(text, 40),
+        })
+    }
+}
+
+/// Whether a machine is patched of which not every previous version is to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WayBack {
+    /// It is not.
+    #[default]
+    Required,
+    /// It is; what cannot be put back stays as the patch has made it.
+    Partial,
+}
+
+impl WayBack {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Required, Self::Partial];
+
+    /// Whether it is the choice without any configuration.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        *self == Self::Required
+    }
+}
+
+impl std::fmt::Display for WayBack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Required => "required",
+            Self::Partial => "partial",
+        })
+    }
+}
+
+impl std::str::FromStr for WayBack {
+    type Err = crate::IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|choice| choice.to_string() == text).ok_or_else(|| crate::IdError {
+            expected: "required or partial",
+            found: crate::printable(text, 40),
+        })
+    }
+}
+
 /// What is done before a container that serves is stopped, so that whoever sends it work finds out in time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Drain {
@@ -241,6 +331,12 @@ pub struct Settings {
     /// What is done before it is stopped.
     #[serde(default)]
     pub drain: Drain,
+    /// Whether a machine may be started anew.
+    #[serde(default)]
+    pub reboot: Reboot,
+    /// Whether a machine is patched of which not every previous version is to be had.
+    #[serde(default)]
+    pub way_back: WayBack,
     /// Checks named by configuration and labels; the baseline is always there.
     pub checks: Vec<Check>,
 }
@@ -267,6 +363,8 @@ impl Default for Settings {
             data: Data::Keep,
             order: Order::StopFirst,
             drain: Drain::default(),
+            reboot: Reboot::ServicesOnly,
+            way_back: WayBack::Required,
             checks: Vec::new(),
         }
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{HostId, RunId, TargetId};
+use crate::{HostId, PackageChange, RunId, TargetId};
 
 /// A snapshot's name: that of the run that took it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ impl std::fmt::Display for SnapshotId {
     }
 }
 
-/// A snapshot of a container: enough to create it again as it was.
+/// A snapshot of a container: enough to create it again as it was; of a machine: the versions that it had.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Its name.
@@ -48,6 +48,9 @@ pub struct Snapshot {
     /// `data: restore`. Removed with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<SavedVolume>,
+    /// Of a machine: the packages that going back installs, from the versions that the patch has made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<PackageChange>,
     /// What it takes on the host's disk, in bytes.
     pub size: u64,
     /// What it does not hold.

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Baseline, Failure, Order, SavedVolume, Snapshot};
+use crate::{Baseline, Failure, Order, PackageChange, SavedVolume, Snapshot};
 
-/// A part of a run. One enum per way of patching: a container is swapped, a Swarm service is updated.
+/// A part of a run. One enum per way of patching: a container is swapped, a Swarm service is updated, a machine is
+/// changed in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "method", content = "step")]
 pub enum Step {
@@ -13,19 +14,31 @@ pub enum Step {
     Swap(SwapStep),
     /// A step of a Swarm service's update (methods `image` and `restore`).
     Service(ServiceStep),
+    /// A step of a machine's patch (methods `packages` and `restore`).
+    Machine(MachineStep),
 }
 
 impl Step {
     /// Whether it is the step in which the engine watches the checks.
     #[must_use]
     pub const fn is_verify(self) -> bool {
-        matches!(self, Self::Swap(SwapStep::Verify) | Self::Service(ServiceStep::Verify))
+        matches!(
+            self,
+            Self::Swap(SwapStep::Verify)
+                | Self::Service(ServiceStep::Verify)
+                | Self::Machine(MachineStep::Verify)
+        )
     }
 
     /// Whether it is the step in which the baseline is taken.
     #[must_use]
     pub const fn is_preflight(self) -> bool {
-        matches!(self, Self::Swap(SwapStep::Preflight) | Self::Service(ServiceStep::Preflight))
+        matches!(
+            self,
+            Self::Swap(SwapStep::Preflight)
+                | Self::Service(ServiceStep::Preflight)
+                | Self::Machine(MachineStep::Preflight)
+        )
     }
 }
 
@@ -34,7 +47,57 @@ impl std::fmt::Display for Step {
         match self {
             Self::Swap(step) => step.fmt(f),
             Self::Service(step) => step.fmt(f),
+            Self::Machine(step) => step.fmt(f),
         }
+    }
+}
+
+/// The steps of a machine's patch: its packages are changed in place, and what was there before is kept as their
+/// previous versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineStep {
+    /// Finish what its package manager was interrupted in, bring the packages that its repositories no longer have, and
+    /// keep the versions that are about to be replaced.
+    Prepare,
+    /// Would its package manager do exactly what is planned; take the baseline.
+    Preflight,
+    /// Change the packages, in one transaction.
+    Install,
+    /// Restart what still runs on files that were replaced. Only where the plan restarts anything.
+    Restart,
+    /// Start the machine anew. Only where the plan lets it.
+    Reboot,
+    /// The checks must turn green and stay so.
+    Verify,
+    /// Write down what a rollback goes back to.
+    Snapshot,
+}
+
+impl MachineStep {
+    /// All steps, in order; [`MachineStep::Restart`] and [`MachineStep::Reboot`] only where the plan asks for them.
+    pub const ALL: [Self; 7] = [
+        Self::Prepare,
+        Self::Preflight,
+        Self::Install,
+        Self::Restart,
+        Self::Reboot,
+        Self::Verify,
+        Self::Snapshot,
+    ];
+}
+
+impl std::fmt::Display for MachineStep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Prepare => "prepare",
+            Self::Preflight => "preflight",
+            Self::Install => "install",
+            Self::Restart => "restart",
+            Self::Reboot => "reboot",
+            Self::Verify => "verify",
+            Self::Snapshot => "snapshot",
+        })
     }
 }
 
@@ -242,6 +305,23 @@ pub enum Record {
         /// The copies.
         volumes: Vec<SavedVolume>,
     },
+    /// `Prepare` of a machine: what the way back installs.
+    Kept {
+        /// From the planned versions to those that were there before. Their files are in the controller's cache, or are its
+        /// repositories' own.
+        back: Vec<PackageChange>,
+        /// Names and versions of which no file is to be had any more.
+        missing: Vec<String>,
+    },
+    /// `Restart` of a machine.
+    Restarted {
+        /// The services that were restarted.
+        services: Vec<String>,
+        /// Why it should be started anew, as it says itself; empty where nothing asks for it.
+        reboot: Vec<String>,
+        /// By which the kernel is known until the machine is started anew.
+        boot_id: String,
+    },
     /// `Verify`: when the checks were green for the first time.
     Verified {
         /// The first good look.
@@ -277,6 +357,8 @@ impl Record {
             | Self::Found { .. }
             | Self::Drained { .. }
             | Self::Saved { .. }
+            | Self::Kept { .. }
+            | Self::Restarted { .. }
             | Self::Verified { .. }
             | Self::Snapshotted { .. } => None,
         }

@@ -1,6 +1,6 @@
 //! What must hold at the end of every rollout, whatever went wrong.
 
-use patchyard_provider_sim::{Behaviour, SimObject, World};
+use patchyard_provider_sim::{Behaviour, SimMachine, SimObject, World};
 use patchyard_types::{Action, Data, Dependent, RunEnd, RunId, SnapshotId, TargetId, WritableLayer};
 
 use crate::history;
@@ -16,6 +16,10 @@ pub fn broken(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
         broken.push("the rollout has not ended".into());
     }
     for (action, planned) in scenario.plan.decisions.actions.iter().enumerate() {
+        if let Some(machine) = world.machines.get(&planned.target) {
+            broken.extend(machine_of(machine, outcome, action));
+            continue;
+        }
         let Some(target) = world.targets.get(&planned.target) else { continue };
         let Some(end) = outcome.rollout.runs[action].end() else {
             broken.push(format!("{} has no defined end", target.name));
@@ -43,6 +47,27 @@ pub fn broken(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
         broken.extend(complaints.into_iter().map(|c| format!("{} ({end:?}): {c}", target.name)));
     }
     broken
+}
+
+/// Complaints about a machine: its packages are whole, and those of the patch where it counts as patched, else those that
+/// were there before.
+fn machine_of(machine: &SimMachine, outcome: &Outcome, action: usize) -> Vec<String> {
+    let Some(end) = outcome.rollout.runs[action].end() else {
+        return vec![format!("{} has no defined end", machine.name)];
+    };
+    let mut complaints = Vec::new();
+    if end == RunEnd::Succeeded && machine.patched != Behaviour::Good {
+        complaints.push(format!("{} counts as patched with a bad version", machine.name));
+    }
+    let by_hand = end == RunEnd::NeedsAttention || outcome.runs[action].resolved_by_hand;
+    if machine.interfered || by_hand {
+        return complaints;
+    }
+    let version = if end == RunEnd::Succeeded { "2" } else { "1" };
+    if machine.half || machine.version != version {
+        complaints.push(format!("{} ({end:?}): it was left as {machine:?}", machine.name));
+    }
+    complaints
 }
 
 /// A target's only container, and the one that it had before.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use patchyard_contract::{Ask, Clock, Provider, ProviderError};
 use patchyard_plan::{Candidate, DependentTarget, PatchFilter, PlanRequest, TagPolicy};
 use patchyard_types::{
-    Assessment, Budget, Data, Drain, Millis, Order, Plan, Quarantine, QuarantineId, Settings, Unsaved,
-    WritableLayer,
+    Assessment, Budget, Data, Drain, Method, Millis, Order, Plan, Quarantine, QuarantineId, Reboot, Settings,
+    TargetKind, Unsaved, WritableLayer,
 };
 
 /// How much may be down, how much may fail, and which comes first.
@@ -69,7 +69,18 @@ pub async fn plan(
             assessment: Assessment::Assessed { at: clock.now(), pending },
             carried: None,
             image_update: Ok(None),
-            settings: Settings { drain, ..settings.clone() },
+            settings: match target.kind {
+                // What only containers have is none of its.
+                TargetKind::Host => Settings {
+                    method: Method::Packages,
+                    reboot: Reboot::AsNeeded,
+                    writable_layer: WritableLayer::LeaveOut,
+                    data: Data::Keep,
+                    order: Order::StopFirst,
+                    ..settings.clone()
+                },
+                TargetKind::Container | TargetKind::Service => Settings { drain, ..settings.clone() },
+            },
             excluded: false,
             dependents: dependents
                 .into_iter()

@@ -123,6 +123,18 @@ impl Scenario {
         self.plan = planned(&self.world, &self.clock, &self.store, self.limits).await;
     }
 
+    /// The same with machines besides, and a plan for all of them.
+    async fn with_machines(mut self, machines: &[(String, String, Behaviour)]) -> Self {
+        for (service, name, behaviour) in machines {
+            let id = self.world().add_machine(service, name, *behaviour, self.clock.now());
+            self.targets.push(id);
+        }
+        if !machines.is_empty() {
+            self.plan_again().await;
+        }
+        self
+    }
+
     /// A random world, drawn from a seed, with random faults.
     pub async fn random(rng: &mut fastrand::Rng) -> Self {
         let mut targets = Vec::new();
@@ -156,7 +168,17 @@ impl Scenario {
             _ => Budget::Count(1),
         };
         let limits = Limits { max_unavailable, max_failures: Budget::Count(rng.u32(0..4)), order };
+        let behaviours =
+            [Behaviour::Good, Behaviour::CrashesAfter(9), Behaviour::OtherPort, Behaviour::Http500];
+        let machines: Vec<_> = (0..rng.usize(0..=2))
+            .map(|number| {
+                let behaviour = *rng.choice(&behaviours).unwrap_or(&Behaviour::Good);
+                // A service that is named otherwise: its patch set is its own.
+                (format!("m{number}"), format!("machine-{number}"), behaviour)
+            })
+            .collect();
         let scenario = Self::living_together(rng.u64(..), &targets, &lives_in, limits).await;
+        let scenario = scenario.with_machines(&machines).await;
         {
             let mut world = scenario.world();
             if rng.u32(0..10) >= 4 {

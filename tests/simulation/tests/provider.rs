@@ -114,3 +114,56 @@ mod start_first {
 
     provider_suite!(start-first tokio::test(start_paused = true), SimYard::new(Order::StartFirst));
 }
+
+/// A simulated machine.
+struct MachineYard {
+    clock: Arc<SimClock>,
+    world: Arc<Mutex<World>>,
+    plan: Arc<Plan>,
+    machine: TargetId,
+}
+
+impl MachineYard {
+    async fn new() -> Self {
+        let clock = Arc::new(SimClock::new());
+        let mut world = World::new(1, HostId::new("sim-host"));
+        let machine = world.add_machine("db", "db01", Behaviour::Good, clock.now());
+        let world = Arc::new(Mutex::new(world));
+        let provider = SimProvider::new(Arc::clone(&world), clock.clone());
+        let plan = Arc::new(plan(&provider, &*clock, Limits::default(), Vec::new()).await.unwrap());
+        assert_eq!(plan.decisions.actions.len(), 1, "{:#?}", plan.about.left_out);
+        Self { clock, world, plan, machine }
+    }
+}
+
+#[async_trait]
+impl patchyard_contract::suite::machine::Yard for MachineYard {
+    fn provider(&self) -> Arc<dyn Provider> {
+        Arc::new(SimProvider::new(Arc::clone(&self.world), self.clock.clone()))
+    }
+
+    fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan)
+    }
+
+    async fn packages(&self) -> Vec<String> {
+        // What is on its way arrives.
+        self.clock.sleep(std::time::Duration::from_secs(5)).await;
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.tick(self.clock.now());
+        let machine = &world.machines[&self.machine];
+        vec![format!("web {} half={}", machine.version, machine.half)]
+    }
+
+    async fn meddle(&self) {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.interfere(&self.machine, Interference::Recreate, self.clock.now());
+    }
+}
+
+/// The steps of a machine's patch.
+mod machines {
+    use super::*;
+
+    patchyard_contract::machine_suite!(tokio::test(start_paused = true), MachineYard::new());
+}

@@ -72,7 +72,8 @@ fn random_rollout(seed: u64, met: &Met) {
         let failed = outcome.quarantined(&scenario.plan);
         let undecided = outcome.rollout.runs.iter().any(|run| run.end() == Some(RunEnd::NeedsAttention))
             || outcome.runs.iter().any(|run| run.resolved_by_hand)
-            || scenario.world().targets.values().any(|target| target.interfered);
+            || scenario.world().targets.values().any(|target| target.interfered)
+            || scenario.world().machines.values().any(|machine| machine.interfered);
         if failed.is_empty() || undecided {
             return;
         }

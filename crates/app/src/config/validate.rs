@@ -242,6 +242,8 @@ impl Reader<'_> {
             data,
             order,
             drain,
+            reboot,
+            way_back,
             tag,
             timeouts,
             retention,
@@ -291,6 +293,8 @@ impl Reader<'_> {
             }
             self.set("defaults.drain.wait", &mut settings.drain.wait, wait)?;
         }
+        self.set("defaults.reboot", &mut settings.reboot, reboot)?;
+        self.set("defaults.way_back", &mut settings.way_back, way_back)?;
         let mut ask_timeout = Config::default().ask_timeout;
         if let Some(raw::Timeouts { ask, step, healthy, check }) = timeouts {
             self.set("defaults.timeouts.ask", &mut ask_timeout, ask)?;

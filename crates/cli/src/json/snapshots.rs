@@ -73,6 +73,7 @@ impl From<&Snapshot> for SnapshotJson {
             own_layer,
             tags: _,
             volumes,
+            packages: _,
             size,
             lost,
         } = snapshot;

@@ -5,8 +5,8 @@ use patchyard_app::Kind;
 use patchyard_app::doctor::Severity;
 use patchyard_app::rollouts::Phase;
 use patchyard_types::{
-    Direction, FailureKind, Health, LeftOutReason, Method, MountKind, PendingStatus, PersonVerdict, Probe,
-    Request, RolloutEnd, RunEnd, ServiceStep, Step, SwapStep, TargetKind, TargetState,
+    Direction, FailureKind, Health, LeftOutReason, MachineStep, Method, MountKind, PendingStatus,
+    PersonVerdict, Probe, Request, RolloutEnd, RunEnd, ServiceStep, Step, SwapStep, TargetKind, TargetState,
 };
 
 pub const fn method(method: Method) -> &'static str {
@@ -22,6 +22,7 @@ pub const fn step(step: Step) -> &'static str {
     let step = match step {
         Step::Swap(step) => step,
         Step::Service(step) => return service_step(step),
+        Step::Machine(step) => return machine_step(step),
     };
     match step {
         SwapStep::Prepare => "prepare",
@@ -48,6 +49,18 @@ const fn service_step(step: ServiceStep) -> &'static str {
         ServiceStep::Update => "update",
         ServiceStep::Verify => "verify",
         ServiceStep::Snapshot => "snapshot",
+    }
+}
+
+const fn machine_step(step: MachineStep) -> &'static str {
+    match step {
+        MachineStep::Prepare => "prepare",
+        MachineStep::Preflight => "preflight",
+        MachineStep::Install => "install",
+        MachineStep::Restart => "restart",
+        MachineStep::Reboot => "reboot",
+        MachineStep::Verify => "verify",
+        MachineStep::Snapshot => "snapshot",
     }
 }
 

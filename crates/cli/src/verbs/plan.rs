@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use patchyard_app::settings::Overrides;
 use patchyard_app::{Error, PlanReport, PlanRequest, plan};
-use patchyard_types::{Action, Change, LeftOut, LeftOutReason, Method, Order, PatchSetId, Plan};
+use patchyard_types::{
+    Action, Change, LeftOut, LeftOutReason, Method, Order, PatchSetId, Plan, Reboot, TargetKind,
+};
 
 use super::overview::unreachable;
 use super::scan::{detailed, filter};
@@ -255,6 +257,18 @@ fn push_order(text: &mut String, ui: &Ui, plan: &Plan) {
     }
 }
 
+/// What is restarted on a machine.
+const fn restarts(reboot: Reboot) -> &'static str {
+    match reboot {
+        Reboot::ServicesOnly => "services that run on replaced files; no machine (reboot: services-only)",
+        Reboot::Never => "nothing (reboot: never)",
+        Reboot::AsNeeded => {
+            "services that run on replaced files; the machine where a kernel or a package asks for it (reboot: as-needed)"
+        }
+        Reboot::Always => "the machine (reboot: always)",
+    }
+}
+
 /// What a way back keeps and loses: said before the yes.
 fn push_way_back(text: &mut String, session: &Session, plan: &Plan) {
     let ui = &session.ui;
@@ -262,9 +276,21 @@ fn push_way_back(text: &mut String, session: &Session, plan: &Plan) {
     let keep_for = session.context.config.retention.keep_for;
     let restore = actions.iter().all(|action| action.method == Method::Restore);
     let way_back = if restore { "the present state is kept as a snapshot" } else { "snapshots" };
-    let restored = actions.iter().flat_map(|action| &action.losses).any(|loss| loss.kind == "data");
-    let except = if restored { ", except those named here" } else { "" };
-    push(text, ui, &format!("Way back: {way_back}, kept {keep_for}. Volumes are NOT rolled back{except}."));
+    if actions.iter().any(|action| action.kind != TargetKind::Host) {
+        let restored = actions.iter().flat_map(|action| &action.losses).any(|loss| loss.kind == "data");
+        let except = if restored { ", except those named here" } else { "" };
+        push(text, ui, &format!("Way back: {way_back}, kept {keep_for}. Volumes are NOT rolled back{except}."));
+    }
+    let machines: Vec<&Action> = actions.iter().filter(|action| action.kind == TargetKind::Host).collect();
+    if let [first, ..] = &machines[..] {
+        let names: Vec<_> = machines.iter().map(|action| name(&action.name)).collect();
+        let line = format!(
+            "Way back of {}: packages, their previous versions put back, kept {keep_for}. Data is NOT rolled back.",
+            names.join(", ")
+        );
+        push(text, ui, &line);
+        push(text, ui, &format!("Restarts: {}", restarts(first.reboot)));
+    }
     let mut losses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for action in actions {
         for loss in &action.losses {

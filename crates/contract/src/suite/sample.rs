@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use patchyard_types::{
     About, Action, Actor, Arch, Baseline, Budget, Change, Check, CheckKind, Data, Decisions, Digest,
     Direction, Drain, Estimate, EventBody, Expected, Failure, FailureKind, HostId, HttpAnswer, LedgerEvent,
-    LeftOut, LeftOutReason, Loss, Method, Millis, Order, PackageChange, PatchSet, PersonVerdict, Plan, Probe,
-    Protocol, Quarantine, QuarantineId, Record, Request, RolloutEnd, RolloutEvent, RolloutId, RunEnd,
-    RunEvent, RunId, ServiceStep, Snapshot, SnapshotId, Socket, StartingState, Step, Stream, SwapStep,
-    TagMove, TargetId, TargetKind, Timeouts, Wave, WritableLayer,
+    LeftOut, LeftOutReason, Loss, MachineStep, Method, Millis, Order, PackageChange, PatchSet, PersonVerdict,
+    Plan, Probe, Protocol, Quarantine, QuarantineId, Record, Request, RolloutEnd, RolloutEvent, RolloutId,
+    RunEnd, RunEvent, RunId, ServiceStep, Snapshot, SnapshotId, Socket, StartingState, Step, Stream,
+    SwapStep, TagMove, TargetId, TargetKind, Timeouts, Wave, WritableLayer,
 };
 
 /// A moment: so many milliseconds after the first of November 2026.
@@ -57,6 +57,7 @@ pub fn snapshot(run: RunId) -> Snapshot {
         own_layer: true,
         tags: vec!["patchyard/snapshot:r1.1".to_owned()],
         volumes: Vec::new(),
+        packages: Vec::new(),
         size: 4096,
         lost: vec!["docker logs".to_owned()],
     }
@@ -156,6 +157,20 @@ fn run_events(run: RunId) -> impl Iterator<Item = RunEvent> {
         let record = Record::Found { last_update: Some("2026-01-01T00:00:00Z".to_owned()) };
         [RunEvent::Intended { step, direction }, RunEvent::Succeeded { step, direction, record }]
     });
+    let of_machine = MachineStep::ALL.into_iter().flat_map(move |step| {
+        let (step, direction) = (Step::Machine(step), Direction::Do);
+        let record = match step {
+            Step::Machine(MachineStep::Prepare) => {
+                Record::Kept { back: vec![package()], missing: vec!["postfix 3.7.9".to_owned()] }
+            }
+            _ => Record::Restarted {
+                services: vec!["postfix.service".to_owned()],
+                reboot: vec!["kernel 6.1.0-10-amd64 is installed, 6.1.0-9-amd64 runs".to_owned()],
+                boot_id: "b00t".to_owned(),
+            },
+        };
+        [RunEvent::Intended { step, direction }, RunEvent::Succeeded { step, direction, record }]
+    });
     let probed = [
         Probe::Done { record: Record::Nothing },
         Probe::NotDone,
@@ -166,7 +181,14 @@ fn run_events(run: RunId) -> impl Iterator<Item = RunEvent> {
     let ends =
         [RunEnd::Succeeded, RunEnd::RolledBack, RunEnd::Failed, RunEnd::Skipped, RunEnd::NeedsAttention]
             .map(|end| RunEvent::Ended { end, reason: None, quarantined: false });
-    started.into_iter().chain(done).chain(of_service).chain(trouble).chain(probed).chain(ends)
+    started
+        .into_iter()
+        .chain(done)
+        .chain(of_service)
+        .chain(of_machine)
+        .chain(trouble)
+        .chain(probed)
+        .chain(ends)
 }
 
 /// What the steps leave on record, in their order.
@@ -179,6 +201,7 @@ fn records(run: RunId) -> [Record; 11] {
             (25, HttpAnswer::NotHttp),
             (26, HttpAnswer::Silent),
         ]),
+        parts: BTreeSet::from(["unit nginx.service".to_owned()]),
         healthcheck: true,
     };
     [
@@ -200,21 +223,25 @@ fn records(run: RunId) -> [Record; 11] {
     ]
 }
 
+fn package() -> PackageChange {
+    PackageChange {
+        name: "postfix".to_owned(),
+        arch: Arch("amd64".to_owned()),
+        from: Some("3.7.10-0+deb12u1".to_owned()),
+        to: Some("3.7.11-0+deb12u2".to_owned()),
+        sha256: Some(Digest::of_bytes(b"postfix")),
+        security: true,
+        size: 1_500_000,
+    }
+}
+
 /// A plan for one target with something in every field; equal names give equal digests.
 #[must_use]
 pub fn plan(name: &str) -> Plan {
     let sets = [
-        Change::Packages(vec![PackageChange {
-            name: "postfix".to_owned(),
-            arch: Arch("amd64".to_owned()),
-            from: Some("3.7.10-0+deb12u1".to_owned()),
-            to: Some("3.7.11-0+deb12u2".to_owned()),
-            sha256: Some(Digest::of_bytes(b"postfix")),
-            security: true,
-            size: 1_500_000,
-        }]),
+        Change::Packages(vec![package()]),
         Change::Image { reference: "shop:1".to_owned(), from: None, to: "sha256:3333".to_owned() },
-        Change::Snapshot { snapshot: SnapshotId("R1.1".to_owned()), image: None },
+        Change::Snapshot { snapshot: SnapshotId("R1.1".to_owned()), image: None, packages: Vec::new() },
     ]
     .map(|change| PatchSet {
         from: StartingState {
@@ -252,6 +279,8 @@ pub fn plan(name: &str) -> Plan {
         data: Data::Restore,
         order: Order::StopFirst,
         drain: Drain { command: vec!["drain".to_owned()], wait: Millis::from_secs(5) },
+        reboot: patchyard_types::Reboot::ServicesOnly,
+        way_back: patchyard_types::WayBack::Required,
         max_unavailable: 1,
         losses: vec![Loss { kind: "volume".to_owned(), detail: "db: kept as it is".to_owned() }],
         dependents: Vec::new(),

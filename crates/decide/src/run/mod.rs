@@ -11,6 +11,7 @@
 //!            CallPerson ──resolve --done──▶ on behind it · --undo ──▶ back, again · --close ──▶ End failed
 //! ```
 
+pub mod machine;
 mod rules;
 pub mod service;
 mod state;

@@ -1,10 +1,11 @@
 //! What is known about every step without looking at a run: its time, its undo, whom it blames.
 
 use patchyard_types::{
-    Action, Data, FailureKind, Method, Millis, ServiceStep, Step, SwapStep, TargetKind, WritableLayer,
+    Action, Data, FailureKind, MachineStep, Method, Millis, Reboot, ServiceStep, Step, SwapStep, TargetKind,
+    WritableLayer,
 };
 
-use super::{service, swap};
+use super::{machine, service, swap};
 
 /// The rules of one step, together in one file a step.
 #[derive(Clone, Copy)]
@@ -79,6 +80,15 @@ pub const fn rules(step: Step) -> StepRules {
             ServiceStep::Verify => service::verify::RULES,
             ServiceStep::Snapshot => service::snapshot::RULES,
         },
+        Step::Machine(step) => match step {
+            MachineStep::Prepare => machine::prepare::RULES,
+            MachineStep::Preflight => machine::preflight::RULES,
+            MachineStep::Install => machine::install::RULES,
+            MachineStep::Restart => machine::restart::RULES,
+            MachineStep::Reboot => machine::reboot::RULES,
+            MachineStep::Verify => machine::verify::RULES,
+            MachineStep::Snapshot => machine::snapshot::RULES,
+        },
     }
 }
 
@@ -95,14 +105,20 @@ pub fn steps(action: &Action) -> impl DoubleEndedIterator<Item = Step> + use<> {
         SwapStep::Carry => carries,
         _ => true,
     };
-    let (swap, service): (&[SwapStep], &[ServiceStep]) = match action.kind {
-        TargetKind::Container => (SwapStep::in_order(action.order), &[]),
-        TargetKind::Service => (&[], &ServiceStep::ALL),
-        // No plan has any: the linter sees to it.
-        TargetKind::Host => (&[], &[]),
+    let reboot = action.reboot;
+    let is_wanted_of_a_machine = move |step: &MachineStep| match step {
+        MachineStep::Restart => reboot != Reboot::Never,
+        MachineStep::Reboot => matches!(reboot, Reboot::AsNeeded | Reboot::Always),
+        _ => true,
+    };
+    let (swap, service, machine): (&[SwapStep], &[ServiceStep], &[MachineStep]) = match action.kind {
+        TargetKind::Container => (SwapStep::in_order(action.order), &[], &[]),
+        TargetKind::Service => (&[], &ServiceStep::ALL, &[]),
+        TargetKind::Host => (&[], &[], &MachineStep::ALL),
     };
     let swap = swap.iter().copied().filter(is_wanted).map(Step::Swap);
-    swap.chain(service.iter().copied().map(Step::Service))
+    let machine = machine.iter().copied().filter(is_wanted_of_a_machine).map(Step::Machine);
+    swap.chain(service.iter().copied().map(Step::Service)).chain(machine)
 }
 
 /// Blames nothing: a failure here says something about the host, not about the patch.

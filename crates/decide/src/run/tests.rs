@@ -13,7 +13,7 @@ use super::{Mode, RunCommand, RunState, decide};
 fn all() -> Vec<SwapStep> {
     let swap = |step| match step {
         Step::Swap(step) => step,
-        Step::Service(step) => panic!("a container has no step {step} of a service's"),
+        Step::Service(_) | Step::Machine(_) => panic!("a container has no step {step} of others'"),
     };
     super::steps(&action()).map(swap).collect()
 }

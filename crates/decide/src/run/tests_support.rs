@@ -38,8 +38,21 @@ pub(crate) fn action() -> Action {
         data: Data::Restore,
         order: Order::StopFirst,
         drain: Drain { command: vec!["drain".into()], wait: Millis::from_secs(5) },
+        reboot: patchyard_types::Reboot::ServicesOnly,
+        way_back: patchyard_types::WayBack::Required,
         max_unavailable: 1,
         losses: Vec::new(),
         dependents: Vec::new(),
+    }
+}
+
+/// A baseline in which nothing was stable.
+pub(crate) fn no_baseline() -> patchyard_types::Baseline {
+    patchyard_types::Baseline {
+        listening: std::collections::BTreeSet::new(),
+        processes: std::collections::BTreeSet::new(),
+        http: std::collections::BTreeMap::new(),
+        parts: std::collections::BTreeSet::new(),
+        healthcheck: false,
     }
 }

@@ -10,7 +10,7 @@ use patchyard_assess::deb::apt::{
 };
 use patchyard_assess::deb::{Layout, StatusReader, is_arch, is_package, is_version};
 use patchyard_contract::{Ask, Command, Output};
-use patchyard_types::{Arch, InstalledPackage, PackageChange, PendingPatch, PendingStatus};
+use patchyard_types::{Arch, Digest, InstalledPackage, PackageChange, PendingPatch, PendingStatus};
 
 use super::{Guest, Installed, QUESTION, REFRESH, Readiness, is_there};
 use crate::GuestError;
@@ -18,6 +18,8 @@ use crate::job::{Job, JobStep};
 
 /// The most a dpkg database may have, in bytes; of a desktop's 5,000 packages it has 6 MiB.
 const DATABASE: usize = 256 * 1024 * 1024;
+/// How long all downloads of one transaction may take.
+const DOWNLOAD: Duration = Duration::from_secs(1800);
 /// Of a transaction: nobody can be asked, and what may be restarted is decided elsewhere.
 const TRANSACTION: [(&str, &str); 5] = [
     ("DEBIAN_FRONTEND", "noninteractive"),
@@ -114,18 +116,28 @@ pub(super) fn repair(wait: Duration) -> Job {
     Job { steps: vec![wait, JobStep::new(ask::repair(), &TRANSACTION)] }
 }
 
+/// How apt is told of a change: by the file that lies on the machine, else by what its repositories call it.
+fn specs<'a>(guest: &'a Guest, changes: &'a [PackageChange]) -> impl Iterator<Item = String> + 'a {
+    changes.iter().filter_map(|change| {
+        let to = change.to.as_deref()?;
+        let file = guest.files.get(&(change.name.clone(), change.arch.clone()));
+        Some(file.cloned().unwrap_or_else(|| ask::exactly(&change.name, &change.arch, to)))
+    })
+}
+
 pub(super) async fn transaction(
     guest: &Guest,
     changes: &[PackageChange],
     wait: Duration,
     installed: &Installed,
 ) -> Result<Job, GuestError> {
-    let wanted = || changes.iter().filter_map(|c| Some((&*c.name, &c.arch, c.to.as_deref()?)));
-    valid(guest, wanted())?;
-    let simulation = answered(guest, ask::simulate_exactly(wanted()), answer::simulation).await?;
+    valid(guest, changes.iter().filter_map(|c| Some((&*c.name, &c.arch, c.to.as_deref()?))))?;
+    let simulation =
+        answered(guest, ask::simulate_exactly(specs(guest, changes)), answer::simulation).await?;
     guest.nothing_else(changes, installed, &moves(&simulation))?;
     let automatic = answered(guest, ask::automatic(), answer::names).await?;
-    let mut steps = vec![JobStep::new(ask::install_exactly(wanted(), wait.as_secs()), &TRANSACTION)];
+    let mut steps =
+        vec![JobStep::new(ask::install_exactly(specs(guest, changes), wait.as_secs()), &TRANSACTION)];
     // What is named on apt's command line counts as wanted by a person from then on. Those that did not before, and those
     // that come in because others need them, shall not.
     let automatic: BTreeSet<&str> = automatic.iter().map(String::as_str).collect();
@@ -182,4 +194,36 @@ async fn answered<T>(
     let program = argv.first().cloned().unwrap_or_default();
     let output = guest.good(&program, guest.transport.run(question(argv)).await?, answer::words)?;
     read(&output.stdout).map_err(|error| guest.no_sense(&program, &error))
+}
+
+/// What the repositories have of a package in a version: its file's size and SHA-256. Nothing where they have it no more.
+pub(super) async fn offered(
+    guest: &Guest,
+    name: &str,
+    arch: &Arch,
+    version: &str,
+) -> Result<Option<(u64, Digest)>, GuestError> {
+    valid(guest, std::iter::once((name, arch, version)))?;
+    let asked = ask::offers_of(std::iter::once(ask::exactly(name, arch, version)));
+    let output = guest.transport.run(question(asked)).await?;
+    if !output.success() {
+        return Ok(None);
+    }
+    let offers =
+        answer::offers(&output.stdout).map_err(|error| guest.no_sense("apt-get download", &error))?;
+    let offer = offers.into_iter().find(|o| o.name == name && o.version == version && o.arch == *arch);
+    Ok(offer.and_then(|offer| Some((offer.size, offer.sha256?))))
+}
+
+pub(super) async fn download(
+    guest: &Guest,
+    folder: &str,
+    packages: &[(&str, &Arch, &str)],
+) -> Result<(), GuestError> {
+    valid(guest, packages.iter().copied())?;
+    let specs = packages.iter().map(|(name, arch, version)| ask::exactly(name, arch, version));
+    let argv = ["sh", "-c", "cd \"$1\" && shift && exec \"$@\"", "sh", folder].map(str::to_owned);
+    let command = question(argv.into_iter().chain(ask::download(specs)).collect()).limit(DOWNLOAD);
+    let output = guest.transport.run(command).await?;
+    guest.good("apt-get download", output, answer::words).map(|_| ())
 }

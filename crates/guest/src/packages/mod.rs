@@ -8,13 +8,16 @@ mod dnf;
 mod rpm;
 mod zypper;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use patchyard_assess::exact::{self, Move};
 use patchyard_assess::{package_manager, parse_os_release};
 use patchyard_contract::{Ask, Command, Output, Transport};
-use patchyard_types::{InstalledPackage, OsRelease, PackageChange, PackageManager, PendingPatch, printable};
+use patchyard_types::{
+    Arch, Digest, InstalledPackage, OsRelease, PackageChange, PackageManager, PendingPatch, printable,
+};
 
 use crate::GuestError;
 use crate::job::Job;
@@ -50,6 +53,7 @@ pub struct Guest {
     transport: Arc<dyn Transport>,
     manager: PackageManager,
     os: OsRelease,
+    files: BTreeMap<(String, Arch), String>,
 }
 
 impl Guest {
@@ -80,7 +84,7 @@ impl Guest {
         if !transport.run(there).await?.success() {
             return Err(none(format!("{} without {program}", os.pretty_name)));
         }
-        Ok(Self { transport, manager, os })
+        Ok(Self { transport, manager, os, files: BTreeMap::new() })
     }
 
     /// Which package manager it has.
@@ -99,6 +103,14 @@ impl Guest {
     #[must_use]
     pub fn transport(&self) -> &dyn Transport {
         &*self.transport
+    }
+
+    /// With packages that lie on the machine as files, by name and architecture: transactions take them instead of the
+    /// repositories'. Only apt is given any.
+    #[must_use]
+    pub fn with_files(mut self, files: BTreeMap<(String, Arch), String>) -> Self {
+        self.files = files;
+        self
     }
 
     /// What is installed.
@@ -197,6 +209,59 @@ impl Guest {
             }
         };
         Ok(job)
+    }
+
+    /// The job that changes packages back, whatever a transaction has left in the middle: it is finished first, as far as
+    /// that goes. The solver has been asked that it would do this and nothing else.
+    ///
+    /// # Errors
+    /// [`GuestError::Refused`] when the solver would do more, less or something else.
+    pub async fn back(&self, changes: &[PackageChange], wait: Duration) -> Result<Job, GuestError> {
+        let installed = self.installed().await?;
+        let mut job = self.repair(wait);
+        for step in &mut job.steps {
+            // It may well fail: the versions that cannot be finished are those that go.
+            step.must = false;
+        }
+        let changes: Vec<_> = changes.iter().filter(|change| change.to.is_some()).cloned().collect();
+        let transaction = match self.manager {
+            PackageManager::Apt => apt::transaction(self, &changes, wait, &installed).await?,
+            PackageManager::Dnf => dnf::transaction(self, &changes, wait, &installed).await?,
+            PackageManager::Zypper | PackageManager::Apk => {
+                zypper::transaction(self, &changes, wait, &installed).await?
+            }
+        };
+        job.steps.extend(transaction.steps);
+        Ok(job)
+    }
+
+    /// What the machine's repositories have of a package in a version: the size of its file in bytes, and its SHA-256 by
+    /// the signed index. Nothing where they have it no more, or where the package manager is none that tells.
+    ///
+    /// # Errors
+    /// When the machine cannot be reached or its answer makes no sense.
+    pub async fn offered(
+        &self,
+        name: &str,
+        arch: &Arch,
+        version: &str,
+    ) -> Result<Option<(u64, Digest)>, GuestError> {
+        match self.manager {
+            PackageManager::Apt => apt::offered(self, name, arch, version).await,
+            PackageManager::Dnf | PackageManager::Zypper | PackageManager::Apk => Ok(None),
+        }
+    }
+
+    /// Has the machine download packages, as (name, architecture, version), into one of its folders.
+    ///
+    /// # Errors
+    /// When its repositories do not have one, or its package manager is not apt.
+    pub async fn download(&self, folder: &str, packages: &[(&str, &Arch, &str)]) -> Result<(), GuestError> {
+        match self.manager {
+            PackageManager::Apt => apt::download(self, folder, packages).await,
+            PackageManager::Dnf | PackageManager::Zypper | PackageManager::Apk => Err(self
+                .refused("the files of its packages are not kept by this release: only those of apt's are")),
+        }
     }
 
     /// Whether every change is in place now.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use patchyard_assess::deb::apt::ask as questions;
 use patchyard_contract::{CacheError, ProviderError};
 use patchyard_types::{Digest, PackageChange, Target, printable};
 use tokio::io::AsyncWriteExt;
@@ -33,8 +34,11 @@ pub(crate) async fn fetch(
     for package in packages {
         let (Some(version), Some(sha256)) = (&package.to, package.sha256) else { continue };
         if docker.options.cache.find(&sha256).is_none() {
-            wanted.insert(file_name(&package.name, version, &package.arch.0), Wanted { package, sha256 });
-            specs.push(format!("{}:{}={version}", package.name, package.arch));
+            wanted.insert(
+                questions::file_name(&package.name, version, &package.arch.0),
+                Wanted { package, sha256 },
+            );
+            specs.push(questions::exactly(&package.name, &package.arch, version));
         }
     }
     if wanted.is_empty() {
@@ -46,11 +50,6 @@ pub(crate) async fn fetch(
     desk.leave(fetched).await
 }
 
-/// As apt names the files: an epoch's colon is quoted.
-fn file_name(name: &str, version: &str, arch: &str) -> String {
-    format!("{name}_{}_{arch}.deb", version.replace(':', "%3a"))
-}
-
 async fn download(
     docker: &DockerProvider,
     desk: &Desk<'_>,
@@ -59,9 +58,7 @@ async fn download(
 ) -> Result<(), ProviderError> {
     let client = &docker.client;
     let (helper, folder) = desk.download_folder().await.map_err(|error| docker.error(error))?;
-    // apt's own user could not write there, and need not: every file is verified here.
-    let fixed = ["apt-get", "-q", "download", "-o", "APT::Sandbox::User=root"].map(str::to_owned);
-    let argv: Vec<String> = fixed.into_iter().chain(specs.iter().cloned()).collect();
+    let argv = questions::download(specs.iter().cloned());
     let output = desk.run_in(&folder, &argv, DOWNLOAD, 256 * 1024).await;
     let output = output.map_err(|error| asked(docker, "the download", error))?;
     good(output)?;
@@ -119,14 +116,4 @@ fn local(error: &CacheError) -> ProviderError {
 
 fn disk(path: &std::path::Path, error: &std::io::Error) -> ProviderError {
     ProviderError::Local { reason: format!("cannot write {}: {error}", path.display()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::file_name;
-
-    #[test]
-    fn files_are_named_as_apt_names_them() {
-        assert_eq!(file_name("vim", "2:9.0-1", "amd64"), "vim_2%3a9.0-1_amd64.deb");
-    }
 }

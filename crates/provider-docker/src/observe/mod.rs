@@ -137,6 +137,7 @@ fn said_by_the_engine(inspect: &Value, limit: Duration) -> Observation {
         processes: None,
         lasting: std::collections::BTreeSet::new(),
         http: std::collections::BTreeMap::new(),
+        parts: std::collections::BTreeSet::new(),
         checks: std::collections::BTreeMap::new(),
     }
 }

@@ -105,6 +105,7 @@ fn said_by_swarm(service: &Service, tasks: &[Task], desired: u64, subject: Subje
         processes: None,
         lasting: std::collections::BTreeSet::new(),
         http: BTreeMap::new(),
+        parts: std::collections::BTreeSet::new(),
         checks: BTreeMap::from([(TASKS.to_owned(), CheckAnswer { good: running == desired, detail })]),
     }
 }

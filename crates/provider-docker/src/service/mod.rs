@@ -89,6 +89,7 @@ fn snapshot(run: &Run<'_>) -> Record {
             own_layer: false,
             tags: Vec::new(),
             volumes: Vec::new(),
+            packages: Vec::new(),
             size: 0,
             lost: LOST.iter().map(|&text| text.to_owned()).collect(),
         }),

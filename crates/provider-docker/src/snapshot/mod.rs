@@ -88,6 +88,7 @@ pub(crate) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
         own_layer,
         tags,
         volumes,
+        packages: Vec::new(),
         size,
         lost: lost.collect(),
     };

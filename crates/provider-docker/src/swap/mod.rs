@@ -68,6 +68,9 @@ fn step_of(run: &Run<'_>) -> Result<SwapStep, StepError> {
         Step::Service(step) => {
             Err(StepError::Unknown(format!("never asked about a container: {step} of a service")))
         }
+        Step::Machine(step) => {
+            Err(StepError::Unknown(format!("never asked about a container: {step} of a machine")))
+        }
     }
 }
 

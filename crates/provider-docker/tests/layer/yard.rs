@@ -350,6 +350,8 @@ fn plan() -> Plan {
         data: Data::Keep,
         order: Order::StopFirst,
         drain: Drain::default(),
+        reboot: patchyard_types::Reboot::ServicesOnly,
+        way_back: patchyard_types::WayBack::Required,
         max_unavailable: 1,
         losses: Vec::new(),
         dependents: Vec::new(),

@@ -120,6 +120,8 @@ impl RealYard {
             tag_follows: true,
             order: Order::StopFirst,
             drain: Drain::default(),
+            reboot: patchyard_types::Reboot::ServicesOnly,
+            way_back: patchyard_types::WayBack::Required,
             state,
             plan: None,
             podman,
@@ -292,7 +294,10 @@ impl RealYard {
     pub async fn plan_restore(&mut self, snapshot: &SnapshotId) {
         let target = self.target().await;
         let from = StartingState { platform: String::new(), image: target.image.id, packages: None };
-        let set = PatchSet { from, change: Change::Snapshot { snapshot: snapshot.clone(), image: None } };
+        let set = PatchSet {
+            from,
+            change: Change::Snapshot { snapshot: snapshot.clone(), image: None, packages: Vec::new() },
+        };
         self.plan_with(Method::Restore, set).await;
     }
 

@@ -32,18 +32,21 @@ pub fn simulate_only<'a>(
     allow_remove: bool,
 ) -> Vec<String> {
     let verb: &[&str] = if allow_remove { &["install"] } else { &["--no-remove", "install"] };
-    let specs = wanted.map(|(name, arch, version)| format!("{name}:{arch}={version}"));
+    let specs = wanted.map(|(name, arch, version)| exactly(name, arch, version));
     SIMULATE.iter().chain(verb).map(|argument| (*argument).to_owned()).chain(specs).collect()
 }
 
-/// How packages are put into exact versions, up or down, in one transaction: nothing goes, nothing recommended comes,
-/// configuration files that somebody changed stay as they are. `lock` is how long another package manager is waited for,
-/// in seconds.
+/// A package in a version, as apt's command line takes it: `name:arch=version`.
 #[must_use]
-pub fn install_exactly<'a>(
-    wanted: impl Iterator<Item = (&'a str, &'a Arch, &'a str)>,
-    lock: u64,
-) -> Vec<String> {
+pub fn exactly(name: &str, arch: &Arch, version: &str) -> String {
+    format!("{name}:{arch}={version}")
+}
+
+/// How packages are put into exact versions, up or down, in one transaction: nothing goes, nothing recommended comes,
+/// configuration files that somebody changed stay as they are. Each is named as [`exactly`] says, or as the path of its
+/// file. `lock` is how long another package manager is waited for, in seconds.
+#[must_use]
+pub fn install_exactly(specs: impl Iterator<Item = String>, lock: u64) -> Vec<String> {
     let mut argv = ["apt-get", "-q", "-y", "--no-remove"].map(str::to_owned).to_vec();
     argv.extend(EXACTLY.map(str::to_owned));
     for option in [
@@ -55,14 +58,13 @@ pub fn install_exactly<'a>(
         argv.extend(["-o".to_owned(), option.to_owned()]);
     }
     argv.push("install".to_owned());
-    argv.extend(wanted.map(|(name, arch, version)| format!("{name}:{arch}={version}")));
+    argv.extend(specs);
     argv
 }
 
 /// What [`install_exactly`] would do. Removals are in the answer, to be named.
 #[must_use]
-pub fn simulate_exactly<'a>(wanted: impl Iterator<Item = (&'a str, &'a Arch, &'a str)>) -> Vec<String> {
-    let specs = wanted.map(|(name, arch, version)| format!("{name}:{arch}={version}"));
+pub fn simulate_exactly(specs: impl Iterator<Item = String>) -> Vec<String> {
     SIMULATE
         .iter()
         .chain(&EXACTLY)
@@ -134,9 +136,29 @@ pub fn offers(patches: &[PendingPatch]) -> Option<Vec<String>> {
     if specs.is_empty() {
         return None;
     }
+    Some(offers_of(specs.into_iter()))
+}
+
+/// The same of packages that are named as [`exactly`] says.
+#[must_use]
+pub fn offers_of(specs: impl Iterator<Item = String>) -> Vec<String> {
     // apt prints the strongest hash an index has unless it is told which one.
     let fixed = ["apt-get", "-q", "download", "--print-uris", "-o", "Acquire::ForceHash=SHA256"];
-    Some(fixed.map(str::to_owned).into_iter().chain(specs).collect())
+    fixed.map(str::to_owned).into_iter().chain(specs).collect()
+}
+
+/// Downloads packages that are named as [`exactly`] says into the working directory, in files of [`file_name`]'s. apt's own
+/// user could not write there, and need not: whoever asks verifies every file.
+#[must_use]
+pub fn download(specs: impl Iterator<Item = String>) -> Vec<String> {
+    let fixed = ["apt-get", "-q", "download", "-o", "APT::Sandbox::User=root"];
+    fixed.map(str::to_owned).into_iter().chain(specs).collect()
+}
+
+/// As apt names the file of a package: an epoch's colon is quoted.
+#[must_use]
+pub fn file_name(name: &str, version: &str, arch: &str) -> String {
+    format!("{name}_{}_{arch}.deb", version.replace(':', "%3a"))
 }
 
 /// Every version that the repositories have of packages whose newest one is no security patch: an older one may be.
@@ -172,5 +194,15 @@ pub fn automatic() -> Vec<String> {
 /// `name:arch=version`. All three have been validated when they were read, so none can be taken
 /// for an option.
 fn spec(patch: &PendingPatch) -> String {
-    format!("{}:{}={}", patch.package, patch.arch, patch.candidate)
+    exactly(&patch.package, &patch.arch, &patch.candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_name;
+
+    #[test]
+    fn files_are_named_as_apt_names_them() {
+        assert_eq!(file_name("vim", "2:9.0-1", "amd64"), "vim_2%3a9.0-1_amd64.deb");
+    }
 }

@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 use patchyard_types::{
-    Action, Baseline, Direction, Event, EventBody, Failure, FailureKind, Method, Probe, Record, RolloutId,
-    RunEnd, RunEvent, RunId, ServiceStep, Step, Stream, TargetKind,
+    Action, Direction, Event, EventBody, Failure, FailureKind, Method, Probe, Record, RolloutId, RunEnd,
+    RunEvent, RunId, ServiceStep, Step, Stream, TargetKind,
 };
 
-use crate::run::tests_support::action;
+use crate::run::tests_support::{action, no_baseline};
 use crate::run::{Mode, RunCommand, RunState, decide};
 
 fn service() -> Action {
@@ -50,7 +50,7 @@ impl Story {
 
     fn succeed(&mut self, step: ServiceStep, direction: Direction) {
         let record = match step {
-            ServiceStep::Preflight => Record::Preflighted { baseline: nothing(), dependents: Vec::new() },
+            ServiceStep::Preflight => Record::Preflighted { baseline: no_baseline(), dependents: Vec::new() },
             ServiceStep::Verify => Record::Verified { first_good: Timestamp::UNIX_EPOCH },
             _ => Record::Nothing,
         };
@@ -82,15 +82,6 @@ impl Story {
             RunCommand::End { end, quarantine, .. } => (end, quarantine),
             other => panic!("expected the end, got {other:?}"),
         }
-    }
-}
-
-fn nothing() -> Baseline {
-    Baseline {
-        listening: std::collections::BTreeSet::new(),
-        processes: std::collections::BTreeSet::new(),
-        http: std::collections::BTreeMap::new(),
-        healthcheck: false,
     }
 }
 

@@ -1,0 +1,28 @@
+//! Install: the packages are changed in one transaction, which goes on whoever watches. The way back is one, too, to the
+//! versions that were there before; what runs on files that it has replaced is restarted with it.
+
+use patchyard_types::{Action, FailureKind, Method, Millis};
+
+use crate::run::rules::{Probing, StepRules, Undo, configured};
+
+pub(in crate::run) const RULES: StepRules = StepRules {
+    disturbs: true,
+    interruptible: false,
+    // The job's own word, then the machine's package database.
+    probing: Probing::AskTheWorld,
+    undo: Undo::Effect,
+    retries: 0,
+    timeout: configured,
+    // A transaction that is at work is waited for first: package managers must not be stopped.
+    undo_timeout: twice,
+    blames_patch,
+};
+
+const fn twice(action: &Action) -> Millis {
+    Millis(configured(action).0.saturating_mul(2))
+}
+
+/// A package manager that fails or hangs speaks against the packages.
+const fn blames_patch(method: Method, kind: FailureKind) -> bool {
+    !matches!(method, Method::Restore) && matches!(kind, FailureKind::PackageManager | FailureKind::Timeout)
+}

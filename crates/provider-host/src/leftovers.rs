@@ -1,0 +1,77 @@
+//! What is left of runs on a machine: the folders of their jobs and of their packages.
+
+use patchyard_contract::{Command, Leftover, ProviderError};
+use patchyard_types::RunId;
+
+use crate::{HostProvider, words};
+
+/// Where everything of ours is on a machine; the guest layer's jobs are there too.
+pub(crate) const ROOT: &str = "/var/lib/patchyard";
+
+/// Names and sizes in KiB.
+const LIST: &str = "cd \"$1\" 2>/dev/null || exit 0; for d in run-* packages-* fetch-*; do [ ! -d \"$d\" ] || du -sk -- \"$d\"; done";
+const REMOVE: &str = "cd \"$1\" && rm -rf -- \"./$2\"";
+
+pub(crate) async fn leftovers(
+    host: &HostProvider,
+    unfinished: &[RunId],
+) -> Result<Vec<Leftover>, ProviderError> {
+    let output = run(host, LIST, None).await?;
+    let ours = short(&host.options.controller).to_owned();
+    let found = output.lines().filter_map(|line| {
+        let (size, name) = line.split_once('\t')?;
+        let run = of_ours(name, &ours)?;
+        let is_needed = run.is_some_and(|run| unfinished.contains(&run));
+        let size = size.parse::<u64>().ok()?.saturating_mul(1024);
+        (!is_needed).then(|| Leftover { kind: "file".to_owned(), name: name.to_owned(), run, size })
+    });
+    Ok(found.collect())
+}
+
+pub(crate) async fn collect(host: &HostProvider, leftover: &Leftover) -> Result<(), ProviderError> {
+    // What comes from the machine must not lead out of the folder.
+    if of_ours(&leftover.name, short(&host.options.controller)).is_none() {
+        return Ok(());
+    }
+    run(host, REMOVE, Some(&leftover.name)).await.map(|_| ())
+}
+
+/// The run that a folder of this controller's is of; a folder of somebody else's is none.
+fn of_ours(name: &str, controller: &str) -> Option<Option<RunId>> {
+    let rest = name.strip_prefix("run-").or_else(|| name.strip_prefix("packages-"));
+    let Some(rest) = rest else { return (name == format!("fetch-{controller}")).then_some(None) };
+    let run = rest.strip_prefix(controller)?.strip_prefix('.')?;
+    // R12.3, and what follows in a job's name.
+    let mut parts = run.splitn(3, '.');
+    let run: RunId = format!("{}.{}", parts.next()?, parts.next()?).parse().ok()?;
+    let fits = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    fits.then_some(Some(run))
+}
+
+fn short(controller: &str) -> &str {
+    controller.get(..8).unwrap_or(controller)
+}
+
+async fn run(host: &HostProvider, script: &str, argument: Option<&str>) -> Result<String, ProviderError> {
+    let argv = ["sh", "-c", script, "sh", ROOT].into_iter().chain(argument);
+    let output = host.transport.run(Command::new(argv)).await;
+    let output = output.map_err(|error| words::no_way(&host.options.name, error))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_ours;
+
+    #[test]
+    fn folders_of_ours_are_told_from_others() {
+        let run = |name| of_ours(name, "a1b2c3d4").flatten().map(|run| run.to_string());
+        assert_eq!(run("run-a1b2c3d4.R12.3.install.1").as_deref(), Some("R12.3"));
+        assert_eq!(run("packages-a1b2c3d4.R1.1").as_deref(), Some("R1.1"));
+        assert_eq!(of_ours("fetch-a1b2c3d4", "a1b2c3d4"), Some(None));
+        for other in ["run-ffffffff.R1.1.install.1", "run-a1b2c3d4.x", "packages-a1b2c3d4.R1.1/../..", "etc"]
+        {
+            assert_eq!(of_ours(other, "a1b2c3d4"), None, "{other}");
+        }
+    }
+}

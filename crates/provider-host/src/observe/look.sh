@@ -1,0 +1,23 @@
+# What is to be seen of a machine, a section each: its boot, what listens, what runs, its services, its file systems.
+own=$(readlink /proc/self/ns/pid)
+echo "== boot"
+cat /proc/sys/kernel/random/boot_id
+cut -d' ' -f1 /proc/uptime
+getconf CLK_TCK 2>/dev/null || echo 100
+for table in tcp tcp6 udp udp6; do
+  echo "== $table"
+  [ ! -r "/proc/net/$table" ] || tail -n +2 "/proc/net/$table"
+done
+echo "== processes"
+# Those in containers are targets of their own.
+stat -c '%n %N' /proc/[0-9]*/ns/pid 2>/dev/null | grep -F "$own" | cut -d/ -f3 | while read -r pid; do
+  [ "$pid" = $$ ] || { read -r line <"/proc/$pid/stat" && echo "$line"; } 2>/dev/null
+done
+echo "== services"
+if [ -d /run/systemd/system ]; then
+  systemctl list-unit-files --type=service --state=enabled --plain --no-legend 2>/dev/null | cut -d' ' -f1 | sed 's/^/enabled /'
+  systemctl list-units --type=service --state=running --plain --no-legend 2>/dev/null | sed 's/^/running /'
+fi
+echo "== mounts"
+grep '^/' /proc/self/mounts
+true

@@ -1,0 +1,77 @@
+//! One look at a machine: what listens and runs, which services it runs, what is mounted, what its ports answer. Questions
+//! that cannot be asked here have no answer; named checks that cannot be asked have a bad one.
+
+mod answers;
+mod seen;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use patchyard_contract::{Call, Command, ProviderError};
+use patchyard_types::{Health, HttpAnswer, Observation, Protocol, TargetState};
+
+use crate::{HostProvider, words};
+
+const LOOK: &str = include_str!("look.sh");
+/// How many ports are asked in the language of HTTP: a machine with more has something else on most of them.
+const PORTS: usize = 24;
+/// What a look may print, in bytes.
+const MOST: usize = 32 * 1024 * 1024;
+
+pub(crate) async fn observe(host: &HostProvider, call: &Call) -> Result<Observation, ProviderError> {
+    let (action, _) = call.action().map_err(|error| ProviderError::Local { reason: error.to_string() })?;
+    let limit = action.timeouts.check.as_duration();
+    let command = Command::new(["sh", "-c", LOOK]).limit(limit.max(Duration::from_secs(20))).most(MOST);
+    let output = host.transport.run(command).await.map_err(|e| words::no_way(&host.options.name, e))?;
+    let seen = seen::read(&String::from_utf8_lossy(&output.stdout));
+    let http = http(host, call, &seen.listening, limit).await?;
+    let mut checks = BTreeMap::new();
+    for check in &action.checks {
+        checks.insert(check.name.clone(), answers::check(host, &check.kind, limit).await?);
+    }
+    Ok(Observation {
+        at: jiff::Timestamp::now(),
+        state: TargetState::Running,
+        // It was not started anew as long as this stays.
+        started_at: seen.boot_id,
+        restarts: 0,
+        exit_code: None,
+        health: Health::None,
+        health_within: None,
+        listening: Some(seen.listening),
+        processes: Some(seen.processes),
+        lasting: seen.lasting,
+        http,
+        parts: seen.parts,
+        checks,
+    })
+}
+
+/// What the ports answer that everybody may reach. Once a baseline is on record, those are asked that have answered HTTP by
+/// then: others may hold it against the one who asks.
+async fn http(
+    host: &HostProvider,
+    call: &Call,
+    listening: &BTreeSet<patchyard_types::Socket>,
+    limit: Duration,
+) -> Result<BTreeMap<u16, HttpAnswer>, ProviderError> {
+    let ports: Vec<u16> = match call.baseline() {
+        Some(before) => before.http.iter().filter(|(_, a)| a.is_http()).map(|(port, _)| *port).collect(),
+        None => {
+            let tcp =
+                listening.iter().filter(|s| s.protocol == Protocol::Tcp && !s.loopback && s.port != SSH);
+            tcp.map(|socket| socket.port).take(PORTS).collect()
+        }
+    };
+    let mut found = BTreeMap::new();
+    for port in ports {
+        let answer = answers::http(host, port, limit).await?;
+        if answer.is_http() || call.baseline().is_some() {
+            found.insert(port, answer);
+        }
+    }
+    Ok(found)
+}
+
+/// It bans who speaks something else.
+const SSH: u16 = 22;

@@ -1,0 +1,109 @@
+//! Reads what a look has printed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use patchyard_assess::sockets::row;
+use patchyard_types::{Protocol, Socket, printable};
+
+/// What was seen.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub boot_id: String,
+    pub listening: BTreeSet<Socket>,
+    pub processes: BTreeMap<String, u32>,
+    pub lasting: BTreeSet<String>,
+    pub parts: BTreeSet<String>,
+}
+
+/// More names than this are an attack on memory.
+const NAMES: usize = 4000;
+/// What runs longer than this counts as lasting, in seconds.
+const LONG: u64 = 60;
+
+pub(super) fn read(text: &str) -> Seen {
+    let mut seen = Seen::default();
+    let (mut uptime, mut ticks) = (0_u64, 100_u64);
+    let (mut enabled, mut running) = (BTreeSet::new(), BTreeSet::new());
+    let (mut section, mut number) = ("", 0);
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("== ") {
+            (section, number) = (name, 0);
+            continue;
+        }
+        number += 1;
+        match (section, number) {
+            ("boot", 1) => seen.boot_id = printable(line.trim(), 60),
+            ("boot", 2) => uptime = line.split('.').next().and_then(|s| s.parse().ok()).unwrap_or(0),
+            ("boot", 3) => ticks = line.trim().parse().ok().filter(|ticks| *ticks > 0).unwrap_or(100),
+            ("tcp" | "tcp6", _) => seen.listening.extend(row(line, Protocol::Tcp).map(|(socket, _)| socket)),
+            ("udp" | "udp6", _) => seen.listening.extend(row(line, Protocol::Udp).map(|(socket, _)| socket)),
+            ("processes", _) => {
+                let Some((name, age)) = process(line, uptime, ticks) else { continue };
+                if seen.processes.len() >= NAMES && !seen.processes.contains_key(&name) {
+                    continue;
+                }
+                if age >= LONG || age * 2 >= uptime {
+                    seen.lasting.insert(name.clone());
+                }
+                *seen.processes.entry(name).or_default() += 1;
+            }
+            ("services", _) => match line.split_once(' ') {
+                Some(("enabled", unit)) => drop(enabled.insert(unit.trim())),
+                Some(("running", rest)) => drop(running.extend(rest.split_whitespace().next())),
+                _ => {}
+            },
+            ("mounts", _) => {
+                let place = line.split(' ').nth(1).unwrap_or_default();
+                seen.parts.insert(format!("mount {}", printable(place, 200)));
+            }
+            _ => {}
+        }
+    }
+    // What starts only when it is called ends by itself.
+    seen.parts.extend(running.intersection(&enabled).map(|unit| format!("service {}", printable(unit, 200))));
+    seen
+}
+
+/// A line of proc(5)'s stat: the program's name and its age in seconds. Threads of the kernel are no programs.
+fn process(line: &str, uptime: u64, ticks: u64) -> Option<(String, u64)> {
+    let (head, rest) = line.rsplit_once(") ")?;
+    let (pid, name) = head.split_once(" (")?;
+    let fields: Vec<&str> = rest.split(' ').collect();
+    let parent: u64 = fields.get(1)?.parse().ok()?;
+    if parent == 2 || pid == "2" {
+        return None;
+    }
+    let started = fields.get(19)?.parse::<u64>().ok()? / ticks;
+    Some((printable(name, 64), uptime.saturating_sub(started)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_machine_is_made_of_is_read() {
+        let stat = |pid: u32, name: &str, parent: u32, started: u64| {
+            format!("{pid} ({name}) S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {started} 0 0\n")
+        };
+        let text = format!(
+            "== boot\nb00t\n1000.50 12.3\n100\n== tcp\n   0: 00000000:1F90 00000000:0000 0A 0:0 0:0 0 0 0 4711\n== udp\n\
+             == processes\n{}{}{}{}== services\nenabled web.service\nenabled old.service\nrunning web.service loaded active running Web\n\
+             running hostnamed.service loaded active running Hostname\n== mounts\n/dev/sda1 / ext4 rw 0 0\n/dev/sdb1 /srv ext4 rw 0 0\n",
+            stat(1, "systemd", 0, 0),
+            stat(2, "kthreadd", 0, 0),
+            stat(9, "kworker/0:1", 2, 0),
+            stat(700, "a) b (c", 1, 99_000),
+        );
+        let seen = read(&text);
+        assert_eq!(seen.boot_id, "b00t");
+        assert_eq!(seen.listening.iter().map(|socket| socket.port).collect::<Vec<_>>(), [8080]);
+        assert_eq!(seen.processes.keys().collect::<Vec<_>>(), ["a) b (c", "systemd"]);
+        assert_eq!(seen.lasting.iter().collect::<Vec<_>>(), ["systemd"]);
+        assert_eq!(
+            seen.parts.iter().collect::<Vec<_>>(),
+            ["mount /", "mount /srv", "service web.service"],
+            "what is not enabled comes and goes"
+        );
+    }
+}

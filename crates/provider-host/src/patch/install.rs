@@ -1,0 +1,196 @@
+//! Install: one transaction, a job on the machine. Whether it has taken place says the job, then the machine's package
+//! database; what was left in the middle is finished before anything else.
+
+use std::time::Duration;
+
+use patchyard_guest::job::{self, Job, JobId, JobState};
+use patchyard_guest::{GuestError, needs};
+use patchyard_types::{Direction, FailureKind, PackageChange, Probe, Reboot, Record, StepError, printable};
+
+use super::{LOCK, Run, failed, trouble};
+
+/// Between two looks at a job.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often a transaction is begun whose job was killed, or took nothing in.
+const ATTEMPTS: u32 = 3;
+/// How much of the end of a job's output is looked at, in bytes.
+const TAIL: usize = 8 * 1024;
+
+pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
+    change(run, run.changes, Direction::Do).await?;
+    Ok(Record::Nothing)
+}
+
+/// Back to the versions that were there before. What runs on files that this replaces is restarted, where the patch
+/// restarts anything.
+pub(super) async fn undo(run: &Run<'_>) -> Result<Record, StepError> {
+    // A transaction that is at work is waited for: stopping a package manager breaks what it works on.
+    for attempt in 1..=ATTEMPTS {
+        follow(run, &name(run, Direction::Do, attempt)?).await?;
+    }
+    let back: Vec<PackageChange> = run.back().to_vec();
+    if back.is_empty() {
+        // Nothing was kept, so that nothing was begun: or it was, and there is no way back.
+        return match untouched(run).await? {
+            true => Ok(Record::Nothing),
+            false => Err(failed(FailureKind::Refused, "what was there before was not kept")),
+        };
+    }
+    change(run, &back, Direction::Undo).await?;
+    if run.action.reboot != Reboot::Never {
+        let needs = needs::ask(run.guest.transport()).await.map_err(trouble)?;
+        let services: Vec<String> = needs.services.keys().cloned().collect();
+        needs::restart(run.guest.transport(), &services, needs.init).await.map_err(trouble)?;
+    }
+    Ok(Record::Nothing)
+}
+
+pub(super) async fn probe(run: &Run<'_>) -> Result<Probe, StepError> {
+    let is_done = settled(run, run.changes).await?;
+    Ok(if is_done { Probe::Done { record: Record::Nothing } } else { Probe::NotDone })
+}
+
+pub(super) async fn probe_undo(run: &Run<'_>) -> Result<Probe, StepError> {
+    let is_done = match run.back() {
+        [] => untouched(run).await?,
+        back => settled(run, back).await?,
+    };
+    Ok(if is_done { Probe::Done { record: Record::Nothing } } else { Probe::NotDone })
+}
+
+fn name(run: &Run<'_>, direction: Direction, attempt: u32) -> Result<JobId, StepError> {
+    let what = match direction {
+        Direction::Do => "install",
+        Direction::Undo => "back",
+    };
+    JobId::new(&run.name(&format!("{what}.{attempt}"))).map_err(trouble)
+}
+
+/// Whether every package has the version that it had before.
+async fn untouched(run: &Run<'_>) -> Result<bool, StepError> {
+    let before: Vec<PackageChange> = run
+        .changes
+        .iter()
+        .filter(|change| change.from.is_some())
+        .map(|change| PackageChange { to: change.from.clone(), ..change.clone() })
+        .collect();
+    settled(run, &before).await
+}
+
+async fn settled(run: &Run<'_>, changes: &[PackageChange]) -> Result<bool, StepError> {
+    match run.guest.settled(changes).await {
+        Ok(()) => Ok(true),
+        Err(GuestError::Refused { .. }) => Ok(false),
+        Err(error) => Err(trouble(error)),
+    }
+}
+
+/// Makes these changes, unless they are in place; takes up a job that is at work.
+async fn change(run: &Run<'_>, changes: &[PackageChange], direction: Direction) -> Result<(), StepError> {
+    for attempt in 1..=ATTEMPTS {
+        let id = name(run, direction, attempt)?;
+        let look = job::look(run.guest.transport(), &id, 0).await.map_err(trouble)?;
+        if look.state == JobState::Missing {
+            if settled(run, changes).await? {
+                return Ok(());
+            }
+            run.note("changing packages");
+            let guest = run.with_files(changes).await?;
+            let job = match direction {
+                Direction::Do if attempt == 1 => guest.transaction(changes, LOCK).await,
+                // One before it was killed in the middle.
+                _ => guest.back(changes, LOCK).await,
+            };
+            job::start(guest.transport(), &id, &job.map_err(trouble)?).await.map_err(trouble)?;
+        }
+        let (state, words) = follow(run, &id).await?;
+        match state {
+            // Its files are in place, whatever became of it afterwards.
+            _ if settled(run, changes).await? => return Ok(()),
+            JobState::Ended { code: 0 } => {
+                return Err(failed(
+                    FailureKind::PackageManager,
+                    format!("its package manager said that it was done, and was not: {words}"),
+                ));
+            }
+            JobState::Ended { .. } if direction == Direction::Do => {
+                return Err(failed(kind(&words), format!("its package manager failed: {words}")));
+            }
+            // The way back is tried again: what failed may have been a lock.
+            JobState::Ended { .. } | JobState::Lost | JobState::Missing | JobState::Running => {}
+        }
+    }
+    Err(failed(
+        FailureKind::PackageManager,
+        format!("its packages were changed {ATTEMPTS} times, and are not as they should be"),
+    ))
+}
+
+fn kind(words: &str) -> FailureKind {
+    if words.contains("No space left") { FailureKind::NoSpace } else { FailureKind::PackageManager }
+}
+
+/// Runs a job of this run's to its end; returns its last words.
+pub(super) async fn finish(run: &Run<'_>, what: &str, job: &Job) -> Result<String, StepError> {
+    let id = JobId::new(&run.name(what)).map_err(trouble)?;
+    job::start(run.guest.transport(), &id, job).await.map_err(trouble)?;
+    let (_, words) = follow(run, &id).await?;
+    // It may be needed again, should the step be done again.
+    job::forget(run.guest.transport(), &id).await.map_err(trouble)?;
+    Ok(words)
+}
+
+/// Watches a job to its end: how it ended, and its last words.
+async fn follow(run: &Run<'_>, id: &JobId) -> Result<(JobState, String), StepError> {
+    let (mut tail, mut offset) = (Vec::new(), 0);
+    loop {
+        let look = job::look(run.guest.transport(), id, offset).await.map_err(trouble)?;
+        offset += look.output.len() as u64;
+        tail.extend_from_slice(&look.output);
+        tail.drain(..tail.len().saturating_sub(TAIL));
+        if look.is_last() {
+            return Ok((look.state, last_words(&String::from_utf8_lossy(&tail))));
+        }
+        if look.state == JobState::Running {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// What is worth telling of a transaction's output: the packages that failed, in dpkg's words, else its last lines.
+fn last_words(output: &str) -> String {
+    let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let telling = |line: &&&str| {
+        line.starts_with("dpkg: error")
+            || line.starts_with("E: ")
+            || line.starts_with("dpkg: dependency problems")
+    };
+    let told: Vec<&str> = match lines.iter().position(|line| line.starts_with("dpkg: error")) {
+        // The script's own words stand before dpkg's.
+        Some(at) => lines[at.saturating_sub(1)..].iter().take(3).copied().collect(),
+        None => lines.iter().filter(telling).copied().collect(),
+    };
+    let told = if told.is_empty() { lines.iter().rev().take(2).rev().copied().collect() } else { told };
+    printable(&told.join("; "), 500)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_the_script_that_failed_are_told() {
+        let output = "Reading package lists...\nSetting up lab-broken (1.1) ...\nlab-broken: cannot migrate its data\n\
+            dpkg: error processing package lab-broken (--configure):\n installed lab-broken package post-installation \
+            script subprocess returned error exit status 1\nErrors were encountered while processing:\n lab-broken\n\
+            E: Sub-process /usr/bin/dpkg returned an error code (1)\n";
+        let words = last_words(output);
+        assert!(words.starts_with("lab-broken: cannot migrate its data; dpkg: error processing"), "{words}");
+        assert_eq!(
+            last_words("a\nE: You don't have enough free space\nb\n"),
+            "E: You don't have enough free space"
+        );
+        assert_eq!(last_words("one\ntwo\nthree\n"), "two; three");
+        assert_eq!(kind("write error: No space left on device"), FailureKind::NoSpace);
+    }
+}

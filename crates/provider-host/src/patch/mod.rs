@@ -1,0 +1,181 @@
+//! The steps of a machine's patch, back and forth. What is done to packages is a job of the guest layer's, so that it goes
+//! on whoever watches; everything of ours on a machine lies under `/var/lib/patchyard`, in folders named after the run.
+
+mod install;
+mod keep;
+mod preflight;
+mod prepare;
+mod reboot;
+mod restart;
+mod snapshot;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use patchyard_contract::{Call, Note, ProviderError, TransportError};
+use patchyard_guest::{Guest, GuestError};
+use patchyard_types::{
+    Action, Arch, Change, Direction, Failure, FailureKind, MachineStep, PackageChange, Probe, Record, RunId,
+    Step, StepError,
+};
+
+use crate::{HostProvider, words};
+
+/// How long another package manager is waited for before something is changed.
+const LOCK: Duration = Duration::from_secs(300);
+
+/// One call on one machine.
+pub(crate) struct Run<'a> {
+    pub host: &'a HostProvider,
+    pub call: &'a Call,
+    pub action: &'a Action,
+    /// What changes, in the direction of the patch: removals there are none of.
+    pub changes: &'a [PackageChange],
+    pub guest: Guest,
+}
+
+impl<'a> Run<'a> {
+    async fn open(host: &'a HostProvider, call: &'a Call) -> Result<Self, StepError> {
+        let (action, set) = call.action()?;
+        let changes: &[PackageChange] = match &set.change {
+            Change::Packages(packages) | Change::Snapshot { packages, .. } => packages,
+            Change::Image { .. } => return Err(failed(FailureKind::Refused, "a machine has no image")),
+        };
+        let guest = Guest::open(Arc::clone(&host.transport)).await.map_err(trouble)?;
+        Ok(Self { host, call, action, changes, guest })
+    }
+
+    /// The name of a job of this run's, unique on the machine.
+    fn name(&self, what: &str) -> String {
+        format!("{}.{}.{what}", short(&self.host.options.controller), self.call.run)
+    }
+
+    /// The folder of this run's packages.
+    fn folder(&self) -> String {
+        folder(&self.host.options.controller, self.call.run)
+    }
+
+    /// Where the file of a package of this run's lies on the machine, if it was brought.
+    fn path(&self, change: &PackageChange) -> Option<String> {
+        Some(format!("{}/{}.deb", self.folder(), change.sha256?))
+    }
+
+    /// The guest with those of these packages that lie on the machine as files.
+    async fn with_files(&self, changes: &[PackageChange]) -> Result<Guest, StepError> {
+        let mut files: BTreeMap<(String, Arch), String> = BTreeMap::new();
+        for change in changes {
+            let (Some(path), Some(sha256)) = (self.path(change), change.sha256) else { continue };
+            let there = patchyard_guest::files::is_there(self.guest.transport(), &path, &sha256).await;
+            if there.map_err(trouble)? {
+                files.insert((change.name.clone(), change.arch.clone()), path);
+            }
+        }
+        Ok(self.guest.clone().with_files(files))
+    }
+
+    /// What the way back installs, once that is on record.
+    fn back(&self) -> &[PackageChange] {
+        match self.call.records.get(&Step::Machine(MachineStep::Prepare)) {
+            Some(Record::Kept { back, .. }) => back,
+            _ => &[],
+        }
+    }
+
+    fn note(&self, text: impl Into<String>) {
+        if let Some(progress) = &self.call.progress {
+            progress.note(Note { text: text.into(), part: None });
+        }
+    }
+}
+
+/// The first characters of a controller's id: enough to tell two of them apart.
+fn short(controller: &str) -> &str {
+    controller.get(..8).unwrap_or(controller)
+}
+
+/// Where packages of a run lie on its machine.
+pub(crate) fn folder(controller: &str, run: RunId) -> String {
+    format!("{}/packages-{}.{run}", crate::leftovers::ROOT, short(controller))
+}
+
+fn step(call: &Call) -> Result<MachineStep, StepError> {
+    match call.step {
+        Step::Machine(step) => Ok(step),
+        Step::Swap(_) | Step::Service(_) => Err(failed(FailureKind::Refused, "a machine is no container")),
+    }
+}
+
+pub(crate) async fn perform(host: &HostProvider, call: &Call) -> Result<Record, StepError> {
+    let step = step(call)?;
+    let run = Run::open(host, call).await?;
+    match (step, call.direction) {
+        (MachineStep::Prepare, Direction::Do) => prepare::perform(&run).await,
+        (MachineStep::Preflight, Direction::Do) => preflight::perform(&run).await,
+        (MachineStep::Install, Direction::Do) => install::perform(&run).await,
+        (MachineStep::Install, Direction::Undo) => install::undo(&run).await,
+        (MachineStep::Restart, Direction::Do) => restart::perform(&run).await,
+        (MachineStep::Reboot, Direction::Do) => reboot::perform(&run).await,
+        (MachineStep::Snapshot, Direction::Do) => Ok(snapshot::perform(&run)),
+        (_, Direction::Undo) | (MachineStep::Verify, Direction::Do) => {
+            Err(StepError::Unknown(format!("never asked of a provider: {step}")))
+        }
+    }
+}
+
+pub(crate) async fn probe(host: &HostProvider, call: &Call) -> Result<Probe, ProviderError> {
+    let asked = async {
+        let step = step(call)?;
+        let run = Run::open(host, call).await?;
+        match (step, call.direction) {
+            (MachineStep::Prepare, Direction::Do) => prepare::probe(&run).await,
+            (MachineStep::Install, Direction::Do) => install::probe(&run).await,
+            (MachineStep::Install, Direction::Undo) => install::probe_undo(&run).await,
+            (MachineStep::Reboot, Direction::Do) => reboot::probe(&run).await,
+            (MachineStep::Snapshot, Direction::Do) => Ok(Probe::Done { record: snapshot::perform(&run) }),
+            // They are done again.
+            _ => Ok(Probe::NotDone),
+        }
+    };
+    match asked.await {
+        Ok(probe) => Ok(probe),
+        Err(StepError::Failed(failure)) => Ok(Probe::CannotTell { reason: failure.message }),
+        Err(StepError::Unknown(reason)) => {
+            Err(ProviderError::Unreachable { host: host.options.name.clone(), reason })
+        }
+    }
+}
+
+fn failed(kind: FailureKind, message: impl Into<String>) -> StepError {
+    StepError::Failed(Failure::new(kind, message))
+}
+
+/// What an error in the machine means for a step: whether anything took place is unknown where the way there broke.
+fn trouble(error: GuestError) -> StepError {
+    match error {
+        GuestError::Transport(
+            error @ (TransportError::Unreachable { .. } | TransportError::TimedOut { .. }),
+        ) => StepError::Unknown(error.to_string()),
+        GuestError::Transport(error) => failed(FailureKind::Host, error.to_string()),
+        GuestError::Refused { reason, .. } => failed(FailureKind::Precondition, reason),
+        error @ GuestError::Failed { .. } if error.to_string().contains("No space left") => {
+            failed(FailureKind::NoSpace, error.to_string())
+        }
+        error => failed(FailureKind::Host, error.to_string()),
+    }
+}
+
+/// What a provider's error means for a step.
+fn of_provider(error: ProviderError) -> StepError {
+    match error {
+        ProviderError::Unreachable { .. } => StepError::Unknown(error.to_string()),
+        error => failed(FailureKind::Host, error.to_string()),
+    }
+}
+
+/// What an error in the machine means for a question of planning's.
+pub(crate) fn no_answer(host: &HostProvider, error: GuestError) -> ProviderError {
+    words::no_answer(&host.options.name, error)
+}
+
+pub(crate) use keep::fetch;

@@ -1,0 +1,298 @@
+//! A real machine of the lab passes the suite of every provider of machines; and what only a real one can show: bad
+//! packages, archives that have moved on, jobs that outlive their starter.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+#[path = "../../guest/tests/yard/mod.rs"]
+mod yard;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use patchyard_cache::FileCache;
+use patchyard_contract::{Ask, Call, PackageCache, Provider};
+use patchyard_plan::{Candidate, PatchFilter, PlanRequest, TagPolicy};
+use patchyard_provider_host::{HostProvider, Options};
+use patchyard_types::{
+    Assessment, Change, Direction, FailureKind, MachineStep, Method, Plan, Probe, Record, RolloutId, RunId,
+    Settings, Step, StepError, Subject, Unsaved, WayBack,
+};
+use yard::Machine;
+
+const ID: &str = "00000000000000000000000000000abc";
+
+/// A machine, whose packages but for the named ones are held, and a plan for it.
+struct Place {
+    machine: Machine,
+    provider: Arc<HostProvider>,
+    cache: Arc<FileCache>,
+    plan: Arc<Plan>,
+    _folder: tempfile::TempDir,
+}
+
+impl Place {
+    async fn new(packages: &[&str]) -> Self {
+        Self::with(packages, WayBack::Required).await
+    }
+
+    async fn with(packages: &[&str], way_back: WayBack) -> Self {
+        let machine = Machine::new("apt");
+        machine.sh(&format!("echo {ID} >/etc/machine-id"));
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Arc::new(FileCache::open(folder.path()).unwrap());
+        let options = Options {
+            controller: "a1b2c3d4e5f6".to_owned(),
+            cache: cache.clone(),
+            kind: "ssh",
+            name: "db01".to_owned(),
+            service: None,
+            labels: BTreeMap::new(),
+        };
+        let provider = Arc::new(HostProvider::connect(machine.transport(), options).await.unwrap());
+        let plan = Arc::new(plan(&provider, packages, way_back).await);
+        Self { machine, provider, cache, plan, _folder: folder }
+    }
+
+    fn call(&self, step: MachineStep, direction: Direction, records: &BTreeMap<Step, Record>) -> Call {
+        Call {
+            run: RunId { rollout: RolloutId(1), action: 0 },
+            step: Step::Machine(step),
+            direction,
+            plan: Arc::clone(&self.plan),
+            records: records.clone(),
+            source: None,
+            progress: None,
+            dependent: None,
+        }
+    }
+
+    async fn perform(
+        &self,
+        step: MachineStep,
+        direction: Direction,
+        records: &mut BTreeMap<Step, Record>,
+    ) -> Result<(), StepError> {
+        let record = self.provider.perform(&self.call(step, direction, records)).await?;
+        if direction == Direction::Do {
+            records.insert(Step::Machine(step), record);
+        }
+        Ok(())
+    }
+
+    /// Up to where packages are changed.
+    async fn prepared(&self) -> BTreeMap<Step, Record> {
+        let mut records = BTreeMap::new();
+        for step in [MachineStep::Prepare, MachineStep::Preflight] {
+            self.perform(step, Direction::Do, &mut records).await.unwrap();
+        }
+        records
+    }
+
+    fn versions(&self) -> Vec<String> {
+        let list = self.machine.sh("dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n' 'lab-*'");
+        list.lines().map(str::to_owned).collect()
+    }
+}
+
+async fn plan(provider: &HostProvider, packages: &[&str], way_back: WayBack) -> Plan {
+    let target = provider.discover().await.unwrap().remove(0);
+    let inventory = provider.inventory(&target).await.unwrap();
+    let mut pending = provider.pending(&target, &inventory, &Ask::default()).await.unwrap();
+    let wanted: BTreeSet<&str> = packages.iter().copied().collect();
+    pending.retain(|patch| wanted.contains(&*patch.package));
+    let settings = Settings { method: Method::Packages, way_back, ..Settings::default() };
+    let request = PlanRequest {
+        candidates: vec![Candidate {
+            narrowed: false,
+            unsaved: Unsaved::default(),
+            starting: Some(inventory.starting),
+            assessment: Assessment::Assessed { at: Timestamp::UNIX_EPOCH, pending },
+            carried: None,
+            image_update: Ok(None),
+            settings,
+            excluded: false,
+            dependents: Vec::new(),
+            target: target.clone(),
+        }],
+        others: Vec::new(),
+        filter: PatchFilter::default(),
+        quarantine: Vec::new(),
+        tags: TagPolicy::Move,
+        timings: BTreeMap::new(),
+        author: "a test".into(),
+        at: Timestamp::UNIX_EPOCH,
+    };
+    let plan = patchyard_plan::plan(&request).plan;
+    assert_eq!(plan.decisions.actions.len(), 1, "{:#?}", plan.about.left_out);
+    assert!(patchyard_plan::lint(&plan).is_empty(), "{:#?}", patchyard_plan::lint(&plan));
+    let Change::Packages(changes) = &plan.decisions.patch_sets.values().next().unwrap().change else {
+        panic!()
+    };
+    provider.fetch(&target, changes).await.unwrap();
+    plan
+}
+
+#[async_trait]
+impl patchyard_contract::suite::machine::Yard for Place {
+    fn provider(&self) -> Arc<dyn Provider> {
+        self.provider.clone()
+    }
+
+    fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan)
+    }
+
+    async fn packages(&self) -> Vec<String> {
+        self.versions()
+    }
+
+    async fn meddle(&self) {
+        self.machine.sh("DEBIAN_FRONTEND=noninteractive apt-get -q -y install lab-tool=1.1");
+    }
+}
+
+patchyard_contract::machine_suite!(tokio::test, Place::new(&["lab-tool", "lab-lib", "lab-needs"]));
+
+/// Its script fails: the machine is left half done, the package is blamed in its own words, and the way back leads to what
+/// was there before.
+#[tokio::test]
+async fn a_package_that_fails_is_taken_back() {
+    let place = Place::new(&["lab-broken", "lab-tool"]).await;
+    let before = place.versions();
+    let mut records = place.prepared().await;
+    match place.perform(MachineStep::Install, Direction::Do, &mut records).await {
+        Err(StepError::Failed(failure)) => {
+            assert_eq!(failure.kind, FailureKind::PackageManager);
+            assert!(failure.message.contains("cannot migrate its data"), "{failure}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_ne!(place.versions(), before);
+    place.perform(MachineStep::Install, Direction::Undo, &mut records).await.unwrap();
+    assert_eq!(place.versions(), before);
+}
+
+/// The archive has dropped what was planned: the bytes come from the cache. What was there before was kept too.
+#[tokio::test]
+async fn what_the_archive_has_dropped_comes_from_the_cache() {
+    let place = Place::new(&["lab-tool"]).await;
+    let before = place.versions();
+    place.machine.sh(
+        "rm /repo/lab-tool_1.2_all.deb; cd /repo; apt-ftparchive packages . >Packages; apt-get -q update",
+    );
+    let mut records = place.prepared().await;
+    place.perform(MachineStep::Install, Direction::Do, &mut records).await.unwrap();
+    assert!(place.versions().contains(&"lab-tool 1.2 installed".to_owned()));
+    // By now it has nothing at all.
+    place.machine.sh("rm /repo/*.deb; : >/repo/Packages; apt-get -q update");
+    place.perform(MachineStep::Install, Direction::Undo, &mut records).await.unwrap();
+    assert_eq!(place.versions(), before);
+    let left = place.provider.leftovers(&[], &[]).await.unwrap();
+    assert!(!left.is_empty());
+    for leftover in &left {
+        place.provider.collect(leftover).await.unwrap();
+    }
+    assert_eq!(place.provider.leftovers(&[], &[]).await.unwrap(), []);
+    assert_eq!(place.machine.sh("ls /var/lib/patchyard"), "");
+}
+
+#[tokio::test]
+async fn without_a_way_back_nothing_is_begun_unless_the_plan_says_so() {
+    let gone =
+        "rm /repo/lab-tool_1.0_all.deb; cd /repo; apt-ftparchive packages . >Packages; apt-get -q update";
+    let place = Place::new(&["lab-tool"]).await;
+    place.machine.sh(gone);
+    let before = place.versions();
+    match place.perform(MachineStep::Prepare, Direction::Do, &mut BTreeMap::new()).await {
+        Err(StepError::Failed(failure)) => {
+            assert_eq!(failure.kind, FailureKind::Refused);
+            assert!(failure.message.contains("lab-tool 1.0"), "{failure}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(place.versions(), before);
+
+    let place = Place::with(&["lab-tool"], WayBack::Partial).await;
+    place.machine.sh(gone);
+    let records = place.prepared().await;
+    let Some(Record::Kept { back, missing }) = records.get(&Step::Machine(MachineStep::Prepare)) else {
+        panic!()
+    };
+    assert_eq!((back.len(), &missing[..]), (0, &["lab-tool 1.0".to_owned()][..]));
+}
+
+/// dpkg was interrupted by somebody else: that is finished first.
+#[tokio::test]
+async fn an_interrupted_package_manager_is_repaired_first() {
+    let place = Place::new(&["lab-tool"]).await;
+    place.machine.sh("dpkg --unpack /repo/lab-victim_1.0_all.deb");
+    assert!(place.versions().contains(&"lab-victim 1.0 unpacked".to_owned()));
+    let mut records = place.prepared().await;
+    assert!(place.versions().contains(&"lab-victim 1.0 installed".to_owned()));
+    place.perform(MachineStep::Install, Direction::Do, &mut records).await.unwrap();
+}
+
+/// The controller is gone while the machine works: another one finds the job, and waits for it.
+#[tokio::test]
+async fn a_transaction_outlives_its_starter_and_is_found_again() {
+    let place = Place::new(&["lab-slow"]).await;
+    let mut records = place.prepared().await;
+    let call = place.call(MachineStep::Install, Direction::Do, &records);
+    let provider = place.provider.clone();
+    let first = tokio::spawn(async move { provider.perform(&call).await });
+    place.machine.wait_for("pgrep -f '[l]ab-slow.postinst'");
+    first.abort();
+    let call = place.call(MachineStep::Install, Direction::Do, &records);
+    assert_eq!(place.provider.probe(&call).await.unwrap(), Probe::NotDone);
+    let provider = place.provider.clone();
+    let second = tokio::spawn(async move { provider.perform(&call).await });
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    place.machine.sh("touch /run/lab-go");
+    assert_eq!(second.await.unwrap(), Ok(Record::Nothing));
+    let call = place.call(MachineStep::Install, Direction::Do, &records);
+    assert!(matches!(place.provider.probe(&call).await.unwrap(), Probe::Done { .. }));
+    assert_eq!(place.machine.sh("ls /var/lib/patchyard | grep -c install"), "1");
+    place.perform(MachineStep::Install, Direction::Undo, &mut records).await.unwrap();
+}
+
+/// Everything that was at work was killed in the middle, the job too: it is finished before it is done again.
+#[tokio::test]
+async fn a_transaction_that_was_killed_is_finished() {
+    let place = Place::new(&["lab-slow"]).await;
+    let mut records = place.prepared().await;
+    let call = place.call(MachineStep::Install, Direction::Do, &records);
+    let provider = place.provider.clone();
+    let first = tokio::spawn(async move { provider.perform(&call).await });
+    place.machine.wait_for("pgrep -f '[l]ab-slow.postinst'");
+    first.abort();
+    place.machine.sh(
+        "set +e; pkill -9 -f '[i]nstall.1/commands'; pkill -9 apt-get; pkill -9 dpkg; pkill -9 -f '[l]ab-slow.postinst'; touch /run/lab-go; true",
+    );
+    assert!(
+        place.versions().iter().any(|line| line.starts_with("lab-slow 1.1 half-configured")),
+        "{:?}",
+        place.versions()
+    );
+    place.perform(MachineStep::Install, Direction::Do, &mut records).await.unwrap();
+    assert!(place.versions().contains(&"lab-slow 1.1 installed".to_owned()));
+}
+
+#[tokio::test]
+async fn what_listens_and_runs_and_answers_is_seen() {
+    let place = Place::new(&["lab-tool"]).await;
+    place.machine.background("exec perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 8080, Listen => 9, ReuseAddr => 1); \
+        while ($c = $s->accept) { sysread $c, $_, 999; print $c \"HTTP/1.1 204 Fine\\r\\n\\r\\n\"; close $c }'");
+    place.machine.wait_for("grep -q :1F90 /proc/net/tcp");
+    let call = place.call(MachineStep::Preflight, Direction::Do, &BTreeMap::new());
+    let look = place.provider.observe(&call, Subject::Original).await.unwrap();
+    assert!(look.listening.unwrap().iter().any(|socket| socket.port == 8080), "{:?}", look.http);
+    assert!(look.processes.unwrap().contains_key("perl"));
+    assert!(
+        matches!(look.http[&8080], patchyard_types::HttpAnswer::Status { status: 204, .. }),
+        "{:?}",
+        look.http
+    );
+    assert!(place.cache.find(&patchyard_types::Digest::of_bytes(b"")).is_none());
+}
