@@ -115,6 +115,7 @@ pub(crate) fn inventory(machine: &SimMachine) -> Inventory {
     Inventory {
         os: None,
         package_manager: Some(PackageManager::Apt),
+        sources: None,
         starting: StartingState {
             platform: "linux/amd64".into(),
             image: "sim 1".into(),
