@@ -2,7 +2,7 @@
 
 use patchyard_contract::Progress;
 use patchyard_plan::{VolumeUsers, cannot_patch, cannot_start_first, in_the_way};
-use patchyard_types::{Data, Method, Millis, Quarantine, QuarantineId, Settings, Trap, Unsaved};
+use patchyard_types::{Data, Method, Millis, Quarantine, QuarantineId, Settings, TargetKind, Trap, Unsaved};
 
 use crate::PatchFilter;
 use crate::dependents::{Dependents, guests};
@@ -46,7 +46,7 @@ impl WhyReport {
     #[must_use]
     pub fn traps(&self) -> Vec<Trap> {
         let mut traps = self.known.target.traps.clone();
-        if !self.known.target.kind.is_container() && !self.quarantine.is_empty() {
+        if self.known.target.kind == TargetKind::Service && !self.quarantine.is_empty() {
             traps.push(Trap {
                 code: "forgets".to_owned(),
                 message:

@@ -1,7 +1,7 @@
 //! `why`: what is pending on a target, and why it is or is not patched.
 
 use patchyard_app::{Error, WhyReport, size, why, would_lose};
-use patchyard_types::{Assessment, Order, PendingPatch, PendingStatus};
+use patchyard_types::{Assessment, Order, PendingPatch, PendingStatus, TargetKind};
 
 use super::discover::managers;
 use super::scan::filter;
@@ -45,11 +45,15 @@ fn about(session: &Session, report: &WhyReport) -> String {
         Order::StopFirst => "",
         Order::StartFirst => " · start-first",
     };
+    let image = match target.kind {
+        TargetKind::Container | TargetKind::Service => format!("{} · ", name(&target.image.reference)),
+        // Its system is all that it is made from.
+        TargetKind::Host => String::new(),
+    };
     let mut text = format!(
-        "{} · service {} · {} · {os} · method {}{order}\n",
+        "{} · service {} · {image}{os} · method {}{order}\n",
         paint(BOLD, &name(&target.name)),
         name(&target.service),
-        name(&target.image.reference),
         report.settings.method,
     );
     match &report.known.assessment {
