@@ -14,7 +14,7 @@ uname -s
 uname -m
 uname -n
 date +%s
-cat /etc/machine-id 2>/dev/null || cat /var/lib/dbus/machine-id 2>/dev/null || echo
+echo \"$(cat /etc/machine-id 2>/dev/null || cat /var/lib/dbus/machine-id 2>/dev/null)\"
 cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo
 readlink /proc/1/ns/pid || echo
 cat /etc/os-release 2>/dev/null || cat /usr/lib/os-release 2>/dev/null || true";
