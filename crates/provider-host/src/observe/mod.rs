@@ -8,13 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use patchyard_contract::{Call, Command, ProviderError};
-use patchyard_types::{Health, HttpAnswer, Observation, Protocol, TargetState};
+use patchyard_types::{Health, HttpAnswer, Observation, Protocol, TargetState, printable};
 
 use crate::{HostProvider, words};
 
 const LOOK: &str = include_str!("look.sh");
 /// How many ports are asked in the language of HTTP: a machine with more has something else on most of them.
-const PORTS: usize = 24;
+const PORTS: usize = 16;
+/// How long a port may take of which nobody knows that it speaks HTTP: many others say nothing at all, and they are asked one
+/// after the other.
+const UNKNOWN: Duration = Duration::from_secs(2);
 /// What a look may print, in bytes.
 const MOST: usize = 32 * 1024 * 1024;
 
@@ -23,6 +26,12 @@ pub(crate) async fn observe(host: &HostProvider, call: &Call) -> Result<Observat
     let limit = action.timeouts.check.as_duration();
     let command = Command::new(["sh", "-c", LOOK]).limit(limit.max(Duration::from_secs(20))).most(MOST);
     let output = host.transport.run(command).await.map_err(|e| words::no_way(&host.options.name, e))?;
+    if !output.success() {
+        // From half a look it would not be known what is missing.
+        let said = String::from_utf8_lossy(&output.stderr);
+        let reason = format!("it cannot be looked at: {}", printable(said.trim(), 200));
+        return Err(ProviderError::NoAnswer { reason, hint: String::new() });
+    }
     let seen = seen::read(&String::from_utf8_lossy(&output.stdout));
     let http = http(host, call, &seen.listening, limit).await?;
     let mut checks = BTreeMap::new();
@@ -55,12 +64,14 @@ async fn http(
     listening: &BTreeSet<patchyard_types::Socket>,
     limit: Duration,
 ) -> Result<BTreeMap<u16, HttpAnswer>, ProviderError> {
-    let ports: Vec<u16> = match call.baseline() {
-        Some(before) => before.http.iter().filter(|(_, a)| a.is_http()).map(|(port, _)| *port).collect(),
+    let (ports, limit): (Vec<u16>, Duration) = match call.baseline() {
+        Some(before) => {
+            (before.http.iter().filter(|(_, a)| a.is_http()).map(|(port, _)| *port).collect(), limit)
+        }
         None => {
             let tcp =
                 listening.iter().filter(|s| s.protocol == Protocol::Tcp && !s.loopback && s.port != SSH);
-            tcp.map(|socket| socket.port).take(PORTS).collect()
+            (tcp.map(|socket| socket.port).take(PORTS).collect(), limit.min(UNKNOWN))
         }
     };
     let mut found = BTreeMap::new();
