@@ -316,7 +316,12 @@ impl Guest {
         installed: &Installed,
         would: &[Move],
     ) -> Result<(), GuestError> {
-        match exact::difference(changes, would, |change| is_there(installed, change)) {
+        // What was left in the middle needs no move to its version: it is finished by the repair before. Nobody begins with
+        // any but a way back, which is looked at afterwards.
+        let needs_no_move = |change: &PackageChange| {
+            is_there(installed, change) || installed.unfinished.contains(&change.name)
+        };
+        match exact::difference(changes, would, needs_no_move) {
             None => Ok(()),
             Some(words) => {
                 Err(self.refused(&format!("the package manager would do something else: {words}")))
