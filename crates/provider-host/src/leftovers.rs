@@ -39,7 +39,11 @@ pub(crate) async fn collect(host: &HostProvider, leftover: &Leftover) -> Result<
 /// The run that a folder of this controller's is of; a folder of somebody else's is none.
 fn of_ours(name: &str, controller: &str) -> Option<Option<RunId>> {
     let rest = name.strip_prefix("run-").or_else(|| name.strip_prefix("packages-"));
-    let Some(rest) = rest else { return (name == format!("fetch-{controller}")).then_some(None) };
+    let Some(rest) = rest else {
+        // fetch-CONTROLLER.PROCESS
+        let process = name.strip_prefix("fetch-")?.strip_prefix(controller)?.strip_prefix('.')?;
+        return process.bytes().all(|b| b.is_ascii_digit()).then_some(None);
+    };
     let run = rest.strip_prefix(controller)?.strip_prefix('.')?;
     // R12.3, and what follows in a job's name.
     let mut parts = run.splitn(3, '.');
@@ -68,9 +72,14 @@ mod tests {
         let run = |name| of_ours(name, "a1b2c3d4").flatten().map(|run| run.to_string());
         assert_eq!(run("run-a1b2c3d4.R12.3.install.1").as_deref(), Some("R12.3"));
         assert_eq!(run("packages-a1b2c3d4.R1.1").as_deref(), Some("R1.1"));
-        assert_eq!(of_ours("fetch-a1b2c3d4", "a1b2c3d4"), Some(None));
-        for other in ["run-ffffffff.R1.1.install.1", "run-a1b2c3d4.x", "packages-a1b2c3d4.R1.1/../..", "etc"]
-        {
+        assert_eq!(of_ours("fetch-a1b2c3d4.4711", "a1b2c3d4"), Some(None));
+        for other in [
+            "run-ffffffff.R1.1.install.1",
+            "run-a1b2c3d4.x",
+            "packages-a1b2c3d4.R1.1/../..",
+            "fetch-a1b2c3d4.1/..",
+            "etc",
+        ] {
             assert_eq!(of_ours(other, "a1b2c3d4"), None, "{other}");
         }
     }

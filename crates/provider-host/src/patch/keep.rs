@@ -41,7 +41,9 @@ pub(super) async fn bring(
         return Ok(());
     }
     let no_answer = |error: GuestError| super::no_answer(host, error);
-    let folder = format!("{}/fetch-{}", crate::leftovers::ROOT, super::short(&host.options.controller));
+    // A plan may be made while a rollout is under way: each process has its own.
+    let (controller, process) = (super::short(&host.options.controller), std::process::id());
+    let folder = format!("{}/fetch-{controller}.{process}", crate::leftovers::ROOT);
     let sh = |script: &'static str| {
         let command = patchyard_contract::Command::new(["sh", "-c", script, "sh", &folder]);
         async move { host.transport.run(command).await.map_err(|error| no_answer(error.into())) }

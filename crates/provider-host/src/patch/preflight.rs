@@ -14,7 +14,6 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
         ));
     }
     let guest = run.with_files(run.changes).await?;
-    // The way back is asked as well: it must not fail for a reason that could have been known.
     guest.transaction(run.changes, LOCK).await.map_err(trouble)?;
     Ok(Record::Nothing)
 }
