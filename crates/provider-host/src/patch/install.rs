@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use patchyard_assess::needs::Measures;
 use patchyard_guest::job::{self, Job, JobId, JobState};
 use patchyard_guest::{GuestError, needs};
-use patchyard_types::{Direction, FailureKind, PackageChange, Probe, Reboot, Record, StepError, printable};
+use patchyard_types::{Direction, FailureKind, PackageChange, Probe, Record, StepError, printable};
 
-use super::{LOCK, Run, failed, trouble};
+use super::{LOCK, Run, failed, prepare, restart, trouble};
 
 /// Between two looks at a job.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -17,7 +18,7 @@ const ATTEMPTS: u32 = 3;
 const TAIL: usize = 8 * 1024;
 
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
-    change(run, run.changes, Direction::Do).await?;
+    change(run, run.changes, Direction::Do, false).await?;
     Ok(Record::Nothing)
 }
 
@@ -25,8 +26,18 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
 /// restarts anything.
 pub(super) async fn undo(run: &Run<'_>) -> Result<Record, StepError> {
     // A transaction that is at work is waited for: stopping a package manager breaks what it works on.
-    for attempt in 1..=ATTEMPTS {
-        follow(run, &name(run, Direction::Do, attempt)?).await?;
+    let mut killed = false;
+    for direction in [Direction::Do, Direction::Undo] {
+        for attempt in 1..=ATTEMPTS {
+            let id = name(run, direction, attempt)?;
+            let (state, _) = follow(run, &id).await?;
+            killed |= state == JobState::Lost;
+            // What an earlier try has come to is in the package database. It must not stand in the way of the next one: a
+            // person may have put right what it failed for.
+            if direction == Direction::Undo && state != JobState::Missing {
+                job::forget(run.guest.transport(), &id).await.map_err(trouble)?;
+            }
+        }
     }
     let back: Vec<PackageChange> = run.back().to_vec();
     if back.is_empty() {
@@ -36,26 +47,45 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, StepError> {
             false => Err(failed(FailureKind::Refused, "what was there before was not kept")),
         };
     }
-    change(run, &back, Direction::Undo).await?;
-    if run.action.reboot != Reboot::Never {
-        let needs = needs::ask(run.guest.transport()).await.map_err(trouble)?;
-        let services: Vec<String> = needs.services.keys().cloned().collect();
-        needs::restart(run.guest.transport(), &services, needs.init).await.map_err(trouble)?;
-    }
+    change(run, &back, Direction::Undo, killed).await?;
+    let Measures { restart: services, reexecute_init, .. } = restart::on_the_way_back(run).await?;
+    needs::restart(run.guest.transport(), &services, reexecute_init).await.map_err(trouble)?;
     Ok(Record::Nothing)
 }
 
 pub(super) async fn probe(run: &Run<'_>) -> Result<Probe, StepError> {
-    let is_done = settled(run, run.changes).await?;
+    let is_done = is_over(run, Direction::Do).await? && settled(run, run.changes).await?;
     Ok(if is_done { Probe::Done { record: Record::Nothing } } else { Probe::NotDone })
 }
 
 pub(super) async fn probe_undo(run: &Run<'_>) -> Result<Probe, StepError> {
-    let is_done = match run.back() {
-        [] => untouched(run).await?,
-        back => settled(run, back).await?,
-    };
+    let nothing_works = is_over(run, Direction::Do).await? && is_over(run, Direction::Undo).await?;
+    let is_done = nothing_works
+        && match run.back() {
+            [] => untouched(run).await?,
+            back => settled(run, back).await? && nothing_runs_on_replaced_files(run).await?,
+        };
     Ok(if is_done { Probe::Done { record: Record::Nothing } } else { Probe::NotDone })
+}
+
+/// Whether what taking back restarts has been restarted.
+async fn nothing_runs_on_replaced_files(run: &Run<'_>) -> Result<bool, StepError> {
+    let Measures { restart: services, reexecute_init, .. } = restart::on_the_way_back(run).await?;
+    Ok(services.is_empty() && !reexecute_init)
+}
+
+/// Whether no transaction in this direction is at work, and the last one was not killed: all packages may have their
+/// versions before what is done for them at the end (their triggers: boot images, caches) is done.
+async fn is_over(run: &Run<'_>, direction: Direction) -> Result<bool, StepError> {
+    let mut last = JobState::Missing;
+    for attempt in 1..=ATTEMPTS {
+        let look = job::look(run.guest.transport(), &name(run, direction, attempt)?, 0).await;
+        match look.map_err(trouble)?.state {
+            JobState::Missing => break,
+            state => last = state,
+        }
+    }
+    Ok(matches!(last, JobState::Missing | JobState::Ended { .. }))
 }
 
 fn name(run: &Run<'_>, direction: Direction, attempt: u32) -> Result<JobId, StepError> {
@@ -85,16 +115,25 @@ async fn settled(run: &Run<'_>, changes: &[PackageChange]) -> Result<bool, StepE
     }
 }
 
-/// Makes these changes, unless they are in place; takes up a job that is at work.
-async fn change(run: &Run<'_>, changes: &[PackageChange], direction: Direction) -> Result<(), StepError> {
+/// Makes these changes, unless they are in place; takes up a job that is at work. Where one was `killed` before, what it left
+/// is finished in any case.
+async fn change(
+    run: &Run<'_>,
+    changes: &[PackageChange],
+    direction: Direction,
+    mut killed: bool,
+) -> Result<(), StepError> {
     for attempt in 1..=ATTEMPTS {
         let id = name(run, direction, attempt)?;
         let look = job::look(run.guest.transport(), &id, 0).await.map_err(trouble)?;
         if look.state == JobState::Missing {
-            if settled(run, changes).await? {
+            if !killed && settled(run, changes).await? {
                 return Ok(());
             }
             run.note("changing packages");
+            if direction == Direction::Undo {
+                prepare::bring_from_the_cache(run, changes).await?;
+            }
             let guest = run.with_files(changes).await?;
             let job = match direction {
                 Direction::Do if attempt == 1 => guest.transaction(changes, LOCK).await,
@@ -104,9 +143,10 @@ async fn change(run: &Run<'_>, changes: &[PackageChange], direction: Direction) 
             job::start(guest.transport(), &id, &job.map_err(trouble)?).await.map_err(trouble)?;
         }
         let (state, words) = follow(run, &id).await?;
+        killed = state == JobState::Lost;
         match state {
-            // Its files are in place, whatever became of it afterwards.
-            _ if settled(run, changes).await? => return Ok(()),
+            // Its files are in place, whatever became of it afterwards. With what a killed one left the next one begins.
+            _ if !killed && settled(run, changes).await? => return Ok(()),
             JobState::Ended { code: 0 } => {
                 return Err(failed(
                     FailureKind::PackageManager,
@@ -126,8 +166,24 @@ async fn change(run: &Run<'_>, changes: &[PackageChange], direction: Direction) 
     ))
 }
 
+/// A full disk, a lock that somebody else holds and a repository that does not answer say nothing about the packages.
 fn kind(words: &str) -> FailureKind {
-    if words.contains("No space left") { FailureKind::NoSpace } else { FailureKind::PackageManager }
+    const NO_SPACE: [&str; 2] = ["No space left", "E: You don't have enough free space"];
+    const NOT_ITS_OWN: [&str; 5] = [
+        "E: Failed to fetch",
+        "E: Unable to fetch some archives",
+        "E: Could not get lock",
+        "E: Unable to acquire the dpkg frontend lock",
+        "lock was locked by another process",
+    ];
+    let says = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
+    if says(&NO_SPACE) {
+        FailureKind::NoSpace
+    } else if says(&NOT_ITS_OWN) {
+        FailureKind::Host
+    } else {
+        FailureKind::PackageManager
+    }
 }
 
 /// Runs a job of this run's to its end; returns its last words.
@@ -191,6 +247,19 @@ mod tests {
             "E: You don't have enough free space"
         );
         assert_eq!(last_words("one\ntwo\nthree\n"), "two; three");
-        assert_eq!(kind("write error: No space left on device"), FailureKind::NoSpace);
+    }
+
+    #[test]
+    fn what_the_packages_cannot_help_is_told_from_what_they_do() {
+        for (words, expected) in [
+            ("write error: No space left on device", FailureKind::NoSpace),
+            ("E: You don't have enough free space in /var/cache/apt/archives/.", FailureKind::NoSpace),
+            ("E: Failed to fetch http://deb.example/x.deb  404  Not Found", FailureKind::Host),
+            ("E: Could not get lock /var/lib/dpkg/lock-frontend.", FailureKind::Host),
+            ("dpkg: error: dpkg frontend lock was locked by another process with pid 42", FailureKind::Host),
+            ("dpkg: error processing package lab-broken (--configure):", FailureKind::PackageManager),
+        ] {
+            assert_eq!(kind(words), expected, "{words}");
+        }
     }
 }

@@ -3,7 +3,9 @@
 
 use patchyard_guest::Readiness;
 use patchyard_guest::files;
-use patchyard_types::{Change, Digest, FailureKind, PackageChange, Probe, Record, StepError, WayBack};
+use patchyard_types::{
+    Change, Digest, FailureKind, Method, PackageChange, Probe, Record, StepError, WayBack,
+};
 
 use super::keep::{Wanted, bring, cached};
 use super::{LOCK, Run, failed, install, of_provider, trouble};
@@ -12,7 +14,9 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
     repair(run).await?;
     bring_what_is_missing(run, run.changes).await?;
     let (back, missing) = keep_what_goes(run).await?;
-    if !missing.is_empty() && run.action.way_back == WayBack::Required {
+    // A rollback is the way back itself: that the bad version is not to be had any more is no reason to stay with it.
+    let is_required = run.action.way_back == WayBack::Required && run.action.method != Method::Restore;
+    if !missing.is_empty() && is_required {
         return Err(failed(
             FailureKind::Refused,
             format!(
@@ -22,7 +26,7 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
             ),
         ));
     }
-    // What goes back must be there before anything is changed: afterwards the machine may have no network.
+    // What is brought now need not be brought in a hurry.
     bring_what_is_missing(run, &back).await?;
     Ok(Record::Kept { back, missing })
 }
@@ -81,6 +85,21 @@ async fn bring_what_is_missing(run: &Run<'_>, changes: &[PackageChange]) -> Resu
                 ),
             ));
         };
+        files::write(transport, &path, bytes, &sha256).await.map_err(trouble)?;
+    }
+    Ok(())
+}
+
+/// Puts packages onto the machine that the cache has, whatever its repositories say: after a bad patch the way to them may be
+/// gone.
+pub(super) async fn bring_from_the_cache(run: &Run<'_>, changes: &[PackageChange]) -> Result<(), StepError> {
+    for change in changes {
+        let (Some(sha256), Some(path)) = (change.sha256, run.path(change)) else { continue };
+        let transport = run.guest.transport();
+        if files::is_there(transport, &path, &sha256).await.map_err(trouble)? {
+            continue;
+        }
+        let Some(bytes) = cached(run.host, &sha256).await.map_err(of_provider)? else { continue };
         files::write(transport, &path, bytes, &sha256).await.map_err(trouble)?;
     }
     Ok(())

@@ -1,32 +1,56 @@
-//! Restart: services that run on files that were replaced, as systemd does it. Sessions and programs that are nobody's
-//! services are left alone.
+//! Restart: services that run on files that were replaced, as systemd does it. Sessions, programs that are nobody's
+//! services, and services whose restart would cut the machine off are left alone.
 
+use patchyard_assess::needs::{Measures, RebootPolicy, measures};
 use patchyard_contract::Command;
 use patchyard_guest::{GuestError, needs};
-use patchyard_types::{FailureKind, Record, StepError, printable};
+use patchyard_types::{FailureKind, Reboot, Record, StepError, printable};
 
 use super::{Run, failed, trouble};
 
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
     let transport = run.guest.transport();
     let needs = needs::ask(transport).await.map_err(trouble)?;
-    let services: Vec<String> = needs.services.keys().cloned().collect();
+    let policy = match run.action.reboot {
+        Reboot::ServicesOnly => RebootPolicy::ServicesOnly,
+        Reboot::Never => RebootPolicy::Never,
+        Reboot::AsNeeded => RebootPolicy::AsNeeded,
+        Reboot::Always => RebootPolicy::Always,
+    };
+    let Measures { restart: services, reexecute_init, reboot, left: _ } = measures(&needs, policy);
     if !services.is_empty() {
         run.note(format!("restarting {}", printable(&services.join(", "), 200)));
     }
-    match needs::restart(transport, &services, needs.init).await {
+    match needs::restart(transport, &services, reexecute_init).await {
         Ok(()) => {}
         Err(GuestError::Failed { program, words, .. }) => {
             return Err(failed(FailureKind::Check, format!("{program}: {words}")));
         }
         Err(error) => return Err(trouble(error)),
     }
-    Ok(Record::Restarted { services, reboot: needs.reboot, boot_id: boot_id(run).await? })
+    // Where the plan does not let it be started anew, what asks for it is on record all the same.
+    let reboot = if reboot.is_empty() { needs.reboot } else { reboot };
+    Ok(Record::Restarted { services, reboot, boot_id: boot_id(run).await? })
+}
+
+/// What taking packages back restarts, where the plan restarts anything: never the machine itself.
+pub(super) async fn on_the_way_back(run: &Run<'_>) -> Result<Measures, StepError> {
+    let policy = match run.action.reboot {
+        Reboot::Never => return Ok(Measures::default()),
+        Reboot::ServicesOnly | Reboot::AsNeeded | Reboot::Always => RebootPolicy::ServicesOnly,
+    };
+    let needs = needs::ask(run.guest.transport()).await.map_err(trouble)?;
+    Ok(measures(&needs, policy))
 }
 
 /// By which the kernel is known until the machine is started anew.
 pub(super) async fn boot_id(run: &Run<'_>) -> Result<String, StepError> {
     let command = Command::new(["cat", "/proc/sys/kernel/random/boot_id"]);
     let output = run.guest.transport().run(command).await.map_err(|error| trouble(error.into()))?;
-    Ok(printable(String::from_utf8_lossy(&output.stdout).trim(), 60))
+    let boot_id = printable(String::from_utf8_lossy(&output.stdout).trim(), 60);
+    // One that goes down may fail to start even this; nothing must not pass for another boot.
+    if !output.success() || boot_id.is_empty() {
+        return Err(StepError::Unknown("the machine does not say which boot this is".to_owned()));
+    }
+    Ok(boot_id)
 }
