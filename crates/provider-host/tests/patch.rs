@@ -23,7 +23,7 @@ use yard::Machine;
 
 const ID: &str = "00000000000000000000000000000abc";
 
-/// A machine, whose packages but for the named ones are held, and a plan for it.
+/// A machine, and a plan for the named ones of its packages.
 struct Place {
     machine: Machine,
     provider: Arc<HostProvider>,
