@@ -185,8 +185,9 @@ pub struct Measures {
     pub left: Vec<String>,
 }
 
-/// Services that a restart would cut the machine, or whoever works on it, off from. Only a reboot renews them.
-const NOT_RESTARTED: [&str; 11] = [
+/// Services whose restart would cut off the machine, whoever works on it, or what runs on it: sessions, networks, containers. Only a
+/// reboot renews them.
+const NOT_RESTARTED: &[&str] = &[
     "dbus.service",
     "dbus-broker.service",
     "systemd-logind.service",
@@ -198,6 +199,16 @@ const NOT_RESTARTED: [&str; 11] = [
     "gdm3.service",
     "lightdm.service",
     "sddm.service",
+    "NetworkManager.service",
+    "networking.service",
+    "ifup@",
+    "wpa_supplicant.service",
+    "openvpn@",
+    "wg-quick@",
+    "docker.service",
+    "containerd.service",
+    "lxc.service",
+    "lxcfs.service",
 ];
 
 fn is_restarted(unit: &str) -> bool {

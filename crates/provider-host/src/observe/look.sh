@@ -15,9 +15,15 @@ stat -c '%n %N' /proc/[0-9]*/ns/pid 2>/dev/null | grep -F "$own" | cut -d/ -f3 |
 done
 echo "== services"
 if [ -d /run/systemd/system ]; then
+  echo "init systemd"
   systemctl list-unit-files --type=service --state=enabled --plain --no-legend 2>/dev/null | cut -d' ' -f1 | sed 's/^/enabled /'
   systemctl list-units --type=service --state=running --plain --no-legend 2>/dev/null | sed 's/^/running /'
 fi
 echo "== mounts"
-grep '^/' /proc/self/mounts
+# Those that somebody wants to be there; others come and go.
+if [ -r /etc/fstab ]; then
+  while read -r what place _; do
+    case "$what $place" in '#'*) ;; *' /'*) grep -F -m 1 " $place " /proc/self/mounts ;; esac
+  done </etc/fstab
+fi
 true

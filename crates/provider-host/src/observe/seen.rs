@@ -24,6 +24,7 @@ pub(super) fn read(text: &str) -> Seen {
     let mut seen = Seen::default();
     let (mut uptime, mut ticks) = (0_u64, 100_u64);
     let (mut enabled, mut running) = (BTreeSet::new(), BTreeSet::new());
+    let mut knows_its_services = false;
     let (mut section, mut number) = ("", 0);
     for line in text.lines() {
         if let Some(name) = line.strip_prefix("== ") {
@@ -35,8 +36,8 @@ pub(super) fn read(text: &str) -> Seen {
             ("boot", 1) => seen.boot_id = printable(line.trim(), 60),
             ("boot", 2) => uptime = line.split('.').next().and_then(|s| s.parse().ok()).unwrap_or(0),
             ("boot", 3) => ticks = line.trim().parse().ok().filter(|ticks| *ticks > 0).unwrap_or(100),
-            ("tcp" | "tcp6", _) => seen.listening.extend(row(line, Protocol::Tcp).map(|(socket, _)| socket)),
-            ("udp" | "udp6", _) => seen.listening.extend(row(line, Protocol::Udp).map(|(socket, _)| socket)),
+            ("tcp" | "tcp6", _) => seen.listening.extend(listening(line, Protocol::Tcp)),
+            ("udp" | "udp6", _) => seen.listening.extend(listening(line, Protocol::Udp)),
             ("processes", _) => {
                 let Some((name, age)) = process(line, uptime, ticks) else { continue };
                 if seen.processes.len() >= NAMES && !seen.processes.contains_key(&name) {
@@ -48,6 +49,7 @@ pub(super) fn read(text: &str) -> Seen {
                 *seen.processes.entry(name).or_default() += 1;
             }
             ("services", _) => match line.split_once(' ') {
+                Some(("init", _)) => knows_its_services = true,
                 Some(("enabled", unit)) => drop(enabled.insert(unit.trim())),
                 Some(("running", rest)) => drop(running.extend(rest.split_whitespace().next())),
                 _ => {}
@@ -59,9 +61,21 @@ pub(super) fn read(text: &str) -> Seen {
             _ => {}
         }
     }
+    // Beside its services there are shells, jobs and helpers of programs, whose end means nothing.
+    if knows_its_services {
+        seen.lasting.clear();
+    }
     // What starts only when it is called ends by itself.
     seen.parts.extend(running.intersection(&enabled).map(|unit| format!("service {}", printable(unit, 200))));
     seen
+}
+
+/// First port of Linux's default range for outgoing connections (`ip_local_port_range`). Programs that do not care on which port they
+/// listen get one from there, another one each time.
+const EPHEMERAL: u16 = 32768;
+
+fn listening(line: &str, protocol: Protocol) -> Option<Socket> {
+    row(line, protocol).map(|(socket, _)| socket).filter(|socket| socket.port < EPHEMERAL)
 }
 
 /// A line of proc(5)'s stat: the program's name and its age in seconds. Threads of the kernel are no programs.
@@ -87,7 +101,7 @@ mod tests {
             format!("{pid} ({name}) S {parent} 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {started} 0 0\n")
         };
         let text = format!(
-            "== boot\nb00t\n1000.50 12.3\n100\n== tcp\n   0: 00000000:1F90 00000000:0000 0A 0:0 0:0 0 0 0 4711\n== udp\n\
+            "== boot\nb00t\n1000.50 12.3\n100\n== tcp\n   0: 00000000:1F90 00000000:0000 0A 0:0 0:0 0 0 0 4711\n   1: 00000000:9C40 00000000:0000 0A 0:0 0:0 0 0 0 4712\n== udp\n\
              == processes\n{}{}{}{}== services\nenabled web.service\nenabled old.service\nrunning web.service loaded active running Web\n\
              running hostnamed.service loaded active running Hostname\n== mounts\n/dev/sda1 / ext4 rw 0 0\n/dev/sdb1 /srv ext4 rw 0 0\n",
             stat(1, "systemd", 0, 0),
@@ -100,6 +114,12 @@ mod tests {
         assert_eq!(seen.listening.iter().map(|socket| socket.port).collect::<Vec<_>>(), [8080]);
         assert_eq!(seen.processes.keys().collect::<Vec<_>>(), ["a) b (c", "systemd"]);
         assert_eq!(seen.lasting.iter().collect::<Vec<_>>(), ["systemd"]);
+        let with_services = text.replace("== services\n", "== services\ninit systemd\n");
+        assert_eq!(
+            read(&with_services).lasting,
+            BTreeSet::new(),
+            "services are judged, not what runs beside them"
+        );
         assert_eq!(
             seen.parts.iter().collect::<Vec<_>>(),
             ["mount /", "mount /srv", "service web.service"],

@@ -41,8 +41,8 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, StepError> {
     }
     let back: Vec<PackageChange> = run.back().to_vec();
     if back.is_empty() {
-        // Nothing was kept, so that nothing was begun: or it was, and there is no way back.
-        return match untouched(run).await? {
+        // Nothing of what was there before has been replaced; or it was, and there is no way back.
+        return match run.missing().is_empty() || untouched(run).await? {
             true => Ok(Record::Nothing),
             false => Err(failed(FailureKind::Refused, "what was there before was not kept")),
         };
@@ -62,7 +62,7 @@ pub(super) async fn probe_undo(run: &Run<'_>) -> Result<Probe, StepError> {
     let nothing_works = is_over(run, Direction::Do).await? && is_over(run, Direction::Undo).await?;
     let is_done = nothing_works
         && match run.back() {
-            [] => untouched(run).await?,
+            [] => run.missing().is_empty() || untouched(run).await?,
             back => settled(run, back).await? && nothing_runs_on_replaced_files(run).await?,
         };
     Ok(if is_done { Probe::Done { record: Record::Nothing } } else { Probe::NotDone })

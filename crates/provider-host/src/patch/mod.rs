@@ -82,6 +82,14 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What was replaced and of which no file was to be had.
+    fn missing(&self) -> &[String] {
+        match self.call.records.get(&Step::Machine(MachineStep::Prepare)) {
+            Some(Record::Kept { missing, .. }) => missing,
+            _ => &[],
+        }
+    }
+
     fn note(&self, text: impl Into<String>) {
         if let Some(progress) = &self.call.progress {
             progress.note(Note { text: text.into(), part: None });

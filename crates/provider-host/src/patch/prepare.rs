@@ -4,7 +4,7 @@
 use patchyard_guest::Readiness;
 use patchyard_guest::files;
 use patchyard_types::{
-    Change, Digest, FailureKind, Method, PackageChange, Probe, Record, StepError, WayBack,
+    Change, Digest, FailureKind, InstalledPackage, Method, PackageChange, Probe, Record, StepError, WayBack,
 };
 
 use super::keep::{Wanted, bring, cached};
@@ -108,9 +108,15 @@ pub(super) async fn bring_from_the_cache(run: &Run<'_>, changes: &[PackageChange
 /// Keeps the files of the versions that go, as far as they are to be had: what leads back, and what is missing.
 async fn keep_what_goes(run: &Run<'_>) -> Result<(Vec<PackageChange>, Vec<String>), StepError> {
     let (mut back, mut missing) = (Vec::new(), Vec::new());
+    let installed = run.guest.installed().await.map_err(trouble)?;
     for change in run.changes {
-        // What comes in new stays: nobody needs it any more, and it does no harm.
+        // What comes in new stays: nobody needs it any more.
         let (Some(from), Some(to)) = (&change.from, &change.to) else { continue };
+        let is_it = |p: &InstalledPackage| p.name == change.name && p.arch == change.arch && p.version == *to;
+        if installed.packages.iter().any(is_it) {
+            // Somebody else has brought it there since it was planned: it is not ours to take back.
+            continue;
+        }
         run.note(format!("keeping {} {from}", change.name));
         let offered = run.guest.offered(&change.name, &change.arch, from).await.map_err(trouble)?;
         let Some((size, sha256)) = offered.or_else(|| known(run, change)) else {
