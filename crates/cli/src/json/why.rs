@@ -49,6 +49,8 @@ struct SettingsJson {
     allow_remove: bool,
     max_layer: u64,
     writable_layer: String,
+    reboot: String,
+    way_back: String,
     data: String,
     order: String,
     drain: DrainJson,
@@ -134,6 +136,8 @@ impl From<&Settings> for SettingsJson {
             data,
             order,
             drain,
+            reboot,
+            way_back,
             checks,
         } = settings;
         Self {
@@ -148,6 +152,8 @@ impl From<&Settings> for SettingsJson {
             allow_remove: *allow_remove,
             max_layer: *max_layer,
             writable_layer: writable_layer.to_string(),
+            reboot: reboot.to_string(),
+            way_back: way_back.to_string(),
             data: data.to_string(),
             order: order.to_string(),
             drain: DrainJson::from(drain),

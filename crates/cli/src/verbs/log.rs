@@ -218,6 +218,17 @@ fn left(record: &Record) -> String {
             let size = volumes.iter().fold(0_u64, |sum, saved| sum.saturating_add(saved.size));
             format!(" ({}, {})", count(volumes.len(), "volume"), patchyard_app::size::show(size))
         }
+        Record::Kept { back, missing } => match &missing[..] {
+            [] => format!(" ({} kept)", count(back.len(), "previous version")),
+            [first, ..] => {
+                format!(" ({} kept, {} not, {} first)", back.len(), missing.len(), name(first))
+            }
+        },
+        Record::Restarted { services, reboot, .. } => {
+            let wants =
+                if reboot.is_empty() { String::new() } else { format!("; {}", name(&reboot.join("; "))) };
+            format!(" ({}{wants})", count(services.len(), "service"))
+        }
         Record::Verified { first_good } => format!(" (good since {})", time(*first_good)),
         Record::Snapshotted { snapshot } => format!(" ({})", name(&snapshot.id.0)),
     }
