@@ -17,7 +17,8 @@ pub fn broken(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
     }
     for (action, planned) in scenario.plan.decisions.actions.iter().enumerate() {
         if let Some(machine) = world.machines.get(&planned.target) {
-            broken.extend(machine_of(machine, outcome, action));
+            let before = outcome.machines_before.get(&planned.target);
+            broken.extend(machine_of(machine, before, outcome, action));
             continue;
         }
         let Some(target) = world.targets.get(&planned.target) else { continue };
@@ -51,7 +52,12 @@ pub fn broken(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
 
 /// Complaints about a machine: its packages are whole, and those of the patch where it counts as patched, else those that
 /// were there before.
-fn machine_of(machine: &SimMachine, outcome: &Outcome, action: usize) -> Vec<String> {
+fn machine_of(
+    machine: &SimMachine,
+    before: Option<&SimMachine>,
+    outcome: &Outcome,
+    action: usize,
+) -> Vec<String> {
     let Some(end) = outcome.rollout.runs[action].end() else {
         return vec![format!("{} has no defined end", machine.name)];
     };
@@ -63,8 +69,8 @@ fn machine_of(machine: &SimMachine, outcome: &Outcome, action: usize) -> Vec<Str
     if machine.interfered || by_hand {
         return complaints;
     }
-    let version = if end == RunEnd::Succeeded { "2" } else { "1" };
-    if machine.half || machine.version != version {
+    let version = if end == RunEnd::Succeeded { Some("2") } else { before.map(|before| &*before.version) };
+    if machine.half || Some(&*machine.version) != version {
         complaints.push(format!("{} ({end:?}): it was left as {machine:?}", machine.name));
     }
     complaints

@@ -9,7 +9,7 @@ use patchyard_contract::{Clock, Note, Provider, Store};
 use patchyard_decide::rollout::RolloutState;
 use patchyard_decide::run::RunState;
 use patchyard_engine::{DriveEnd, Engine, Stop, Watcher};
-use patchyard_provider_sim::{Behaviour, Interference, SimClock, SimObject, SimProvider, World};
+use patchyard_provider_sim::{Behaviour, Interference, SimClock, SimMachine, SimObject, SimProvider, World};
 use patchyard_store_memory::MemoryStore;
 use patchyard_types::{
     Actor, Budget, Event, EventBody, HostId, Order, PatchSetId, PersonVerdict, Plan, Request, RolloutEnd,
@@ -61,6 +61,8 @@ pub struct Outcome {
     pub id: RolloutId,
     /// The world's containers before it began.
     pub before: BTreeMap<String, SimObject>,
+    /// The world's machines before it began.
+    pub machines_before: BTreeMap<TargetId, SimMachine>,
     /// What it wrote about itself, in order.
     pub log: Vec<Event>,
     /// The rollout's state.
@@ -103,13 +105,7 @@ impl Scenario {
             world.move_in(dependent, owner);
         }
         for (service, _, _) in targets {
-            let replicas = targets.iter().filter(|(other, ..)| other == service).count();
-            // At least one, or nothing would ever be patched.
-            let budget = match limits.max_unavailable {
-                Budget::Count(n) => n as usize,
-                Budget::Percent(percent) => replicas * usize::from(percent) / 100,
-            };
-            world.budget.insert(service.clone(), budget.max(1));
+            world.budget.insert(service.clone(), budget(limits, targets, service));
         }
         let world = Arc::new(Mutex::new(world));
         let store = MemoryStore::new();
@@ -128,6 +124,8 @@ impl Scenario {
         for (service, name, behaviour) in machines {
             let id = self.world().add_machine(service, name, *behaviour, self.clock.now());
             self.targets.push(id);
+            let budget = budget(self.limits, machines, service);
+            self.world().budget.insert(service.clone(), budget);
         }
         if !machines.is_empty() {
             self.plan_again().await;
@@ -227,7 +225,10 @@ impl Scenario {
     /// When the rollout does not come to an end: a bug.
     pub async fn run(&self, crashes: &[CrashAt], asks: &[Ask], person: Option<PersonVerdict>) -> Outcome {
         let me = Actor("test".into());
-        let before = self.world().objects.clone();
+        let (before, machines_before) = {
+            let world = self.world();
+            (world.objects.clone(), world.machines.clone())
+        };
         let immortal = self.engine(None, Arc::default());
         let rollout = match immortal.begin(&self.plan, me.clone()).await {
             Ok(rollout) => rollout,
@@ -284,7 +285,7 @@ impl Scenario {
         };
         self.clock.sleep(Duration::from_secs(30)).await;
         self.world().tick(self.clock.now());
-        self.outcome(&immortal, rollout, before, controllers).await
+        self.outcome(&immortal, rollout, (before, machines_before), controllers).await
     }
 
     async fn decide(&self, engine: &Engine, rollout: RolloutId, verdict: PersonVerdict) {
@@ -307,7 +308,7 @@ impl Scenario {
         &self,
         engine: &Engine,
         id: RolloutId,
-        before: BTreeMap<String, SimObject>,
+        (before, machines_before): (BTreeMap<String, SimObject>, BTreeMap<TargetId, SimMachine>),
         controllers: usize,
     ) -> Outcome {
         let (_, rollout) = engine.rollout(id).await.unwrap_or_else(|error| panic!("cannot be read: {error}"));
@@ -318,8 +319,18 @@ impl Scenario {
             let run = engine.run(RunId { rollout: id, action }).await;
             runs.push(run.unwrap_or_else(|error| panic!("a run cannot be read: {error}")));
         }
-        Outcome { id, before, log, rollout, runs, controllers }
+        Outcome { id, before, machines_before, log, rollout, runs, controllers }
     }
+}
+
+/// How many of a service's targets may be down at the same time: at least one, or nothing would ever be patched.
+fn budget(limits: Limits, targets: &[(String, String, Behaviour)], service: &str) -> usize {
+    let replicas = targets.iter().filter(|(other, ..)| other == service).count();
+    let budget = match limits.max_unavailable {
+        Budget::Count(n) => n as usize,
+        Budget::Percent(percent) => replicas * usize::from(percent) / 100,
+    };
+    budget.max(1)
 }
 
 /// The real planner's plan for every target that answers.
