@@ -81,7 +81,7 @@ impl Story {
 
 #[test]
 fn a_good_patch_goes_through_its_own_steps_and_is_restarted_as_the_plan_says() {
-    use MachineStep::{Install, Preflight, Prepare, Reboot as Anew, Restart, Snapshot, Verify};
+    use MachineStep::{Install, Preflight, Prepare, Restart, Snapshot, Verify};
     for (reboot, expected) in [
         (Reboot::Never, vec![Prepare, Preflight, Install, Verify, Snapshot]),
         (Reboot::ServicesOnly, vec![Prepare, Preflight, Install, Restart, Verify, Snapshot]),
