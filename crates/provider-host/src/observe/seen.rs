@@ -50,8 +50,10 @@ pub(super) fn read(text: &str) -> Seen {
             }
             ("services", _) => match line.split_once(' ') {
                 Some(("init", _)) => knows_its_services = true,
-                Some(("enabled", unit)) => drop(enabled.insert(unit.trim())),
-                Some(("running", rest)) => drop(running.extend(rest.split_whitespace().next())),
+                Some(("enabled", unit)) => {
+                    enabled.insert(unit.trim());
+                }
+                Some(("running", rest)) => running.extend(rest.split_whitespace().next()),
                 _ => {}
             },
             ("mounts", _) => {

@@ -22,7 +22,8 @@ fn a_machine_is_found_assessed_patched_and_put_back() {
     assert_eq!(targets.len(), 1, "nothing but what the configuration names: {found:#}");
     assert_eq!((&targets[0]["name"], &targets[0]["kind"]), (&json!("db01"), &json!("host")), "{found:#}");
     controller.run(["doctor"]).expect(0).says(&["Debian GNU/Linux 12 (bookworm) at db01"]);
-    controller.run(["scan"]).expect(0).says(&["db", "lab-tool"]);
+    controller.run(["scan"]).expect(0).says(&["db01", "db "]);
+    controller.run(["why", "db01"]).expect(0).says(&["lab-tool", "lab-lib", "lab-needs"]);
     controller.run(["plan", "--method", "layer"]).expect(0).says(&["is a machine"]);
     let plan = controller.run(["plan"]).expect(0);
     plan.says(&["lab-tool 1.2", "previous versions put back", "reboot: services-only"]);
