@@ -228,6 +228,23 @@ async fn without_a_way_back_nothing_is_begun_unless_the_plan_says_so() {
     assert_eq!((back.len(), &missing[..]), (0, &["lab-tool 1.0".to_owned()][..]));
 }
 
+/// The plan goes without a way back: what cannot be finished waits for a person, and what can stays.
+#[tokio::test]
+async fn what_was_not_kept_is_finished_on_the_way_back() {
+    let place = Place::with(&["lab-broken"], WayBack::Partial).await;
+    place.machine.sh(
+        "rm /repo/lab-broken_1.0_all.deb; cd /repo; apt-ftparchive packages . >Packages; apt-get -q update",
+    );
+    let mut records = place.prepared().await;
+    let failed = place.perform(MachineStep::Install, Direction::Do, &mut records).await;
+    assert!(matches!(failed, Err(StepError::Failed(_))), "{failed:?}");
+    let back = place.perform(MachineStep::Install, Direction::Undo, &mut records).await;
+    assert!(matches!(back, Err(StepError::Failed(_))), "{back:?}");
+    place.machine.sh("touch /run/lab-mended");
+    place.perform(MachineStep::Install, Direction::Undo, &mut records).await.unwrap();
+    assert!(place.versions().contains(&"lab-broken 1.1 installed".to_owned()));
+}
+
 /// dpkg was interrupted by somebody else: that is finished first.
 #[tokio::test]
 async fn an_interrupted_package_manager_is_repaired_first() {

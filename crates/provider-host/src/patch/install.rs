@@ -39,15 +39,12 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, StepError> {
             }
         }
     }
-    let back: Vec<PackageChange> = run.back().to_vec();
-    if back.is_empty() {
-        // Nothing of what was there before has been replaced; or it was, and there is no way back.
-        return match run.missing().is_empty() || untouched(run).await? {
-            true => Ok(Record::Nothing),
-            false => Err(failed(FailureKind::Refused, "what was there before was not kept")),
-        };
+    // What was not kept stays as it is, as the plan says: what is left in the middle of it is finished, and whether it serves
+    // as before is confirmed afterwards.
+    if !run.missing().is_empty() {
+        run.note(format!("not kept, and not put back: {}", printable(&run.missing().join(", "), 200)));
     }
-    change(run, &back, Direction::Undo, killed).await?;
+    change(run, run.back(), Direction::Undo, killed).await?;
     let Measures { restart: services, reexecute_init, .. } = restart::on_the_way_back(run).await?;
     needs::restart(run.guest.transport(), &services, reexecute_init).await.map_err(trouble)?;
     Ok(Record::Nothing)
@@ -61,10 +58,8 @@ pub(super) async fn probe(run: &Run<'_>) -> Result<Probe, StepError> {
 pub(super) async fn probe_undo(run: &Run<'_>) -> Result<Probe, StepError> {
     let nothing_works = is_over(run, Direction::Do).await? && is_over(run, Direction::Undo).await?;
     let is_done = nothing_works
-        && match run.back() {
-            [] => run.missing().is_empty() || untouched(run).await?,
-            back => settled(run, back).await? && nothing_runs_on_replaced_files(run).await?,
-        };
+        && settled(run, run.back()).await?
+        && nothing_runs_on_replaced_files(run).await?;
     Ok(if is_done { Probe::Done { record: Record::Nothing } } else { Probe::NotDone })
 }
 
@@ -94,17 +89,6 @@ fn name(run: &Run<'_>, direction: Direction, attempt: u32) -> Result<JobId, Step
         Direction::Undo => "back",
     };
     JobId::new(&run.name(&format!("{what}.{attempt}"))).map_err(trouble)
-}
-
-/// Whether every package has the version that it had before.
-async fn untouched(run: &Run<'_>) -> Result<bool, StepError> {
-    let before: Vec<PackageChange> = run
-        .changes
-        .iter()
-        .filter(|change| change.from.is_some())
-        .map(|change| PackageChange { to: change.from.clone(), ..change.clone() })
-        .collect();
-    settled(run, &before).await
 }
 
 async fn settled(run: &Run<'_>, changes: &[PackageChange]) -> Result<bool, StepError> {
