@@ -196,23 +196,26 @@ async fn answered<T>(
     read(&output.stdout).map_err(|error| guest.no_sense(&program, &error))
 }
 
-/// What the repositories have of a package in a version: its file's size and SHA-256. Nothing where they have it no more.
+/// What the repositories have of these packages: their files' sizes and SHA-256. Nothing where they have one no more.
 pub(super) async fn offered(
     guest: &Guest,
-    name: &str,
-    arch: &Arch,
-    version: &str,
-) -> Result<Option<(u64, Digest)>, GuestError> {
-    valid(guest, std::iter::once((name, arch, version)))?;
-    let asked = ask::offers_of(std::iter::once(ask::exactly(name, arch, version)));
-    let output = guest.transport.run(question(asked)).await?;
-    if !output.success() {
-        return Ok(None);
+    packages: &[(&str, &Arch, &str)],
+) -> Result<Vec<Option<(u64, Digest)>>, GuestError> {
+    valid(guest, packages.iter().copied())?;
+    if packages.is_empty() {
+        return Ok(Vec::new());
     }
-    let offers =
-        answer::offers(&output.stdout).map_err(|error| guest.no_sense("apt-get download", &error))?;
-    let offer = offers.into_iter().find(|o| o.name == name && o.version == version && o.arch == *arch);
-    Ok(offer.and_then(|offer| Some((offer.size, offer.sha256?))))
+    let asked = ask::records(packages.iter().map(|(name, arch, version)| ask::exactly(name, arch, version)));
+    let output = guest.transport.run(question(asked).most(DATABASE)).await?;
+    // It fails where it finds none at all.
+    let records = if output.success() { answer::records(&output.stdout) } else { Ok(Vec::new()) };
+    let records = records.map_err(|error| guest.no_sense("apt-cache show", &error))?;
+    let offer = |(name, arch, version): &(&str, &Arch, &str)| {
+        let mut fitting =
+            records.iter().filter(|o| o.name == *name && o.version == *version && o.arch == **arch);
+        fitting.find_map(|offer| Some((offer.size, offer.sha256?)))
+    };
+    Ok(packages.iter().map(offer).collect())
 }
 
 pub(super) async fn download(

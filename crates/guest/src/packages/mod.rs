@@ -235,20 +235,21 @@ impl Guest {
         Ok(job)
     }
 
-    /// What the machine's repositories have of a package in a version: the size of its file in bytes, and its SHA-256 by
-    /// the signed index. Nothing where they have it no more, or where the package manager is none that tells.
+    /// What the machine's repositories have of packages, as (name, architecture, version): the size of each file in bytes,
+    /// and its SHA-256 by the signed index. Nothing where they have it no more, or where the package manager is none that
+    /// tells.
     ///
     /// # Errors
     /// When the machine cannot be reached or its answer makes no sense.
     pub async fn offered(
         &self,
-        name: &str,
-        arch: &Arch,
-        version: &str,
-    ) -> Result<Option<(u64, Digest)>, GuestError> {
+        packages: &[(&str, &Arch, &str)],
+    ) -> Result<Vec<Option<(u64, Digest)>>, GuestError> {
         match self.manager {
-            PackageManager::Apt => apt::offered(self, name, arch, version).await,
-            PackageManager::Dnf | PackageManager::Zypper | PackageManager::Apk => Ok(None),
+            PackageManager::Apt => apt::offered(self, packages).await,
+            PackageManager::Dnf | PackageManager::Zypper | PackageManager::Apk => {
+                Ok(vec![None; packages.len()])
+            }
         }
     }
 

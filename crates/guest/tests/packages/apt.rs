@@ -108,6 +108,30 @@ fn marks_stay_as_they_were() {
     });
 }
 
+/// Versions that no repository has any more do not hide the others.
+#[test]
+fn what_repositories_have_is_told_package_by_package() {
+    let machine = Machine::new("apt");
+    run(async {
+        let guest = APT.open(&machine).await;
+        machine.sh(
+            "rm /repo/lab-lib_1.0_all.deb; cd /repo; apt-ftparchive packages . >Packages; apt-get -q update",
+        );
+        let all = Arch("all".to_owned());
+        let asked = [
+            ("lab-lib", &all, "1.0"),
+            ("lab-tool", &all, "1.0"),
+            ("lab-none", &all, "1"),
+            ("lab-lib", &all, "1.1"),
+        ];
+        let offered = guest.offered(&asked).await.unwrap();
+        assert_eq!(offered.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, false, true]);
+        let sum = machine.sh("sha256sum /repo/lab-tool_1.0_all.deb | cut -d' ' -f1");
+        assert_eq!(offered[1].unwrap().1.to_string(), sum);
+        assert_eq!(guest.offered(&asked[2..3]).await.unwrap(), [None]);
+    });
+}
+
 #[test]
 fn what_a_transaction_needs_and_was_planned_comes_in_new() {
     let machine = Machine::new("apt");

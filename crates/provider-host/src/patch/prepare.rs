@@ -63,11 +63,12 @@ async fn repair(run: &Run<'_>) -> Result<(), StepError> {
 
 /// Puts packages onto the machine that its repositories do not have, or have with other bytes.
 async fn bring_what_is_missing(run: &Run<'_>, changes: &[PackageChange]) -> Result<(), StepError> {
-    for change in changes {
-        let (Some(to), Some(sha256), Some(path)) = (&change.to, change.sha256, run.path(change)) else {
-            continue;
-        };
-        let offered = run.guest.offered(&change.name, &change.arch, to).await.map_err(trouble)?;
+    let named = changes.iter().filter_map(|change| Some((change, change.to.as_deref()?)));
+    let named: Vec<_> = named.collect();
+    let asked: Vec<_> = named.iter().map(|(change, to)| (&*change.name, &change.arch, *to)).collect();
+    let offered = run.guest.offered(&asked).await.map_err(trouble)?;
+    for ((change, to), offered) in named.into_iter().zip(offered) {
+        let (Some(sha256), Some(path)) = (change.sha256, run.path(change)) else { continue };
         if offered.is_some_and(|(_, offered)| offered == sha256) {
             continue;
         }
@@ -107,34 +108,38 @@ pub(super) async fn bring_from_the_cache(run: &Run<'_>, changes: &[PackageChange
 
 /// Keeps the files of the versions that go, as far as they are to be had: what leads back, and what is missing.
 async fn keep_what_goes(run: &Run<'_>) -> Result<(Vec<PackageChange>, Vec<String>), StepError> {
-    let (mut back, mut missing) = (Vec::new(), Vec::new());
     let installed = run.guest.installed().await.map_err(trouble)?;
-    for change in run.changes {
+    let replaced = run.changes.iter().filter_map(|change| {
         // What comes in new stays: nobody needs it any more.
-        let (Some(from), Some(to)) = (&change.from, &change.to) else { continue };
-        let is_it = |p: &InstalledPackage| p.name == change.name && p.arch == change.arch && p.version == *to;
-        if installed.packages.iter().any(is_it) {
-            // Somebody else has brought it there since it was planned: it is not ours to take back.
-            continue;
-        }
-        run.note(format!("keeping {} {from}", change.name));
-        let offered = run.guest.offered(&change.name, &change.arch, from).await.map_err(trouble)?;
+        let (from, to) = (change.from.as_deref()?, change.to.as_deref()?);
+        let is_it = |p: &InstalledPackage| p.name == change.name && p.arch == change.arch && p.version == to;
+        // Somebody else has brought it there since it was planned: it is not ours to take back.
+        let is_there = installed.packages.iter().any(is_it);
+        (!is_there).then_some((change, from, to))
+    });
+    let replaced: Vec<_> = replaced.collect();
+    let asked: Vec<_> =
+        replaced.iter().map(|(change, from, _)| (&*change.name, &change.arch, *from)).collect();
+    let offered = run.guest.offered(&asked).await.map_err(trouble)?;
+    let (mut back, mut missing, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    for ((change, from, to), offered) in replaced.into_iter().zip(offered) {
         let Some((size, sha256)) = offered.or_else(|| known(run, change)) else {
             missing.push(format!("{} {from}", change.name));
             continue;
         };
-        let wanted = Wanted { name: &change.name, arch: &change.arch, version: from, sha256, size };
-        bring(run.host, &run.guest, vec![wanted]).await.map_err(of_provider)?;
+        wanted.push(Wanted { name: &change.name, arch: &change.arch, version: from, sha256, size });
         back.push(PackageChange {
             name: change.name.clone(),
             arch: change.arch.clone(),
-            from: Some(to.clone()),
-            to: Some(from.clone()),
+            from: Some(to.to_owned()),
+            to: Some(from.to_owned()),
             sha256: Some(sha256),
             security: false,
             size,
         });
     }
+    run.note("keeping the versions that are about to be replaced");
+    bring(run.host, &run.guest, wanted).await.map_err(of_provider)?;
     Ok((back, missing))
 }
 

@@ -296,6 +296,39 @@ fn offer(rest: &str) -> Option<Offer> {
     })
 }
 
+/// Reads what [`super::ask::records`] answers: a paragraph a version. What is installed and in no repository has no file.
+///
+/// # Errors
+/// [`AnswerError`]: the answer is no answer.
+pub fn records(output: &[u8]) -> Result<Vec<Offer>, AnswerError> {
+    let mut found = Vec::new();
+    for paragraph in text(output)?.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {
+        let field = |wanted: &str| {
+            let mut fields = paragraph.lines().filter_map(|line| line.split_once(": "));
+            fields.find(|(name, _)| *name == wanted).map(|(_, value)| value.trim())
+        };
+        if field("Filename").is_none() {
+            continue;
+        }
+        let record = || {
+            let (name, version, arch) = (field("Package")?, field("Version")?, field("Architecture")?);
+            (name::is_package(name) && name::is_arch(arch) && name::is_version(version)).then_some(())?;
+            Some(Offer {
+                name: name.to_owned(),
+                version: version.to_owned(),
+                arch: Arch(arch.to_owned()),
+                size: field("Size")?.parse().ok()?,
+                sha256: field("SHA256").map(str::parse).transpose().ok()?,
+            })
+        };
+        found.push(record().ok_or_else(|| AnswerError::line(paragraph.lines().next().unwrap_or_default()))?);
+        if found.len() > MAX_PACKAGES {
+            return Err(AnswerError::TooLong);
+        }
+    }
+    Ok(found)
+}
+
 /// Reads a list of package names, one a line (`apt-mark showauto`): `name` or `name:arch`.
 ///
 /// # Errors
@@ -468,6 +501,21 @@ mod tests {
             ("g++", "4:12.2.0-3", 1234)
         );
         assert!(found.iter().all(|offer| offer.sha256.is_none()));
+    }
+
+    #[test]
+    fn records_of_what_no_repository_has_are_passed_over() {
+        let sum = "5e0744f1c5cb61232aa341b79376b0008eeae256be42f7b05bb47f84c2252a97";
+        let answer = format!(
+            "Package: gone\nStatus: install ok installed\nArchitecture: all\nVersion: 1.2\nConffiles:\n /etc/gone 12\n\n\
+             Package: g++\nArchitecture: amd64\nVersion: 4:12.2.0-3\nFilename: pool/g.deb\nSize: 1234\nSHA256: {sum}\n\n"
+        );
+        let found = records(answer.as_bytes()).unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((&*found[0].name, &*found[0].version, found[0].size), ("g++", "4:12.2.0-3", 1234));
+        assert_eq!(found[0].sha256, Some(sum.parse().unwrap()));
+        assert!(records(b"Package: a\nVersion: 1\nArchitecture: all\nFilename: f\nSize: much\n").is_err());
+        assert_eq!(records(b"").unwrap(), []);
     }
 
     #[test]

@@ -139,12 +139,17 @@ pub fn offers(patches: &[PendingPatch]) -> Option<Vec<String>> {
     Some(offers_of(specs.into_iter()))
 }
 
-/// The same of packages that are named as [`exactly`] says.
-#[must_use]
-pub fn offers_of(specs: impl Iterator<Item = String>) -> Vec<String> {
+fn offers_of(specs: impl Iterator<Item = String>) -> Vec<String> {
     // apt prints the strongest hash an index has unless it is told which one.
     let fixed = ["apt-get", "-q", "download", "--print-uris", "-o", "Acquire::ForceHash=SHA256"];
     fixed.map(str::to_owned).into_iter().chain(specs).collect()
+}
+
+/// What the indices say about packages that are named as [`exactly`] says. Those that no repository has do not keep it from
+/// telling of the others, as they would with [`offers`].
+#[must_use]
+pub fn records(specs: impl Iterator<Item = String>) -> Vec<String> {
+    ["apt-cache", "-q", "show"].map(str::to_owned).into_iter().chain(specs).collect()
 }
 
 /// Downloads packages that are named as [`exactly`] says into the working directory, in files of [`file_name`]'s. apt's own
