@@ -160,6 +160,8 @@ patchyard_contract::machine_suite!(tokio::test, Place::new(&["lab-tool", "lab-li
 #[tokio::test]
 async fn a_package_that_fails_is_taken_back() {
     let place = Place::new(&["lab-broken", "lab-tool"]).await;
+    // Nobody has asked for it by name, and afterwards nobody has either.
+    place.machine.sh("apt-mark auto lab-broken");
     let before = place.versions();
     let mut records = place.prepared().await;
     match place.perform(MachineStep::Install, Direction::Do, &mut records).await {
@@ -172,6 +174,7 @@ async fn a_package_that_fails_is_taken_back() {
     assert_ne!(place.versions(), before);
     place.perform(MachineStep::Install, Direction::Undo, &mut records).await.unwrap();
     assert_eq!(place.versions(), before);
+    assert_eq!(place.machine.sh("apt-mark showauto | grep lab-"), "lab-broken");
 }
 
 /// The archive has dropped what was planned: the bytes come from the cache. What was there before was kept too.

@@ -153,7 +153,7 @@ pub(crate) fn work(world: &World, call: &Call, step: MachineStep, at: Timestamp)
     let mut record = Record::Nothing;
     let effects = match (step, call.direction) {
         (MachineStep::Prepare, Direction::Do) => {
-            record = Record::Kept { back: vec![back], missing: Vec::new() };
+            record = Record::Kept { back: vec![back], missing: Vec::new(), automatic: Vec::new() };
             Vec::new()
         }
         (MachineStep::Preflight, Direction::Do) => {

@@ -312,6 +312,9 @@ pub enum Record {
         back: Vec<PackageChange>,
         /// Names and versions of which no file is to be had any more.
         missing: Vec<String>,
+        /// Those of its packages that nobody has asked for by name, as `name:arch`: a transaction that fails forgets it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        automatic: Vec<String>,
     },
     /// `Restart` of a machine.
     Restarted {

@@ -218,7 +218,7 @@ fn left(record: &Record) -> String {
             let size = volumes.iter().fold(0_u64, |sum, saved| sum.saturating_add(saved.size));
             format!(" ({}, {})", count(volumes.len(), "volume"), patchyard_app::size::show(size))
         }
-        Record::Kept { back, missing } => match &missing[..] {
+        Record::Kept { back, missing, automatic: _ } => match &missing[..] {
             [] => format!(" ({} kept)", count(back.len(), "previous version")),
             [first, ..] => {
                 format!(" ({} kept, {} not, {} first)", back.len(), missing.len(), name(first))

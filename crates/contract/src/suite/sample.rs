@@ -160,9 +160,11 @@ fn run_events(run: RunId) -> impl Iterator<Item = RunEvent> {
     let of_machine = MachineStep::ALL.into_iter().flat_map(move |step| {
         let (step, direction) = (Step::Machine(step), Direction::Do);
         let record = match step {
-            Step::Machine(MachineStep::Prepare) => {
-                Record::Kept { back: vec![package()], missing: vec!["postfix 3.7.9".to_owned()] }
-            }
+            Step::Machine(MachineStep::Prepare) => Record::Kept {
+                back: vec![package()],
+                missing: vec!["postfix 3.7.9".to_owned()],
+                automatic: vec!["libssl3:amd64".to_owned()],
+            },
             _ => Record::Restarted {
                 services: vec!["postfix.service".to_owned()],
                 reboot: vec!["kernel 6.1.0-10-amd64 is installed, 6.1.0-9-amd64 runs".to_owned()],

@@ -135,21 +135,18 @@ pub(super) async fn transaction(
     let simulation =
         answered(guest, ask::simulate_exactly(specs(guest, changes)), answer::simulation).await?;
     guest.nothing_else(changes, installed, &moves(&simulation))?;
-    let automatic = answered(guest, ask::automatic(), answer::names).await?;
     let mut steps =
         vec![JobStep::new(ask::install_exactly(specs(guest, changes), wait.as_secs()), &TRANSACTION)];
     // What is named on apt's command line counts as wanted by a person from then on. Those that did not before, and those
-    // that come in because others need them, shall not.
-    let automatic: BTreeSet<&str> = automatic.iter().map(String::as_str).collect();
-    let was_automatic = |change: &PackageChange| {
-        let qualified = format!("{}:{}", change.name, change.arch);
-        automatic.contains(change.name.as_str()) || automatic.contains(qualified.as_str())
+    // that come in because others need them, shall not; nor those that a transaction which failed has left so.
+    let mut marks: BTreeSet<String> = automatic(guest, changes, installed).await?.into_iter().collect();
+    let will_be_there = |mark: &&String| {
+        let is_it = |name: &str, arch: &Arch| **mark == qualified(name, arch);
+        changes.iter().any(|change| is_it(&change.name, &change.arch))
+            || installed.packages.iter().any(|package| is_it(&package.name, &package.arch))
+            || installed.unfinished.iter().any(|name| mark.split(':').next() == Some(name))
     };
-    let marks: Vec<String> = changes
-        .iter()
-        .filter(|change| change.from.is_none() && !is_there(installed, change) || was_automatic(change))
-        .map(|change| format!("{}:{}", change.name, change.arch))
-        .collect();
+    marks.extend(guest.automatic.iter().filter(will_be_there).cloned());
     if !marks.is_empty() {
         steps.push(JobStep::new(
             ["apt-mark", "auto"].map(str::to_owned).into_iter().chain(marks).collect(),
@@ -157,6 +154,25 @@ pub(super) async fn transaction(
         ));
     }
     Ok(Job { steps })
+}
+
+pub(super) async fn automatic(
+    guest: &Guest,
+    changes: &[PackageChange],
+    installed: &Installed,
+) -> Result<Vec<String>, GuestError> {
+    let marked = answered(guest, ask::automatic(), answer::names).await?;
+    let marked: BTreeSet<&str> = marked.iter().map(String::as_str).collect();
+    let is_automatic = |change: &&PackageChange| {
+        marked.contains(change.name.as_str())
+            || marked.contains(qualified(&change.name, &change.arch).as_str())
+            || change.from.is_none() && !is_there(installed, change)
+    };
+    Ok(changes.iter().filter(is_automatic).map(|change| qualified(&change.name, &change.arch)).collect())
+}
+
+fn qualified(name: &str, arch: &Arch) -> String {
+    format!("{name}:{arch}")
 }
 
 /// What becomes an argument is what it should be, and nothing that apt could take for an option or a pattern.

@@ -54,6 +54,7 @@ pub struct Guest {
     manager: PackageManager,
     os: OsRelease,
     files: BTreeMap<(String, Arch), String>,
+    automatic: Vec<String>,
 }
 
 impl Guest {
@@ -84,7 +85,7 @@ impl Guest {
         if !transport.run(there).await?.success() {
             return Err(none(format!("{} without {program}", os.pretty_name)));
         }
-        Ok(Self { transport, manager, os, files: BTreeMap::new() })
+        Ok(Self { transport, manager, os, files: BTreeMap::new(), automatic: Vec::new() })
     }
 
     /// Which package manager it has.
@@ -110,6 +111,13 @@ impl Guest {
     #[must_use]
     pub fn with_files(mut self, files: BTreeMap<(String, Arch), String>) -> Self {
         self.files = files;
+        self
+    }
+
+    /// With packages that nobody has asked for by name, whatever the machine says by now: as [`Guest::automatic`] has told.
+    #[must_use]
+    pub fn with_automatic(mut self, automatic: Vec<String>) -> Self {
+        self.automatic = automatic;
         self
     }
 
@@ -233,6 +241,18 @@ impl Guest {
         };
         job.steps.extend(transaction.steps);
         Ok(job)
+    }
+
+    /// Which of these packages nobody has asked for by name, as `name:arch`: marked so on the machine, or to come in new
+    /// because others need them. A transaction keeps that, but loses it when it fails.
+    ///
+    /// # Errors
+    /// When the machine cannot be reached or its answer makes no sense.
+    pub async fn automatic(&self, changes: &[PackageChange]) -> Result<Vec<String>, GuestError> {
+        match self.manager {
+            PackageManager::Apt => apt::automatic(self, changes, &self.installed().await?).await,
+            PackageManager::Dnf | PackageManager::Zypper | PackageManager::Apk => Ok(Vec::new()),
+        }
     }
 
     /// What the machine's repositories have of packages, as (name, architecture, version): the size of each file in bytes,

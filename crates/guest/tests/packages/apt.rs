@@ -108,6 +108,29 @@ fn marks_stay_as_they_were() {
     });
 }
 
+/// A transaction that fails does not come to its last step.
+#[test]
+fn marks_that_a_failed_transaction_has_lost_come_back_with_the_way_back() {
+    let machine = Machine::new("apt");
+    run(async {
+        let guest = APT.open(&machine).await;
+        machine.sh("apt-mark auto lab-broken");
+        let changes = [APT.change("lab-broken", "1.0", "1.1")];
+        let automatic = guest.automatic(&changes).await.unwrap();
+        assert_eq!(automatic, ["lab-broken:all"]);
+        let job = guest.transaction(&changes, LONG).await.unwrap();
+        let (state, output) = run_job(&guest, "up", &job).await;
+        assert_eq!(state, JobState::Ended { code: 100 }, "{output}");
+        assert_eq!(machine.sh("apt-mark showauto | grep lab- || true"), "");
+        let back = [APT.change("lab-broken", "1.1", "1.0")];
+        let guest = guest.with_automatic(automatic);
+        let job = guest.back(&back, LONG).await.unwrap();
+        let (state, output) = run_job(&guest, "down", &job).await;
+        assert_eq!(state, JobState::Ended { code: 0 }, "{output}");
+        assert_eq!(machine.sh("apt-mark showauto | grep lab-"), "lab-broken");
+    });
+}
+
 /// Versions that no repository has any more do not hide the others.
 #[test]
 fn what_repositories_have_is_told_package_by_package() {

@@ -59,6 +59,7 @@ pub(super) async fn probe_undo(run: &Run<'_>) -> Result<Probe, StepError> {
     let nothing_works = is_over(run, Direction::Do).await? && is_over(run, Direction::Undo).await?;
     let is_done = nothing_works
         && settled(run, run.back()).await?
+        && marked(run).await?
         && nothing_runs_on_replaced_files(run).await?;
     Ok(if is_done { Probe::Done { record: Record::Nothing } } else { Probe::NotDone })
 }
@@ -99,6 +100,12 @@ async fn settled(run: &Run<'_>, changes: &[PackageChange]) -> Result<bool, StepE
     }
 }
 
+/// Whether what nobody had asked for by name still counts so.
+async fn marked(run: &Run<'_>) -> Result<bool, StepError> {
+    let now = run.guest.automatic(run.changes).await.map_err(trouble)?;
+    Ok(run.automatic().iter().all(|name| now.contains(name)))
+}
+
 /// Makes these changes, unless they are in place; takes up a job that is at work. Where one was `killed` before, what it left
 /// is finished in any case.
 async fn change(
@@ -111,14 +118,15 @@ async fn change(
         let id = name(run, direction, attempt)?;
         let look = job::look(run.guest.transport(), &id, 0).await.map_err(trouble)?;
         if look.state == JobState::Missing {
-            if !killed && settled(run, changes).await? {
+            let is_marked = direction == Direction::Do || marked(run).await?;
+            if !killed && is_marked && settled(run, changes).await? {
                 return Ok(());
             }
             run.note("changing packages");
             if direction == Direction::Undo {
                 prepare::bring_from_the_cache(run, changes).await?;
             }
-            let guest = run.with_files(changes).await?;
+            let guest = run.for_changing(changes).await?;
             let job = match direction {
                 Direction::Do if attempt == 1 => guest.transaction(changes, LOCK).await,
                 // One before it was killed in the middle.

@@ -61,8 +61,8 @@ impl<'a> Run<'a> {
         Some(format!("{}/{}.deb", self.folder(), change.sha256?))
     }
 
-    /// The guest with those of these packages that lie on the machine as files.
-    async fn with_files(&self, changes: &[PackageChange]) -> Result<Guest, StepError> {
+    /// The guest with those of these packages that lie on the machine as files, and with what is on record about marks.
+    async fn for_changing(&self, changes: &[PackageChange]) -> Result<Guest, StepError> {
         let mut files: BTreeMap<(String, Arch), String> = BTreeMap::new();
         for change in changes {
             let (Some(path), Some(sha256)) = (self.path(change), change.sha256) else { continue };
@@ -71,7 +71,7 @@ impl<'a> Run<'a> {
                 files.insert((change.name.clone(), change.arch.clone()), path);
             }
         }
-        Ok(self.guest.clone().with_files(files))
+        Ok(self.guest.clone().with_files(files).with_automatic(self.automatic().to_vec()))
     }
 
     /// What the way back installs, once that is on record.
@@ -86,6 +86,14 @@ impl<'a> Run<'a> {
     fn missing(&self) -> &[String] {
         match self.call.records.get(&Step::Machine(MachineStep::Prepare)) {
             Some(Record::Kept { missing, .. }) => missing,
+            _ => &[],
+        }
+    }
+
+    /// What nobody had asked for by name before, as `name:arch`.
+    fn automatic(&self) -> &[String] {
+        match self.call.records.get(&Step::Machine(MachineStep::Prepare)) {
+            Some(Record::Kept { automatic, .. }) => automatic,
             _ => &[],
         }
     }

@@ -13,7 +13,7 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
             format!("changed since it was planned: it is {} now, was {}", target.image.id, expected.image),
         ));
     }
-    let guest = run.with_files(run.changes).await?;
+    let guest = run.for_changing(run.changes).await?;
     guest.transaction(run.changes, LOCK).await.map_err(trouble)?;
     Ok(Record::Nothing)
 }

@@ -28,7 +28,8 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
     }
     // What is brought now need not be brought in a hurry.
     bring_what_is_missing(run, &back).await?;
-    Ok(Record::Kept { back, missing })
+    let automatic = run.guest.automatic(run.changes).await.map_err(trouble)?;
+    Ok(Record::Kept { back, missing, automatic })
 }
 
 pub(super) async fn probe(run: &Run<'_>) -> Result<Probe, StepError> {
