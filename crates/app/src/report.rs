@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use patchyard_decide::rollout::{RunSlot, TagState};
 use patchyard_decide::run::RunState;
 use patchyard_types::{
-    Action, Actor, LeftOut, Method, Millis, Order, PatchSet, Plan, PlanDigest, RolloutId, RunEnd, RunId,
-    Snapshot, TargetId,
+    Action, Actor, LeftOut, MachineStep, Method, Millis, Order, PatchSet, Plan, PlanDigest, Reboot, Record,
+    RolloutId, RunEnd, RunId, Snapshot, Step, TargetId,
 };
 
 use crate::rollouts::{self, Phase, Rollout, snapshot_in};
@@ -66,6 +66,8 @@ pub struct RunReport {
     pub verify_for: Millis,
     /// The way back that was kept.
     pub snapshot: Option<Snapshot>,
+    /// Why its machine should be started anew, where the plan does not do it.
+    pub reboot: Vec<String>,
 }
 
 /// Reads the report of a rollout.
@@ -130,6 +132,19 @@ pub(crate) fn run_report(
         },
         verify_for: action.verify_for,
         snapshot: snapshot_in(state).cloned(),
+        reboot: match end {
+            Some(RunEnd::Succeeded) => reboot_left(action, state),
+            _ => Vec::new(),
+        },
+    }
+}
+
+/// Why a patched machine should be started anew, as it said itself when its services were restarted; nothing where the plan
+/// does it.
+fn reboot_left(action: &Action, state: &RunState) -> Vec<String> {
+    match (action.reboot, state.records.get(&Step::Machine(MachineStep::Restart))) {
+        (Reboot::Never | Reboot::ServicesOnly, Some(Record::Restarted { reboot, .. })) => reboot.clone(),
+        _ => Vec::new(),
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchyard_app::rollouts::Phase;
 use patchyard_app::settings::Overrides;
 use patchyard_app::{Outlook, PlanRequest, ScanRequest, audit, history, open_log, snapshots};
-use patchyard_provider_sim::base_image;
-use patchyard_types::{Budget, Plan, RolloutEnd, RunEnd};
+use patchyard_contract::Clock;
+use patchyard_provider_sim::{Behaviour, base_image};
+use patchyard_types::{Budget, Plan, Reboot, RolloutEnd, RunEnd};
 
 use crate::yard::{Applied, Yard};
 
@@ -136,4 +137,22 @@ async fn what_was_done_is_told_by_report_history_log_and_snapshots() {
     let verdict = audit::verify(&yard.context, Some(head)).await.unwrap();
     assert_eq!(verdict.broken, None);
     assert!(verdict.head.entries > head.entries);
+}
+
+/// A machine says why it should be started anew; the report tells where the plan leaves that to a person.
+#[tokio::test(start_paused = true)]
+async fn a_reboot_that_the_plan_does_not_do_is_told() {
+    for (reboot, told) in [
+        (Reboot::Never, &[][..]),
+        (Reboot::ServicesOnly, &["a kernel".to_owned()][..]),
+        (Reboot::AsNeeded, &[][..]),
+    ] {
+        let mut yard = Yard::new();
+        yard.context.config.defaults.reboot = reboot;
+        let now = yard.clock.now();
+        yard.world(0).add_machine("db", "db01", Behaviour::Good, now);
+        let applied = yard.apply_all().await;
+        assert_eq!(applied.end, RolloutEnd::Succeeded, "{reboot}");
+        assert_eq!(applied.report.runs[0].reboot, told, "{reboot}");
+    }
 }

@@ -42,6 +42,7 @@ struct RunJson {
     quarantined: bool,
     versions: Vec<String>,
     snapshot: Option<KeptJson>,
+    reboot_wanted: Vec<String>,
 }
 
 /// The way back that was kept, and what it does not hold.
@@ -112,6 +113,7 @@ impl From<&RunReport> for RunJson {
             gap,
             verify_for,
             snapshot,
+            reboot,
         } = report;
         Self {
             run: run.to_string(),
@@ -130,6 +132,7 @@ impl From<&RunReport> for RunJson {
             quarantined: *quarantined,
             versions: versions.clone(),
             snapshot: snapshot.as_ref().map(KeptJson::from),
+            reboot_wanted: reboot.clone(),
         }
     }
 }

@@ -225,8 +225,11 @@ fn left(record: &Record) -> String {
             }
         },
         Record::Restarted { services, reboot, .. } => {
-            let wants =
-                if reboot.is_empty() { String::new() } else { format!("; {}", name(&reboot.join("; "))) };
+            let wants = if reboot.is_empty() {
+                String::new()
+            } else {
+                format!("; wants a reboot: {}", name(&reboot.join("; ")))
+            };
             format!(" ({}{wants})", count(services.len(), "service"))
         }
         Record::Verified { first_good } => format!(" (good since {})", time(*first_good)),

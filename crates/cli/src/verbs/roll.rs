@@ -226,6 +226,9 @@ pub fn run_lines(ui: &Ui, run: &RunReport, column: usize) -> String {
         let versions: Vec<_> = versions.collect();
         push_wrapped(&mut text, ui, &format!("quarantined: {}", versions.join(", ")), indent);
     }
+    if !run.reboot.is_empty() {
+        push_wrapped(&mut text, ui, &format!("wants a reboot: {}", remark(&run.reboot.join("; "))), indent);
+    }
     text
 }
 

@@ -466,6 +466,7 @@ pub fn rollout(phase: Phase) -> RolloutReport {
             gap: good.then_some(Millis(900)),
             verify_for: Millis(30_000),
             snapshot: good.then(|| snapshot(run(action))),
+            reboot: good.then(|| "packages want it: dbus".to_owned()).into_iter().collect(),
         }
     });
     RolloutReport {
