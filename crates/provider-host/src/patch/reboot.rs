@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use patchyard_contract::Command;
+use patchyard_contract::{Command, Transport};
 use patchyard_types::{MachineStep, Probe, Reboot, Record, Step, StepError};
 
 use super::{Run, restart, trouble};
@@ -22,24 +22,69 @@ fn wanted<'a>(run: &'a Run<'_>) -> Option<&'a str> {
 
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
     let Some(before) = wanted(run) else { return Ok(Record::Nothing) };
-    if restart::boot_id(run).await? == before {
+    if restart::boot_id(run.guest.transport()).await? == before {
         run.note("starting it anew");
         let sent = run.guest.transport().run(Command::new(["sh", "-c", ANEW])).await;
         // It may well go down before it has answered.
         drop(sent.map_err(|error| trouble(error.into())));
     }
-    // The step's own timeout ends this.
-    loop {
-        match restart::boot_id(run).await {
-            Ok(now) if now != before && !now.is_empty() => return Ok(Record::Nothing),
-            Ok(_) | Err(StepError::Unknown(_)) => tokio::time::sleep(TRY_AGAIN).await,
-            Err(error) => return Err(error),
-        }
+    comes_up(run.guest.transport(), before, TRY_AGAIN).await;
+    Ok(Record::Nothing)
+}
+
+/// Waits for another boot; the step's own timeout ends this. A machine that comes up may answer and let nobody in yet, or not
+/// know its users yet: only another boot counts.
+async fn comes_up(transport: &dyn Transport, before: &str, pause: Duration) {
+    while restart::boot_id(transport).await.map_or(true, |now| now == before) {
+        tokio::time::sleep(pause).await;
     }
 }
 
 pub(super) async fn probe(run: &Run<'_>) -> Result<Probe, StepError> {
     let Some(before) = wanted(run) else { return Ok(Probe::Done { record: Record::Nothing }) };
-    let is_done = restart::boot_id(run).await? != before;
+    let is_done = restart::boot_id(run.guest.transport()).await? != before;
     Ok(if is_done { Probe::Done { record: Record::Nothing } } else { Probe::NotDone })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use patchyard_contract::{Output, TransportError};
+
+    use super::*;
+
+    /// A machine on its way up: each question has its own answer, the last one first.
+    struct Waking(Mutex<Vec<Result<Output, TransportError>>>);
+
+    #[async_trait]
+    impl Transport for Waking {
+        fn host(&self) -> &str {
+            "db01"
+        }
+
+        async fn run(&self, _: Command) -> Result<Output, TransportError> {
+            let answer = self.0.lock().ok().and_then(|mut answers| answers.pop());
+            answer.unwrap_or_else(|| panic!("asked again after it was up"))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_lets_nobody_in_yet_is_waited_for() {
+        let host = || "db01".to_owned();
+        let says =
+            |code, text: &str| Ok(Output { code, stdout: text.as_bytes().to_vec(), stderr: Vec::new() });
+        let mut answers = vec![
+            says(0, "one\n"),
+            Err(TransportError::Unreachable { host: host(), reason: "connection refused".to_owned() }),
+            Err(TransportError::SudoPassword { host: host() }),
+            says(1, ""),
+            says(0, "two\n"),
+        ];
+        answers.reverse();
+        let machine = Waking(Mutex::new(answers));
+        comes_up(&machine, "one", Duration::ZERO).await;
+        assert!(machine.0.lock().unwrap().is_empty());
+    }
 }

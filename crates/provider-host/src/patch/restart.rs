@@ -2,7 +2,7 @@
 //! services, and services whose restart would cut the machine off are left alone.
 
 use patchyard_assess::needs::{Measures, RebootPolicy, measures};
-use patchyard_contract::Command;
+use patchyard_contract::{Command, Transport};
 use patchyard_guest::{GuestError, needs};
 use patchyard_types::{FailureKind, Reboot, Record, StepError, printable};
 
@@ -30,7 +30,7 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
     }
     // Where the plan does not let it be started anew, what asks for it is on record all the same.
     let reboot = if reboot.is_empty() { needs.reboot } else { reboot };
-    Ok(Record::Restarted { services, reboot, boot_id: boot_id(run).await? })
+    Ok(Record::Restarted { services, reboot, boot_id: boot_id(transport).await? })
 }
 
 /// What taking packages back restarts, where the plan restarts anything: never the machine itself.
@@ -44,9 +44,9 @@ pub(super) async fn on_the_way_back(run: &Run<'_>) -> Result<Measures, StepError
 }
 
 /// By which the kernel is known until the machine is started anew.
-pub(super) async fn boot_id(run: &Run<'_>) -> Result<String, StepError> {
+pub(super) async fn boot_id(transport: &dyn Transport) -> Result<String, StepError> {
     let command = Command::new(["cat", "/proc/sys/kernel/random/boot_id"]);
-    let output = run.guest.transport().run(command).await.map_err(|error| trouble(error.into()))?;
+    let output = transport.run(command).await.map_err(|error| trouble(error.into()))?;
     let boot_id = printable(String::from_utf8_lossy(&output.stdout).trim(), 60);
     // One that goes down may fail to start even this; nothing must not pass for another boot.
     if !output.success() || boot_id.is_empty() {
