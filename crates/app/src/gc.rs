@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use patchyard_cache::Usage;
 use patchyard_contract::{Append, Leftover};
 use patchyard_types::{
-    Change, Digest, EventBody, HostId, LedgerEvent, PlanDigest, RolloutEvent, RolloutId, RunId, Stream,
-    printable,
+    Change, Digest, EventBody, HostId, LedgerEvent, PlanDigest, Record, RolloutEvent, RolloutId, RunId,
+    Stream, printable,
 };
 
 use crate::rollouts::{self, Rollout};
@@ -170,7 +170,7 @@ async fn unfinished(context: &Context) -> Result<Vec<RunId>, Error> {
     Ok(runs)
 }
 
-/// Packages of open rollouts, those that machines go back to, and those that patched targets were last patched with: a new layer
+/// Packages of open rollouts and of their way back, those that machines go back to, and those that patched targets were last patched with: a new layer
 /// starts from the original base and needs them again.
 async fn needed_packages(context: &Context) -> Result<BTreeSet<Digest>, Error> {
     let mut needed = BTreeSet::new();
@@ -185,6 +185,13 @@ async fn needed_packages(context: &Context) -> Result<BTreeSet<Digest>, Error> {
         for set in rollout.plan.decisions.patch_sets.values() {
             if let Change::Packages(packages) | Change::Snapshot { packages, .. } = &set.change {
                 needed.extend(packages.iter().filter_map(|package| package.sha256));
+            }
+        }
+        for (run, _) in rollout.runs() {
+            for record in rollouts::run(&*context.store, run).await?.records.values() {
+                if let Record::Kept { back, .. } = record {
+                    needed.extend(back.iter().filter_map(|package| package.sha256));
+                }
             }
         }
     }

@@ -5,11 +5,11 @@ use patchyard_app::gc::{Extent, Fate, collect};
 use patchyard_app::select::Selection;
 use patchyard_app::settings::Overrides;
 use patchyard_app::{Kind, PlanRequest, ScanRequest, history, plan_rollback, snapshots};
-use patchyard_contract::{Append, Clock};
+use patchyard_contract::{Append, Clock, PackageCache};
 use patchyard_provider_sim::{Behaviour, Interference, SimObject, base_image};
 use patchyard_types::{
-    Digest, Direction, EventBody, LedgerEvent, Method, Millis, Record, RolloutEnd, RolloutEvent, RunEnd,
-    RunEvent, RunId, Snapshot, SnapshotId, Step, Stream, SwapStep,
+    Arch, Digest, Direction, EventBody, LedgerEvent, MachineStep, Method, Millis, PackageChange, Record,
+    RolloutEnd, RolloutEvent, RunEnd, RunEvent, RunId, Snapshot, SnapshotId, Step, Stream, SwapStep,
 };
 
 use crate::yard::Yard;
@@ -261,6 +261,42 @@ async fn gc_removes_what_nothing_needs_and_leaves_what_an_open_rollout_does() {
     assert!(collect(&yard.context, &fleet, Extent::Everything).await.unwrap().leftovers.is_empty());
     yard.assert_well();
     assert_eq!(snapshots::list(&yard.context, &[]).await.unwrap().len(), 1, "a snapshot is no leftover");
+}
+
+/// What a machine would go back to is in no plan, and in no snapshot before the end.
+#[tokio::test(start_paused = true)]
+async fn what_an_open_rollout_would_go_back_to_stays_in_the_cache() {
+    let yard = Yard::new();
+    yard.add("shop", 1);
+    let run = RunId { rollout: yard.begin(&yard.plan_all().await.plan).await, action: 0 };
+    let cache = &yard.context.cache;
+    let old = |bytes: &[u8]| {
+        let (scratch, digest) = (cache.scratch().unwrap(), Digest::of_bytes(bytes));
+        std::fs::write(&scratch, bytes).unwrap();
+        let place = cache.keep(&scratch, &digest).unwrap();
+        std::fs::File::open(place).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        digest
+    };
+    let (previous, stray) = (old(b"the previous version"), old(b"a stray one"));
+    let back = PackageChange {
+        name: "web".into(),
+        arch: Arch("amd64".into()),
+        from: Some("2".into()),
+        to: Some("1".into()),
+        sha256: Some(previous),
+        security: false,
+        size: 20,
+    };
+    let record = Record::Kept { back: vec![back], missing: Vec::new(), automatic: Vec::new() };
+    let (step, direction) = (Step::Machine(MachineStep::Prepare), Direction::Do);
+    let bodies = vec![EventBody::Run(RunEvent::Succeeded { step, direction, record })];
+    let append = Append { stream: Stream::Run(run), expected: None, bodies };
+    yard.context.store.append(yard.clock.now(), vec![append]).await.unwrap();
+
+    let fleet = yard.discover().await;
+    assert_eq!(collect(&yard.context, &fleet, Extent::WithoutVolumes).await.unwrap().cache.files, 1);
+    assert!(cache.find(&previous).is_some());
+    assert!(cache.find(&stray).is_none());
 }
 
 #[tokio::test(start_paused = true)]
