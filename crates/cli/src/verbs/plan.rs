@@ -279,7 +279,11 @@ fn push_way_back(text: &mut String, session: &Session, plan: &Plan) {
     if actions.iter().any(|action| action.kind != TargetKind::Host) {
         let restored = actions.iter().flat_map(|action| &action.losses).any(|loss| loss.kind == "data");
         let except = if restored { ", except those named here" } else { "" };
-        push(text, ui, &format!("Way back: {way_back}, kept {keep_for}. Volumes are NOT rolled back{except}."));
+        push(
+            text,
+            ui,
+            &format!("Way back: {way_back}, kept {keep_for}. Volumes are NOT rolled back{except}."),
+        );
     }
     let machines: Vec<&Action> = actions.iter().filter(|action| action.kind == TargetKind::Host).collect();
     if let [first, ..] = &machines[..] {
