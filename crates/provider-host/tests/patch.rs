@@ -177,6 +177,21 @@ async fn a_package_that_fails_is_taken_back() {
     assert_eq!(place.machine.sh("apt-mark showauto | grep lab-"), "lab-broken");
 }
 
+/// Between the last look and the transaction somebody else was at work: it is not begun, and theirs stays.
+#[tokio::test]
+async fn what_somebody_else_has_changed_is_not_taken_back() {
+    let place = Place::new(&["lab-tool"]).await;
+    let mut records = place.prepared().await;
+    place.machine.sh("dpkg --remove lab-tool");
+    let theirs = place.versions();
+    match place.perform(MachineStep::Install, Direction::Do, &mut records).await {
+        Err(StepError::Failed(failure)) => assert_eq!(failure.kind, FailureKind::Precondition, "{failure}"),
+        other => panic!("{other:?}"),
+    }
+    place.perform(MachineStep::Install, Direction::Undo, &mut records).await.unwrap();
+    assert_eq!(place.versions(), theirs);
+}
+
 /// The archive has dropped what was planned: the bytes come from the cache. What was there before was kept too.
 #[tokio::test]
 async fn what_the_archive_has_dropped_comes_from_the_cache() {

@@ -26,11 +26,12 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
 /// restarts anything.
 pub(super) async fn undo(run: &Run<'_>) -> Result<Record, StepError> {
     // A transaction that is at work is waited for: stopping a package manager breaks what it works on.
-    let mut killed = false;
+    let (mut begun, mut killed) = (false, false);
     for direction in [Direction::Do, Direction::Undo] {
         for attempt in 1..=ATTEMPTS {
             let id = name(run, direction, attempt)?;
             let (state, _) = follow(run, &id).await?;
+            begun |= state != JobState::Missing;
             killed |= state == JobState::Lost;
             // What an earlier try has come to is in the package database. It must not stand in the way of the next one: a
             // person may have put right what it failed for.
@@ -38,6 +39,10 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, StepError> {
                 job::forget(run.guest.transport(), &id).await.map_err(trouble)?;
             }
         }
+    }
+    // Refused before anything was changed: another version than the one that was planned for is somebody else's.
+    if !begun {
+        return Ok(Record::Nothing);
     }
     // What was not kept stays as it is, as the plan says: what is left in the middle of it is finished, and whether it serves
     // as before is confirmed afterwards.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use patchyard_contract::{Command, Transport};
+use patchyard_contract::{Command, Transport, TransportError};
 use patchyard_types::{MachineStep, Probe, Reboot, Record, Step, StepError};
 
 use super::{Run, restart, trouble};
@@ -28,15 +28,22 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
         // It may well go down before it has answered.
         drop(sent.map_err(|error| trouble(error.into())));
     }
-    comes_up(run.guest.transport(), before, TRY_AGAIN).await;
+    comes_up(run.guest.transport(), before, TRY_AGAIN).await?;
     Ok(Record::Nothing)
 }
 
 /// Waits for another boot; the step's own timeout ends this. A machine that comes up may answer and let nobody in yet, or not
-/// know its users yet: only another boot counts.
-async fn comes_up(transport: &dyn Transport, before: &str, pause: Duration) {
-    while restart::boot_id(transport).await.map_or(true, |now| now == before) {
-        tokio::time::sleep(pause).await;
+/// know its users yet. Who shows another key than before may be another machine: waiting does not make it this one, and the
+/// packages are not to blame.
+async fn comes_up(transport: &dyn Transport, before: &str, pause: Duration) -> Result<(), StepError> {
+    loop {
+        match restart::told_boot_id(transport).await {
+            Ok(Some(now)) if now != before => return Ok(()),
+            Err(error @ (TransportError::HostChanged { .. } | TransportError::HostUnknown { .. })) => {
+                return Err(trouble(error.into()));
+            }
+            Ok(_) | Err(_) => tokio::time::sleep(pause).await,
+        }
     }
 }
 
@@ -51,7 +58,8 @@ mod tests {
     use std::sync::Mutex;
 
     use async_trait::async_trait;
-    use patchyard_contract::{Output, TransportError};
+    use patchyard_contract::Output;
+    use patchyard_types::FailureKind;
 
     use super::*;
 
@@ -84,7 +92,16 @@ mod tests {
         ];
         answers.reverse();
         let machine = Waking(Mutex::new(answers));
-        comes_up(&machine, "one", Duration::ZERO).await;
+        comes_up(&machine, "one", Duration::ZERO).await.unwrap();
         assert!(machine.0.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_shows_another_key_is_not_waited_for() {
+        let machine = Waking(Mutex::new(vec![Err(TransportError::HostChanged { host: "db01".to_owned() })]));
+        match comes_up(&machine, "one", Duration::ZERO).await {
+            Err(StepError::Failed(failure)) => assert_eq!(failure.kind, FailureKind::Host),
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! services, and services whose restart would cut the machine off are left alone.
 
 use patchyard_assess::needs::{Measures, RebootPolicy, measures};
-use patchyard_contract::{Command, Transport};
+use patchyard_contract::{Command, Transport, TransportError};
 use patchyard_guest::{GuestError, needs};
 use patchyard_types::{FailureKind, Reboot, Record, StepError, printable};
 
@@ -45,12 +45,14 @@ pub(super) async fn on_the_way_back(run: &Run<'_>) -> Result<Measures, StepError
 
 /// By which the kernel is known until the machine is started anew.
 pub(super) async fn boot_id(transport: &dyn Transport) -> Result<String, StepError> {
-    let command = Command::new(["cat", "/proc/sys/kernel/random/boot_id"]);
-    let output = transport.run(command).await.map_err(|error| trouble(error.into()))?;
+    let told = told_boot_id(transport).await.map_err(|error| trouble(error.into()))?;
+    told.ok_or_else(|| StepError::Unknown("the machine does not say which boot this is".to_owned()))
+}
+
+/// The same; nothing where it does not say. One that goes down may fail to start even this, and nothing must not pass for
+/// another boot.
+pub(super) async fn told_boot_id(transport: &dyn Transport) -> Result<Option<String>, TransportError> {
+    let output = transport.run(Command::new(["cat", "/proc/sys/kernel/random/boot_id"])).await?;
     let boot_id = printable(String::from_utf8_lossy(&output.stdout).trim(), 60);
-    // One that goes down may fail to start even this; nothing must not pass for another boot.
-    if !output.success() || boot_id.is_empty() {
-        return Err(StepError::Unknown("the machine does not say which boot this is".to_owned()));
-    }
-    Ok(boot_id)
+    Ok((output.success() && !boot_id.is_empty()).then_some(boot_id))
 }
