@@ -163,6 +163,15 @@ pub(crate) fn work(world: &World, call: &Call, step: MachineStep, at: Timestamp)
             Vec::new()
         }
         (MachineStep::Install, direction) => {
+            let begun = world.has_begun(call.run, call.step);
+            match direction {
+                Direction::Do if !begun && machine.version != from && machine.version != to => {
+                    return Err(failed(FailureKind::Precondition, "changed since it was looked at"));
+                }
+                // What stands there is somebody else's.
+                Direction::Undo if !begun => return Ok(Work { effects: Vec::new(), record, half: 0 }),
+                Direction::Do | Direction::Undo => {}
+            }
             let version = if direction == Direction::Do { to } else { from };
             let half = |half| Effect::Install {
                 run: call.run,

@@ -625,7 +625,9 @@ impl Provider for SimProvider {
             }
             let does = !matches!(fault, Some(Fault::Hangs | Fault::LostBefore)) && !already;
             if does {
-                world.applied.insert((call.run, call.step));
+                if call.direction == Direction::Do {
+                    world.applied.insert((call.run, call.step));
+                }
                 let at = now.checked_add(SignedDuration::from_millis(takes as i64 / 2)).unwrap_or(now);
                 world.end_copying(call.run);
                 let mut effects = work.effects;

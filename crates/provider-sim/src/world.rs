@@ -622,6 +622,11 @@ impl World {
         self.due.retain(|(_, effect)| !is_of_the_run(effect));
     }
 
+    /// Whether anything of a run's step has ever reached the world.
+    pub(crate) fn has_begun(&self, run: RunId, step: Step) -> bool {
+        self.applied.contains(&(run, step))
+    }
+
     /// Whether something is still being installed for a run.
     pub(crate) fn installs(&self, run: RunId) -> bool {
         self.due.iter().any(|(_, effect)| matches!(effect, Effect::Install { run: of, .. } if *of == run))

@@ -13,6 +13,7 @@ use patchyard_simulation_tests::plan::Limits;
 use patchyard_simulation_tests::scenario::{Ask, Outcome, Scenario};
 use patchyard_types::{
     Action, Direction, FailureKind, Order, PersonVerdict, Request, RolloutEnd, RunEnd, Step, SwapStep,
+    TargetKind,
 };
 
 /// Runs a future on simulated time.
@@ -52,6 +53,10 @@ struct Met {
     half: AtomicU32,
     /// Runs that succeeded with the new container started first.
     started_first: AtomicU32,
+    /// Machines that were patched.
+    machines: AtomicU32,
+    /// Machines that were put back.
+    machines_back: AtomicU32,
 }
 
 /// One random rollout, now and then with another one after it; everything in it follows from the seed.
@@ -111,8 +116,12 @@ async fn run_randomly(scenario: &Scenario, rng: &mut fastrand::Rng, met: &Met) -
     met.taken_over.fetch_add(u32::from(outcome.controllers > 1), Relaxed);
     met.requests.fetch_add(u32::try_from(outcome.rollout.requests).unwrap(), Relaxed);
     for (number, action) in scenario.plan.decisions.actions.iter().enumerate() {
+        let end = outcome.rollout.runs[number].end();
+        if action.kind == TargetKind::Host {
+            met.machines.fetch_add(u32::from(end == Some(RunEnd::Succeeded)), Relaxed);
+            met.machines_back.fetch_add(u32::from(end == Some(RunEnd::RolledBack)), Relaxed);
+        }
         if !action.dependents.is_empty() {
-            let end = outcome.rollout.runs[number].end();
             met.together.fetch_add(u32::from(end == Some(RunEnd::Succeeded)), Relaxed);
             met.back_together.fetch_add(u32::from(end == Some(RunEnd::RolledBack)), Relaxed);
         }
@@ -141,6 +150,8 @@ fn ten_thousand_random_rollouts_hold_every_invariant() {
         back_together,
         half,
         started_first,
+        machines,
+        machines_back,
     } = &met;
     let counts = [
         several_down,
@@ -152,6 +163,8 @@ fn ten_thousand_random_rollouts_hold_every_invariant() {
         back_together,
         half,
         started_first,
+        machines,
+        machines_back,
     ];
     for count in counts {
         assert!(count.load(Relaxed) > 100, "hardly met: {met:?}");
