@@ -70,12 +70,23 @@ impl SshMachine {
         self.folder.path().join(name)
     }
 
-    /// A Patchyard that knows it as `db01`.
+    /// A Patchyard that knows it as `db01`, and nothing else.
     #[must_use]
     pub fn controller(&self, defaults: &str) -> Controller {
+        self.controller_of("db", "", defaults)
+    }
+
+    /// A Patchyard that knows it as `db01`, one of a service, and the engine's containers.
+    #[must_use]
+    pub fn controller_with_engine(&self, service: &str, defaults: &str) -> Controller {
+        self.controller_of(service, &format!("  engine: {{url: '{}'}}\n", self.engine.host()), defaults)
+    }
+
+    fn controller_of(&self, service: &str, others: &str, defaults: &str) -> Controller {
+        let config = self.path("config");
         let config = format!(
-            "version: 1\nhosts:\n  db01: {{ssh: ops@lab, ssh_config: {}, service: db}}\ndefaults: {{ {defaults} }}\n",
-            self.path("config").display()
+            "version: 1\nhosts:\n  db01: {{ssh: ops@lab, ssh_config: {}, service: {service}}}\n{others}defaults: {{ {defaults} }}\n",
+            config.display()
         );
         Controller::new(&self.engine).with_config(&config)
     }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-use patchyard_e2e_tests::{Controller, Engine, Outcome, SshMachine};
+use patchyard_e2e_tests::{Controller, Engine, Outcome, Service, ServiceOptions, SshMachine, unique};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -40,6 +40,36 @@ fn a_machine_is_found_assessed_patched_and_put_back() {
     for package in ["lab-tool", "lab-lib", "lab-needs"] {
         assert_eq!(machine.version(package), "1.0 installed", "{package}");
     }
+}
+
+/// One plan, one budget and one rollback, whatever each of a service's targets is.
+#[test]
+fn a_machine_and_a_container_of_one_service_are_patched_one_after_the_other_and_put_back_together() {
+    let engine = Engine::machine();
+    let machine = SshMachine::start(&engine, &["lab-tool"]);
+    let service = unique();
+    let label = format!("io.patchyard.service={service}");
+    let options = ServiceOptions { run: &["--label", &label], ..ServiceOptions::default() };
+    let container = Service::start_with(&engine, "web-good", &options);
+    let original = container.inspect()["Image"].clone();
+    let controller = machine.controller_with_engine(&service, DEFAULTS);
+    let selector = format!("service={service}");
+
+    let plan = controller.run(["plan", "--json", "-l", &selector]).expect(0).json("patchyard.plan/v1");
+    let waves = plan["waves"].as_array().unwrap();
+    let sizes: Vec<_> = waves.iter().map(|wave| wave["targets"].as_array().unwrap().len()).collect();
+    assert_eq!(sizes, [1, 1], "{plan:#}");
+    let mut methods: Vec<_> =
+        plan["actions"].as_array().unwrap().iter().map(|action| action["method"].as_str().unwrap()).collect();
+    methods.sort_unstable();
+    assert_eq!(methods, ["layer", "packages"]);
+
+    controller.run(["apply", "--yes", "-l", &selector]).expect(0);
+    assert_eq!(machine.version("lab-tool"), "1.2 installed");
+    assert_ne!(container.inspect()["Image"], original);
+    controller.run(["rollback", "--yes", "R1"]).expect(0);
+    assert_eq!(machine.version("lab-tool"), "1.0 installed");
+    assert_eq!(container.inspect()["Image"], original);
 }
 
 #[test]
