@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use patchyard_types::printable;
+use patchyard_types::{Reboot, printable};
 
 use crate::version::dpkg;
 
@@ -159,19 +159,6 @@ pub fn needs(replaced: &Replaced, owners: &BTreeMap<u32, Owner>, reboot: Vec<Str
     needs
 }
 
-/// When a machine is rebooted after a patch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RebootPolicy {
-    /// Always.
-    Always,
-    /// When there is a reason; else services are restarted.
-    AsNeeded,
-    /// Never; services are restarted.
-    ServicesOnly,
-    /// Never, and nothing is restarted.
-    Never,
-}
-
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Measures {
@@ -217,7 +204,7 @@ fn is_restarted(unit: &str) -> bool {
 
 /// What is to be done about what a machine needs.
 #[must_use]
-pub fn measures(needs: &Needs, policy: RebootPolicy) -> Measures {
+pub fn measures(needs: &Needs, policy: Reboot) -> Measures {
     let (restart, kept): (Vec<String>, Vec<String>) =
         needs.services.keys().cloned().partition(|unit| is_restarted(unit));
     let mut reasons = needs.reboot.clone();
@@ -229,19 +216,19 @@ pub fn measures(needs: &Needs, policy: RebootPolicy) -> Measures {
         left.push(format!("{} processes of no service run on replaced files", needs.others));
     }
     match policy {
-        RebootPolicy::Always => {
+        Reboot::Always => {
             if reasons.is_empty() {
                 reasons.push("the policy says always".to_owned());
             }
             // Everything is renewed by it.
             Measures { reboot: reasons, ..Measures::default() }
         }
-        RebootPolicy::AsNeeded if !reasons.is_empty() => Measures { reboot: reasons, ..Measures::default() },
-        RebootPolicy::AsNeeded | RebootPolicy::ServicesOnly => {
+        Reboot::AsNeeded if !reasons.is_empty() => Measures { reboot: reasons, ..Measures::default() },
+        Reboot::AsNeeded | Reboot::ServicesOnly => {
             left.extend(reasons);
             Measures { restart, reexecute_init: needs.init, reboot: Vec::new(), left }
         }
-        RebootPolicy::Never => {
+        Reboot::Never => {
             left.extend(reasons);
             left.extend(restart.iter().map(|unit| format!("{unit} runs on replaced files")));
             if needs.init {
@@ -339,20 +326,20 @@ mod tests {
     fn every_policy_does_what_it_says() {
         let kernel = "a newer kernel";
         let dbus = "dbus.service runs on replaced files and is not restarted by itself";
-        let always = measures(&Needs::default(), RebootPolicy::Always);
+        let always = measures(&Needs::default(), Reboot::Always);
         assert_eq!(always.reboot, ["the policy says always"]);
-        let needed = measures(&all(), RebootPolicy::AsNeeded);
+        let needed = measures(&all(), Reboot::AsNeeded);
         assert_eq!((needed.reboot, needed.restart.len()), (vec![kernel.to_owned(), dbus.to_owned()], 0));
         assert_eq!(
-            measures(&Needs::default(), RebootPolicy::AsNeeded),
+            measures(&Needs::default(), Reboot::AsNeeded),
             Measures::default(),
             "no reason, no reboot"
         );
-        let services = measures(&all(), RebootPolicy::ServicesOnly);
+        let services = measures(&all(), Reboot::ServicesOnly);
         assert_eq!(services.restart, ["nginx.service"]);
         assert!(services.reexecute_init && services.reboot.is_empty());
         assert_eq!(services.left, ["1 processes of no service run on replaced files", kernel, dbus]);
-        let never = measures(&all(), RebootPolicy::Never);
+        let never = measures(&all(), Reboot::Never);
         assert!(never.restart.is_empty() && never.reboot.is_empty() && !never.reexecute_init);
         assert_eq!(never.left.len(), 5);
     }

@@ -6,7 +6,7 @@ mod yard;
 
 use std::time::Duration;
 
-use patchyard_assess::needs::{RebootPolicy, measures};
+use patchyard_assess::needs::measures;
 use patchyard_contract::suite::run;
 use patchyard_guest::{Guest, job, needs};
 use patchyard_types::{Arch, PackageChange};
@@ -50,7 +50,7 @@ fn what_runs_on_a_replaced_library_is_restarted_by_its_unit() {
         );
         assert_eq!(found.others, 1, "the process that belongs to no unit: {found:?}");
         let before = machine.sh("systemctl show -p MainPID --value lab.service");
-        let todo = measures(&found, RebootPolicy::AsNeeded);
+        let todo = measures(&found, patchyard_types::Reboot::AsNeeded);
         assert_eq!((&todo.restart[..], &todo.reboot[..]), (&["lab.service".to_owned()][..], &[][..]));
         needs::restart(&*transport, &todo.restart, todo.reexecute_init).await.unwrap();
         assert_ne!(machine.sh("systemctl show -p MainPID --value lab.service"), before);

@@ -17,7 +17,7 @@ pub(crate) async fn leftovers(
     unfinished: &[RunId],
 ) -> Result<Vec<Leftover>, ProviderError> {
     let output = run(host, LIST, None).await?;
-    let ours = short(&host.options.controller).to_owned();
+    let ours = host.controller8().to_owned();
     let found = output.lines().filter_map(|line| {
         let (size, name) = line.split_once('\t')?;
         let run = of_ours(name, &ours)?;
@@ -30,7 +30,7 @@ pub(crate) async fn leftovers(
 
 pub(crate) async fn collect(host: &HostProvider, leftover: &Leftover) -> Result<(), ProviderError> {
     // What comes from the machine must not lead out of the folder.
-    if of_ours(&leftover.name, short(&host.options.controller)).is_none() {
+    if of_ours(&leftover.name, host.controller8()).is_none() {
         return Ok(());
     }
     run(host, REMOVE, Some(&leftover.name)).await.map(|_| ())
@@ -50,10 +50,6 @@ fn of_ours(name: &str, controller: &str) -> Option<Option<RunId>> {
     let run: RunId = format!("{}.{}", parts.next()?, parts.next()?).parse().ok()?;
     let fits = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     fits.then_some(Some(run))
-}
-
-fn short(controller: &str) -> &str {
-    controller.get(..8).unwrap_or(controller)
 }
 
 async fn run(host: &HostProvider, script: &str, argument: Option<&str>) -> Result<String, ProviderError> {

@@ -69,6 +69,12 @@ impl HostProvider {
         self.patience = patience;
         self
     }
+
+    /// The first characters of the controller's id: enough to tell two of them apart on a machine.
+    fn controller8(&self) -> &str {
+        let controller = &self.options.controller;
+        controller.get(..8).unwrap_or(controller)
+    }
 }
 
 pub use facts::is_root;

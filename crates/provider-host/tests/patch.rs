@@ -90,6 +90,15 @@ impl Place {
         records
     }
 
+    /// Begins the transaction of `lab-slow`, and goes away in the middle of it.
+    fn left_in_the_middle(&self, records: &BTreeMap<Step, Record>) {
+        let call = self.call(MachineStep::Install, Direction::Do, records);
+        let provider = self.provider.clone();
+        let starter = tokio::spawn(async move { provider.perform(&call).await });
+        self.machine.wait_for("pgrep -f '[l]ab-slow.postinst'");
+        starter.abort();
+    }
+
     fn versions(&self) -> Vec<String> {
         let list = self.machine.sh("dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n' 'lab-*'");
         list.lines().map(str::to_owned).collect()
@@ -279,11 +288,7 @@ async fn an_interrupted_package_manager_is_repaired_first() {
 async fn a_transaction_outlives_its_starter_and_is_found_again() {
     let place = Place::new(&["lab-slow"]).await;
     let mut records = place.prepared().await;
-    let call = place.call(MachineStep::Install, Direction::Do, &records);
-    let provider = place.provider.clone();
-    let first = tokio::spawn(async move { provider.perform(&call).await });
-    place.machine.wait_for("pgrep -f '[l]ab-slow.postinst'");
-    first.abort();
+    place.left_in_the_middle(&records);
     let call = place.call(MachineStep::Install, Direction::Do, &records);
     assert_eq!(place.provider.probe(&call).await.unwrap(), Probe::NotDone);
     let provider = place.provider.clone();
@@ -302,11 +307,7 @@ async fn a_transaction_outlives_its_starter_and_is_found_again() {
 async fn a_transaction_that_was_killed_is_finished() {
     let place = Place::new(&["lab-slow"]).await;
     let mut records = place.prepared().await;
-    let call = place.call(MachineStep::Install, Direction::Do, &records);
-    let provider = place.provider.clone();
-    let first = tokio::spawn(async move { provider.perform(&call).await });
-    place.machine.wait_for("pgrep -f '[l]ab-slow.postinst'");
-    first.abort();
+    place.left_in_the_middle(&records);
     place.machine.sh(
         "set +e; pkill -9 -f '[i]nstall.1/commands'; pkill -9 apt-get; pkill -9 dpkg; pkill -9 -f '[l]ab-slow.postinst'; touch /run/lab-go; true",
     );

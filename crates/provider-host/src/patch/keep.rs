@@ -42,7 +42,7 @@ pub(super) async fn bring(
     }
     let no_answer = |error: GuestError| super::no_answer(host, error);
     // A plan may be made while a rollout is under way: each process has its own.
-    let (controller, process) = (super::short(&host.options.controller), std::process::id());
+    let (controller, process) = (host.controller8(), std::process::id());
     let folder = format!("{}/fetch-{controller}.{process}", crate::leftovers::ROOT);
     let sh = |script: &'static str| {
         let command = patchyard_contract::Command::new(["sh", "-c", script, "sh", &folder]);

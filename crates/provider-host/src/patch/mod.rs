@@ -16,8 +16,8 @@ use std::time::Duration;
 use patchyard_contract::{Call, Note, ProviderError, TransportError};
 use patchyard_guest::{Guest, GuestError};
 use patchyard_types::{
-    Action, Arch, Change, Direction, Failure, FailureKind, MachineStep, PackageChange, Probe, Record, RunId,
-    Step, StepError,
+    Action, Arch, Change, Direction, Failure, FailureKind, MachineStep, PackageChange, Probe, Record, Step,
+    StepError,
 };
 
 use crate::{HostProvider, words};
@@ -48,12 +48,12 @@ impl<'a> Run<'a> {
 
     /// The name of a job of this run's, unique on the machine.
     fn name(&self, what: &str) -> String {
-        format!("{}.{}.{what}", short(&self.host.options.controller), self.call.run)
+        format!("{}.{}.{what}", self.host.controller8(), self.call.run)
     }
 
     /// The folder of this run's packages.
     fn folder(&self) -> String {
-        folder(&self.host.options.controller, self.call.run)
+        format!("{}/packages-{}.{}", crate::leftovers::ROOT, self.host.controller8(), self.call.run)
     }
 
     /// Where the file of a package of this run's lies on the machine, if it was brought.
@@ -74,28 +74,27 @@ impl<'a> Run<'a> {
         Ok(self.guest.clone().with_files(files).with_automatic(self.automatic().to_vec()))
     }
 
+    /// What *prepare* has left on record: the way back, what is missing of it, and the marks.
+    fn kept(&self) -> (&[PackageChange], &[String], &[String]) {
+        match self.call.records.get(&Step::Machine(MachineStep::Prepare)) {
+            Some(Record::Kept { back, missing, automatic }) => (back, missing, automatic),
+            _ => (&[], &[], &[]),
+        }
+    }
+
     /// What the way back installs, once that is on record.
     fn back(&self) -> &[PackageChange] {
-        match self.call.records.get(&Step::Machine(MachineStep::Prepare)) {
-            Some(Record::Kept { back, .. }) => back,
-            _ => &[],
-        }
+        self.kept().0
     }
 
     /// What was replaced and of which no file was to be had.
     fn missing(&self) -> &[String] {
-        match self.call.records.get(&Step::Machine(MachineStep::Prepare)) {
-            Some(Record::Kept { missing, .. }) => missing,
-            _ => &[],
-        }
+        self.kept().1
     }
 
     /// What nobody had asked for by name before, as `name:arch`.
     fn automatic(&self) -> &[String] {
-        match self.call.records.get(&Step::Machine(MachineStep::Prepare)) {
-            Some(Record::Kept { automatic, .. }) => automatic,
-            _ => &[],
-        }
+        self.kept().2
     }
 
     fn note(&self, text: impl Into<String>) {
@@ -103,16 +102,6 @@ impl<'a> Run<'a> {
             progress.note(Note { text: text.into(), part: None });
         }
     }
-}
-
-/// The first characters of a controller's id: enough to tell two of them apart.
-fn short(controller: &str) -> &str {
-    controller.get(..8).unwrap_or(controller)
-}
-
-/// Where packages of a run lie on its machine.
-pub(crate) fn folder(controller: &str, run: RunId) -> String {
-    format!("{}/packages-{}.{run}", crate::leftovers::ROOT, short(controller))
 }
 
 fn step(call: &Call) -> Result<MachineStep, StepError> {

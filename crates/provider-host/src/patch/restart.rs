@@ -1,7 +1,7 @@
 //! Restart: services that run on files that were replaced, as systemd does it. Sessions, programs that are nobody's
 //! services, and services whose restart would cut the machine off are left alone.
 
-use patchyard_assess::needs::{Measures, RebootPolicy, measures};
+use patchyard_assess::needs::{Measures, measures};
 use patchyard_contract::{Command, Transport, TransportError};
 use patchyard_guest::{GuestError, needs};
 use patchyard_types::{FailureKind, Reboot, Record, StepError, printable};
@@ -11,13 +11,7 @@ use super::{Run, failed, trouble};
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
     let transport = run.guest.transport();
     let needs = needs::ask(transport).await.map_err(trouble)?;
-    let policy = match run.action.reboot {
-        Reboot::ServicesOnly => RebootPolicy::ServicesOnly,
-        Reboot::Never => RebootPolicy::Never,
-        Reboot::AsNeeded => RebootPolicy::AsNeeded,
-        Reboot::Always => RebootPolicy::Always,
-    };
-    let Measures { restart: services, reexecute_init, reboot, left: _ } = measures(&needs, policy);
+    let Measures { restart: services, reexecute_init, reboot, left: _ } = measures(&needs, run.action.reboot);
     if !services.is_empty() {
         run.note(format!("restarting {}", printable(&services.join(", "), 200)));
     }
@@ -35,12 +29,11 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
 
 /// What taking packages back restarts, where the plan restarts anything: never the machine itself.
 pub(super) async fn on_the_way_back(run: &Run<'_>) -> Result<Measures, StepError> {
-    let policy = match run.action.reboot {
-        Reboot::Never => return Ok(Measures::default()),
-        Reboot::ServicesOnly | Reboot::AsNeeded | Reboot::Always => RebootPolicy::ServicesOnly,
-    };
+    if run.action.reboot == Reboot::Never {
+        return Ok(Measures::default());
+    }
     let needs = needs::ask(run.guest.transport()).await.map_err(trouble)?;
-    Ok(measures(&needs, policy))
+    Ok(measures(&needs, Reboot::ServicesOnly))
 }
 
 /// By which the kernel is known until the machine is started anew.

@@ -8,12 +8,8 @@ use super::Run;
 
 pub(super) fn perform(run: &Run<'_>) -> Record {
     let (action, call) = (run.action, run.call);
-    let missing = match call.records.get(&Step::Machine(MachineStep::Prepare)) {
-        Some(Record::Kept { missing, .. }) => missing.clone(),
-        _ => Vec::new(),
-    };
     let new = run.changes.iter().filter(|change| change.from.is_none());
-    let lost = missing.into_iter().map(|name| format!("{name}: no file of it is to be had any more"));
+    let lost = run.missing().iter().map(|name| format!("{name}: no file of it is to be had any more"));
     let lost = lost.chain(new.map(|change| format!("{} came in new, and stays", change.name)));
     Record::Snapshotted {
         snapshot: Box::new(Snapshot {
