@@ -42,6 +42,24 @@ impl Step {
     }
 }
 
+impl From<SwapStep> for Step {
+    fn from(step: SwapStep) -> Self {
+        Self::Swap(step)
+    }
+}
+
+impl From<ServiceStep> for Step {
+    fn from(step: ServiceStep) -> Self {
+        Self::Service(step)
+    }
+}
+
+impl From<MachineStep> for Step {
+    fn from(step: MachineStep) -> Self {
+        Self::Machine(step)
+    }
+}
+
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -3,16 +3,15 @@
 //! A [`Yard`] lends a fresh machine and a good plan for it. Each function below is one behaviour;
 //! [`machine_suite!`](crate::machine_suite) makes a test of each, on a yard of its own.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use patchyard_types::{
-    Direction, FailureKind, MachineStep, Plan, Probe, Record, RolloutId, RunId, Step, StepError, Subject,
-    TargetState,
+    Direction, FailureKind, MachineStep, Plan, Probe, Record, Step, StepError, Subject, TargetState,
 };
 
-use crate::{Ask, Call, Provider};
+use super::hand::Hand;
+use crate::{Ask, Provider};
 
 /// A place with one healthy machine and a good patch for it.
 #[async_trait]
@@ -62,69 +61,14 @@ const EFFECTS: [MachineStep; 5] = [
     MachineStep::Snapshot,
 ];
 
-/// A run that is driven by hand.
-struct Hand<'a> {
-    yard: &'a dyn Yard,
-    plan: Arc<Plan>,
-    rollout: u64,
-    records: BTreeMap<Step, Record>,
-}
-
-impl<'a> Hand<'a> {
-    fn new(yard: &'a dyn Yard, rollout: u64) -> Self {
-        Self { yard, plan: yard.plan(), rollout, records: BTreeMap::new() }
-    }
-
-    fn call(&self, step: MachineStep, direction: Direction) -> Call {
-        Call {
-            run: RunId { rollout: RolloutId(self.rollout), action: 0 },
-            step: Step::Machine(step),
-            direction,
-            plan: Arc::clone(&self.plan),
-            records: self.records.clone(),
-            source: None,
-            progress: None,
-            dependent: None,
-        }
-    }
-
-    async fn try_to(&mut self, step: MachineStep, direction: Direction) -> Result<(), StepError> {
-        let record = self.yard.provider().perform(&self.call(step, direction)).await?;
-        if direction == Direction::Do {
-            self.records.insert(Step::Machine(step), record);
-        }
-        // What a simulated host does takes a moment to arrive.
-        tokio_free_moment(self.yard).await;
-        Ok(())
-    }
-
-    async fn doing(&mut self, step: MachineStep) {
-        let outcome = self.try_to(step, Direction::Do).await;
-        assert!(outcome.is_ok(), "do {step}: {outcome:?}");
-    }
-
-    async fn undoing(&mut self, step: MachineStep) {
-        let outcome = self.try_to(step, Direction::Undo).await;
-        assert!(outcome.is_ok(), "undo {step}: {outcome:?}");
-    }
-
-    async fn probing(&self, step: MachineStep, direction: Direction) -> Probe {
-        match self.yard.provider().probe(&self.call(step, direction)).await {
-            Ok(probe) => probe,
-            Err(error) => panic!("probe {step}: {error}"),
-        }
-    }
-}
-
-/// Another question first: by the time it is answered, everything has arrived.
-async fn tokio_free_moment(yard: &dyn Yard) {
-    let _ = yard.packages().await;
+fn by_hand(yard: &dyn Yard, rollout: u64) -> Hand {
+    Hand::new(yard.provider(), yard.plan(), rollout)
 }
 
 /// Doing every step patches the machine, and the probe of what changes it tells not done from done.
 pub async fn every_step_in_order_patches_and_the_probe_knows(yard: &dyn Yard) {
     let before = yard.packages().await;
-    let mut hand = Hand::new(yard, 1);
+    let mut hand = by_hand(yard, 1);
     for step in EFFECTS {
         if step == MachineStep::Install {
             assert_eq!(hand.probing(step, Direction::Do).await, Probe::NotDone, "before {step}");
@@ -146,7 +90,7 @@ pub async fn every_step_in_order_patches_and_the_probe_knows(yard: &dyn Yard) {
 pub async fn from_every_step_the_way_back_restores_what_was(yard: &dyn Yard) {
     let before = yard.packages().await;
     for reached in 3..=EFFECTS.len() {
-        let mut hand = Hand::new(yard, reached as u64);
+        let mut hand = by_hand(yard, reached as u64);
         for step in &EFFECTS[..reached] {
             hand.doing(*step).await;
         }
@@ -160,13 +104,13 @@ pub async fn from_every_step_the_way_back_restores_what_was(yard: &dyn Yard) {
 /// Taking back twice, or taking back what was never done, is no mistake.
 pub async fn undo_tolerates_that_there_is_nothing_to_undo(yard: &dyn Yard) {
     let before = yard.packages().await;
-    let mut hand = Hand::new(yard, 1);
+    let mut hand = by_hand(yard, 1);
     for step in [MachineStep::Prepare, MachineStep::Preflight] {
         hand.doing(step).await;
     }
     hand.undoing(MachineStep::Install).await;
     assert_eq!(yard.packages().await, before);
-    let mut hand = Hand::new(yard, 2);
+    let mut hand = by_hand(yard, 2);
     for step in [MachineStep::Prepare, MachineStep::Preflight, MachineStep::Install] {
         hand.doing(step).await;
     }
@@ -177,7 +121,7 @@ pub async fn undo_tolerates_that_there_is_nothing_to_undo(yard: &dyn Yard) {
 
 /// Doing a step again after it was done changes nothing more.
 pub async fn every_step_looks_before_it_acts(yard: &dyn Yard) {
-    let mut hand = Hand::new(yard, 1);
+    let mut hand = by_hand(yard, 1);
     for step in EFFECTS {
         hand.doing(step).await;
         // A preflight finds the machine changed after the installation, and is not repeated then.
@@ -190,7 +134,7 @@ pub async fn every_step_looks_before_it_acts(yard: &dyn Yard) {
 /// A manual rollback is a plan of its own, to what the snapshot keeps; it can be taken back itself.
 pub async fn what_the_snapshot_keeps_leads_back(yard: &dyn Yard) {
     let before = yard.packages().await;
-    let mut hand = Hand::new(yard, 1);
+    let mut hand = by_hand(yard, 1);
     for step in EFFECTS {
         hand.doing(step).await;
     }
@@ -208,7 +152,7 @@ pub async fn what_the_snapshot_keeps_leads_back(yard: &dyn Yard) {
     action.patch_set = set.id();
     action.method = patchyard_types::Method::Restore;
     plan.decisions.patch_sets.insert(set.id(), set);
-    let mut back = Hand { plan: Arc::new(plan), ..Hand::new(yard, 2) };
+    let mut back = Hand { plan: Arc::new(plan), ..by_hand(yard, 2) };
     for step in EFFECTS {
         back.doing(step).await;
     }
@@ -221,7 +165,7 @@ pub async fn what_the_snapshot_keeps_leads_back(yard: &dyn Yard) {
 pub async fn a_machine_changed_since_planning_is_refused(yard: &dyn Yard) {
     yard.meddle().await;
     let before = yard.packages().await;
-    let mut hand = Hand::new(yard, 1);
+    let mut hand = by_hand(yard, 1);
     // Where there is nothing to keep any more, it may be refused this early.
     if hand.try_to(MachineStep::Prepare, Direction::Do).await.is_ok() {
         match hand.try_to(MachineStep::Preflight, Direction::Do).await {

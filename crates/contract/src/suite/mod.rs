@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap here is a failed test")]
 
 pub mod cache;
+mod hand;
 pub mod machine;
 pub mod provider;
 pub mod sample;

@@ -3,16 +3,15 @@
 //! A [`Yard`] lends a fresh target and a good plan for it. Each function below is one behaviour;
 //! [`provider_suite!`](crate::provider_suite) makes a test of each, on a yard of its own.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use patchyard_types::{
-    Direction, FailureKind, Order, Plan, Probe, Record, RolloutId, RunId, Step, StepError, Subject, SwapStep,
-    TargetState,
+    Direction, FailureKind, Order, Plan, Probe, Step, StepError, Subject, SwapStep, TargetState,
 };
 
-use crate::{Ask, Call, Provider};
+use super::hand::Hand;
+use crate::{Ask, Provider};
 
 /// A place with one healthy target and a good patch for it.
 #[async_trait]
@@ -86,54 +85,8 @@ fn can_be_probed(step: SwapStep) -> bool {
     !matches!(step, SwapStep::Preflight | SwapStep::Drain | SwapStep::Save)
 }
 
-/// A run that is driven by hand.
-struct Hand<'a> {
-    yard: &'a dyn Yard,
-    records: BTreeMap<Step, Record>,
-}
-
-impl<'a> Hand<'a> {
-    fn new(yard: &'a dyn Yard) -> Self {
-        Self { yard, records: BTreeMap::new() }
-    }
-
-    fn call(&self, step: SwapStep, direction: Direction) -> Call {
-        Call {
-            run: RunId { rollout: RolloutId(1), action: 0 },
-            step: Step::Swap(step),
-            direction,
-            plan: self.yard.plan(),
-            records: self.records.clone(),
-            source: None,
-            progress: None,
-            dependent: None,
-        }
-    }
-
-    async fn try_to(&mut self, step: SwapStep, direction: Direction) -> Result<(), StepError> {
-        let record = self.yard.provider().perform(&self.call(step, direction)).await?;
-        if direction == Direction::Do {
-            self.records.insert(Step::Swap(step), record);
-        }
-        Ok(())
-    }
-
-    async fn doing(&mut self, step: SwapStep) {
-        let outcome = self.try_to(step, Direction::Do).await;
-        assert!(outcome.is_ok(), "do {step}: {outcome:?}");
-    }
-
-    async fn undoing(&mut self, step: SwapStep) {
-        let outcome = self.try_to(step, Direction::Undo).await;
-        assert!(outcome.is_ok(), "undo {step}: {outcome:?}");
-    }
-
-    async fn probing(&self, step: SwapStep, direction: Direction) -> Probe {
-        match self.yard.provider().probe(&self.call(step, direction)).await {
-            Ok(probe) => probe,
-            Err(error) => panic!("probe {step}: {error}"),
-        }
-    }
+fn by_hand(yard: &dyn Yard) -> Hand {
+    Hand::new(yard.provider(), yard.plan(), 1)
 }
 
 /// Which steps have an undo that is an effect.
@@ -146,7 +99,7 @@ fn can_be_undone(step: SwapStep) -> bool {
 pub async fn every_step_in_order_patches_and_the_probe_knows(yard: &dyn Yard) {
     let before = yard.serving().await;
     assert!(before.is_some(), "the target serves before");
-    let mut hand = Hand::new(yard);
+    let mut hand = by_hand(yard);
     for step in effects(yard) {
         if can_be_probed(step) {
             let probe = hand.probing(step, Direction::Do).await;
@@ -174,7 +127,7 @@ pub async fn from_every_step_the_way_back_restores_what_was(yard: &dyn Yard) {
     let (serving, objects) = (yard.serving().await, yard.objects().await);
     let before_retire: Vec<SwapStep> = effects(yard).filter(|step| *step != SwapStep::Retire).collect();
     for reached in 1..=before_retire.len() {
-        let mut hand = Hand::new(yard);
+        let mut hand = by_hand(yard);
         for step in &before_retire[..reached] {
             hand.doing(*step).await;
         }
@@ -197,7 +150,7 @@ pub async fn from_every_step_the_way_back_restores_what_was(yard: &dyn Yard) {
 /// Taking back twice, or taking back what was never done, is no mistake.
 pub async fn undo_tolerates_that_there_is_nothing_to_undo(yard: &dyn Yard) {
     let (serving, objects) = (yard.serving().await, yard.objects().await);
-    let mut hand = Hand::new(yard);
+    let mut hand = by_hand(yard);
     // Up to the step that disturbs: nothing of what follows has taken place.
     let first = match order(yard) {
         Order::StopFirst => SwapStep::Stop,
@@ -219,7 +172,7 @@ pub async fn undo_tolerates_that_there_is_nothing_to_undo(yard: &dyn Yard) {
 
 /// Doing a step again after it was done changes nothing more: it looks before it acts.
 pub async fn every_step_looks_before_it_acts(yard: &dyn Yard) {
-    let mut hand = Hand::new(yard);
+    let mut hand = by_hand(yard);
     // A stop finds its target stopped and a preflight finds it changed by then: they are not repeatable.
     let repeatable = |step| !matches!(step, SwapStep::Preflight);
     for step in effects(yard) {
@@ -236,7 +189,7 @@ pub async fn every_step_looks_before_it_acts(yard: &dyn Yard) {
 pub async fn a_target_changed_since_planning_is_refused(yard: &dyn Yard) {
     yard.meddle().await;
     let (serving, objects) = (yard.serving().await, yard.objects().await);
-    let mut hand = Hand::new(yard);
+    let mut hand = by_hand(yard);
     hand.doing(SwapStep::Prepare).await;
     match hand.try_to(SwapStep::Preflight, Direction::Do).await {
         Err(StepError::Failed(failure)) => assert_eq!(failure.kind, FailureKind::Precondition, "{failure}"),
@@ -274,7 +227,7 @@ pub async fn somebody_serves_at_any_time(yard: &dyn Yard) {
         other => panic!("{what}: expected a refusal, got {other:?}"),
     };
     let before = yard.serving().await;
-    let mut hand = Hand::new(yard);
+    let mut hand = by_hand(yard);
     for step in [SwapStep::Prepare, SwapStep::Preflight, SwapStep::Create] {
         hand.doing(step).await;
     }
@@ -297,8 +250,8 @@ pub async fn somebody_serves_at_any_time(yard: &dyn Yard) {
 
 /// Both subjects can be looked at: the original serves before, the replacement after.
 pub async fn original_and_replacement_are_seen_apart(yard: &dyn Yard) {
-    let mut hand = Hand::new(yard);
-    let look = async |hand: &Hand<'_>, subject| {
+    let mut hand = by_hand(yard);
+    let look = async |hand: &Hand, subject| {
         let call = hand.call(SwapStep::Verify, Direction::Do);
         yard.provider().observe(&call, subject).await
     };

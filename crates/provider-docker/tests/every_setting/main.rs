@@ -223,6 +223,12 @@ fn how_many() -> (u64, u64) {
     (if slow { 500 } else { 40 }, number("PATCHYARD_SEED").unwrap_or(1))
 }
 
+/// The seeds of the random ones, and what plays each again.
+fn seeds() -> impl Iterator<Item = (u64, String)> {
+    let (number, first) = how_many();
+    (first..first + number).map(|seed| (seed, format!("PATCHYARD_SEED={seed}")))
+}
+
 /// Plays all of them, some at a time; fails with the names of those that failed, each of which has
 /// said why.
 async fn all<F: Future<Output = ()>>(plays: impl Iterator<Item = (String, F)>) {
@@ -249,15 +255,14 @@ async fn api() -> ApiVersion {
 #[tokio::test(flavor = "multi_thread")]
 async fn random_containers_survive_a_swap_and_the_way_back() {
     let images = &Images::make();
-    let (number, first) = how_many();
     let settings = &rows(SETTINGS, NEWER, api().await);
-    all((first..first + number).map(|seed| {
-        let what = format!("PATCHYARD_SEED={seed}");
+    all(seeds().map(|(seed, what)| {
+        let named = what.clone();
         let play = async move {
             let mut dice = Dice(seed);
             let shape = |name: &str, image: &str| random(&mut dice, settings, RARITY, name, image);
             let (yard, asked) = running(images, shape).await;
-            there_to_the_end_and_back(&format!("PATCHYARD_SEED={seed}"), images, yard, &asked).await;
+            there_to_the_end_and_back(&named, images, yard, &asked).await;
         };
         (what, play)
     }))
@@ -283,15 +288,14 @@ async fn each_setting_survives_a_swap_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn random_containers_that_cannot_be_started_here_are_made_again_as_they_are() {
     let images = &Images::make();
-    let (number, first) = how_many();
     let api = api().await;
     let settings = &[rows(SETTINGS, NEWER, api), rows(UNSTARTABLE, NEWER_UNSTARTABLE, api)].concat();
-    all((first..first + number).map(|seed| {
-        let what = format!("PATCHYARD_SEED={seed}");
+    all(seeds().map(|(seed, what)| {
+        let named = what.clone();
         let play = async move {
             let mut dice = Dice(seed);
             let shape = |name: &str, image: &str| random(&mut dice, settings, RARITY, name, image);
-            made_again(&format!("PATCHYARD_SEED={seed}"), images, shape).await;
+            made_again(&named, images, shape).await;
         };
         (what, play)
     }))

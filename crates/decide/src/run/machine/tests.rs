@@ -1,82 +1,18 @@
 //! A machine's patch, told as little stories.
 
-use jiff::Timestamp;
 use patchyard_types::{
-    Action, Direction, Event, EventBody, Failure, FailureKind, MachineStep, Method, Probe, Reboot, Record,
-    RolloutId, RunEnd, RunEvent, RunId, Step, Stream, TargetKind,
+    Action, Direction, FailureKind, MachineStep, Method, Probe, Reboot, RunEnd, RunEvent, Step, TargetKind,
 };
 
-use crate::run::tests_support::{action, no_baseline};
-use crate::run::{Mode, RunCommand, RunState, decide, steps};
+use crate::run::tests_support::{Story, action};
+use crate::run::{RunCommand, steps};
 
 fn machine(reboot: Reboot) -> Action {
     Action { kind: TargetKind::Host, method: Method::Packages, reboot, ..action() }
 }
 
-/// A run that is told what happens and asked what comes next.
-struct Story {
-    state: RunState,
-    action: Action,
-    seq: u64,
-}
-
-impl Story {
-    fn new(reboot: Reboot) -> Self {
-        let mut story = Self { state: RunState::default(), action: machine(reboot), seq: 0 };
-        story.tell(RunEvent::Started { target: story.action.target.clone() });
-        story
-    }
-
-    fn tell(&mut self, body: RunEvent) {
-        self.seq += 1;
-        let (run, at) = (RunId { rollout: RolloutId(1), action: 0 }, Timestamp::UNIX_EPOCH);
-        self.state.apply(&Event { stream: Stream::Run(run), seq: self.seq, at, body: EventBody::Run(body) });
-    }
-
-    fn next(&self) -> RunCommand {
-        decide(&self.state, &self.action, Mode::Go)
-    }
-
-    fn intend(&mut self, step: MachineStep, direction: Direction) -> Step {
-        match self.next() {
-            RunCommand::Perform { step: Step::Machine(next), direction: way, .. } => {
-                assert_eq!((next, way), (step, direction));
-            }
-            other => panic!("expected {step}, got {other:?}"),
-        }
-        let step = Step::Machine(step);
-        self.tell(RunEvent::Intended { step, direction });
-        step
-    }
-
-    fn succeed(&mut self, step: MachineStep, direction: Direction) {
-        let record = match step {
-            MachineStep::Preflight => Record::Preflighted { baseline: no_baseline(), dependents: Vec::new() },
-            MachineStep::Verify => Record::Verified { first_good: Timestamp::UNIX_EPOCH },
-            _ => Record::Nothing,
-        };
-        let step = self.intend(step, direction);
-        self.tell(RunEvent::Succeeded { step, direction, record });
-    }
-
-    fn up_to(&mut self, step: MachineStep) {
-        for done in MachineStep::ALL.into_iter().take_while(|done| *done != step) {
-            self.succeed(done, Direction::Do);
-        }
-    }
-
-    fn fail(&mut self, step: MachineStep, kind: FailureKind) {
-        let step = self.intend(step, Direction::Do);
-        let failure = Failure::new(kind, "it broke");
-        self.tell(RunEvent::Failed { step, direction: Direction::Do, failure });
-    }
-
-    fn end(&self) -> (RunEnd, bool) {
-        match self.next() {
-            RunCommand::End { end, quarantine, .. } => (end, quarantine),
-            other => panic!("expected the end, got {other:?}"),
-        }
-    }
+fn story(reboot: Reboot) -> Story {
+    Story::of(machine(reboot))
 }
 
 #[test]
@@ -90,7 +26,7 @@ fn a_good_patch_goes_through_its_own_steps_and_is_restarted_as_the_plan_says() {
     ] {
         let all: Vec<_> = steps(&machine(reboot)).collect();
         assert_eq!(all, expected.iter().copied().map(Step::Machine).collect::<Vec<_>>(), "{reboot}");
-        let mut story = Story::new(reboot);
+        let mut story = story(reboot);
         for step in expected {
             story.succeed(step, Direction::Do);
         }
@@ -109,7 +45,7 @@ fn packages_that_fail_are_taken_back_and_blamed_and_a_machine_that_is_full_is_no
         (MachineStep::Verify, FailureKind::Check, true),
         (MachineStep::Snapshot, FailureKind::Host, false),
     ] {
-        let mut story = Story::new(Reboot::AsNeeded);
+        let mut story = story(Reboot::AsNeeded);
         story.up_to(step);
         story.fail(step, kind);
         story.succeed(MachineStep::Install, Direction::Undo);
@@ -124,7 +60,7 @@ fn a_machine_without_a_way_back_is_left_alone() {
         (MachineStep::Prepare, FailureKind::Refused, RunEnd::Failed),
         (MachineStep::Preflight, FailureKind::Precondition, RunEnd::Skipped),
     ] {
-        let mut story = Story::new(Reboot::Never);
+        let mut story = story(Reboot::Never);
         story.up_to(step);
         story.fail(step, kind);
         assert_eq!(story.end(), (end, false), "{step}");
@@ -133,7 +69,7 @@ fn a_machine_without_a_way_back_is_left_alone() {
 
 #[test]
 fn an_installation_whose_outcome_is_lost_is_asked_about() {
-    let mut story = Story::new(Reboot::Never);
+    let mut story = story(Reboot::Never);
     story.up_to(MachineStep::Install);
     let (step, direction) = (story.intend(MachineStep::Install, Direction::Do), Direction::Do);
     story.tell(RunEvent::Lost { step, direction, reason: "killed".into(), host_away: false });
