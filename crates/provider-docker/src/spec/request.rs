@@ -184,7 +184,7 @@ pub fn create_request(inputs: Inputs<'_>) -> Result<CreateRequest, Refusal> {
 /// As [`create_request`].
 pub(crate) fn is_recreatable(container: &Value) -> Result<(), Refusal> {
     refuse(&container["HostConfig"])?;
-    networks(container).map(drop)
+    primary(container).map(|_| ())
 }
 
 /// The label that Compose compares with the image behind the tag follows the patch where the tag does:
@@ -219,33 +219,23 @@ fn network_name(mode: &str) -> &str {
     if matches!(mode, "" | "default") { "bridge" } else { mode }
 }
 
-/// The network that the create call names, where it has settings of its own, and the further ones.
-fn networks(container: &Value) -> Result<(Option<Network>, Vec<Network>), Refusal> {
+/// The network that a container was created on, where it has any of its own.
+fn primary(container: &Value) -> Result<Option<&str>, Refusal> {
     let mode = network_name(container["HostConfig"]["NetworkMode"].as_str().unwrap_or_default());
-    let attached = &container["NetworkSettings"]["Networks"];
     if matches!(mode, "host" | "none")
         || lives_in_network_of_another(&container["HostConfig"])
         || container["Config"]["NetworkDisabled"].as_bool() == Some(true)
     {
-        return Ok((None, Vec::new()));
+        return Ok(None);
     }
     // A network can be asked for by its id too.
     let is_primary = |name: &str, endpoint: &Value| {
         let id = endpoint["NetworkID"].as_str().unwrap_or_default();
         name == mode || (mode.len() >= 12 && id.starts_with(mode))
     };
-    let (mut primary, mut further) = (None, Vec::new());
-    for (name, endpoint) in object(attached) {
-        let mac = own_mac(container, name, endpoint);
-        let network =
-            Network { name: name.clone(), endpoint: own_endpoint(endpoint, mac, short_id(container)) };
-        if is_primary(name, endpoint) {
-            primary = Some(network);
-        } else {
-            further.push(network);
-        }
-    }
-    match primary {
+    let mut attached = object(&container["NetworkSettings"]["Networks"]);
+    match attached.find(|(name, endpoint)| is_primary(name, endpoint)) {
+        Some((name, _)) => Ok(Some(name)),
         None => Err(Refusal {
             code: "network_changed".to_owned(),
             message: format!(
@@ -253,9 +243,24 @@ fn networks(container: &Value) -> Result<(Option<Network>, Vec<Network>), Refusa
                 printable(mode, 80)
             ),
         }),
-        Some(network) if is_empty(&network.endpoint) => Ok((None, further)),
-        network => Ok((network, further)),
     }
+}
+
+/// The network that the create call names, where it has settings of its own, and the further ones.
+fn networks(container: &Value) -> Result<(Option<Network>, Vec<Network>), Refusal> {
+    let Some(named) = primary(container)? else { return Ok((None, Vec::new())) };
+    let (mut primary, mut further) = (None, Vec::new());
+    for (name, endpoint) in object(&container["NetworkSettings"]["Networks"]) {
+        let mac = own_mac(container, name, endpoint);
+        let network =
+            Network { name: name.clone(), endpoint: own_endpoint(endpoint, mac, short_id(container)) };
+        if name == named {
+            primary = Some(network);
+        } else {
+            further.push(network);
+        }
+    }
+    Ok((primary.filter(|network| !is_empty(&network.endpoint)), further))
 }
 
 /// What was asked for of an endpoint, also what is not known here. Of its MAC address see [`own_mac`], which is given
