@@ -1,5 +1,8 @@
 //! Memory: facts that stay true, kept from one process to the next.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use async_trait::async_trait;
 
 /// What a provider keeps of what never changes, such as the content of an image under its id. Nothing depends on it:
@@ -21,4 +24,16 @@ impl Memory for () {
     }
 
     async fn remember(&self, _: &str, _: &str) {}
+}
+
+/// Remembers for as long as it lives.
+#[async_trait]
+impl Memory for Mutex<BTreeMap<String, String>> {
+    async fn recall(&self, key: &str) -> Option<String> {
+        self.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    async fn remember(&self, key: &str, fact: &str) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), fact.to_owned());
+    }
 }

@@ -172,6 +172,9 @@ pub(super) async fn os_release(
     let view = View::open(docker, container).await?;
     let release = async {
         for path in ["/etc/os-release", "/usr/lib/os-release"] {
+            // Mostly the one is a link to the other: to ask where it leads is far cheaper than to read it.
+            let Some(stat) = docker.client.stat(view.name(), path).await? else { continue };
+            let path = if stat.link.is_empty() { path } else { &stat.link };
             if let Some(bytes) = docker.client.read_file(view.name(), path, OS_RELEASE_LIMIT).await? {
                 return Ok(patchyard_assess::parse_os_release(&bytes));
             }

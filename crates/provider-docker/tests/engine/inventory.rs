@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use patchyard_contract::{Memory, Provider, ProviderError};
+use patchyard_contract::{Provider, ProviderError};
 use patchyard_types::PackageManager;
 use serde_json::json;
 
@@ -98,20 +98,6 @@ async fn what_a_container_has_changed_is_seen_where_its_image_has_moved_the_data
     assert_eq!(state(&one).await, first);
 }
 
-#[derive(Default)]
-struct Notebook(Mutex<BTreeMap<String, String>>);
-
-#[async_trait::async_trait]
-impl Memory for Notebook {
-    async fn recall(&self, key: &str) -> Option<String> {
-        self.0.lock().unwrap().get(key).cloned()
-    }
-
-    async fn remember(&self, key: &str, fact: &str) {
-        self.0.lock().unwrap().insert(key.to_owned(), fact.to_owned());
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_image_has_is_read_once_and_what_a_container_has_changed_always() {
     let maker = yard().await;
@@ -119,7 +105,7 @@ async fn what_an_image_has_is_read_once_and_what_a_container_has_changed_always(
     maker.run(&changed, &["touch", "/etc/of-an-image-of-its-own"]).await;
     let image = maker.image_of(&changed).await;
     let container = maker.container(&image.name, json!({})).await;
-    let memory = Arc::new(Notebook::default());
+    let memory = Arc::new(Mutex::<BTreeMap<String, String>>::default());
     let look = async || {
         let yard = yard_with(endpoint(), None, memory.clone()).await;
         let target = yard.target(&container).await;
@@ -127,8 +113,7 @@ async fn what_an_image_has_is_read_once_and_what_a_container_has_changed_always(
     };
     let (read, id) = look().await;
     // What another look reads is told from what it remembers by a package that there is not.
-    for fact in memory.0.lock().unwrap().iter_mut().filter(|(key, _)| key.contains(&id)).map(|(_, fact)| fact)
-    {
+    for fact in memory.lock().unwrap().iter_mut().filter(|(key, _)| key.contains(&id)).map(|(_, fact)| fact) {
         *fact = fact.replace("\"dpkg\"", "\"remembered\"").replace("\"debian\"", "\"remembered\"");
     }
     let (recalled, _) = look().await;

@@ -16,12 +16,12 @@ mod podman;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use patchyard_cache::FileCache;
 use patchyard_contract::suite::provider::Yard;
-use patchyard_contract::{Ask, Call, Provider};
+use patchyard_contract::{Ask, Call, Memory, Provider};
 use patchyard_provider_docker::client::{Client, Environment, Exec, resolve};
 use patchyard_provider_docker::{DockerProvider, Options};
 use patchyard_types::{
@@ -593,6 +593,13 @@ impl<'a> Hand<'a> {
     }
 }
 
+/// What is known of images, by all yards of a test program: a discovery sees the others' containers too, and reading
+/// them anew is most of what it would cost the engine.
+fn memory() -> Arc<dyn Memory> {
+    static MEMORY: LazyLock<Arc<Mutex<BTreeMap<String, String>>>> = LazyLock::new(Arc::default);
+    MEMORY.clone()
+}
+
 /// A provider on the engine that `docker` would talk to.
 pub async fn provider(controller: &str, state: &Path) -> DockerProvider {
     provider_on(None, controller, state).await
@@ -605,7 +612,7 @@ async fn provider_on(podman: Option<&Podman>, controller: &str, state: &Path) ->
         cache: Arc::new(FileCache::open(&state.join("cache")).unwrap()),
         state_dir: state.to_owned(),
         name: podman.map(|_| "podman-here".to_owned()),
-        memory: Arc::new(()),
+        memory: memory(),
         registries: BTreeMap::new(),
     };
     let host = podman.map(|podman| podman.host.as_str());
