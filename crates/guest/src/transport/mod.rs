@@ -1,7 +1,7 @@
 //! Ways to a machine: this one, a container's inside, a host by the system's ssh.
 //!
 //! All of them come down to a local process that is given a [`Command`]: [`wrap`] says what that command
-//! is on the machine, [`process`] runs it here.
+//! is on the machine, `process` runs it here. What a command is on a machine holds for transports elsewhere too.
 
 mod docker;
 mod local;
@@ -25,11 +25,14 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /// How long after the first signal a program is killed, in seconds.
 const KILL_AFTER: u64 = 5;
 /// How much longer than the machine the controller waits: until a killed program is gone, and the way back.
-const GRACE: Duration = Duration::from_secs(KILL_AFTER + 10);
+pub const GRACE: Duration = Duration::from_secs(KILL_AFTER + 10);
 
 /// The command as it is run on the machine, by programs that every Linux has: with its time limit, so that nothing goes
 /// on there when nobody waits any more, and with its environment.
-fn wrap(command: &Command) -> Result<Vec<String>, TransportError> {
+///
+/// # Errors
+/// [`TransportError::Invalid`] when it cannot be said to a machine.
+pub fn wrap(command: &Command) -> Result<Vec<String>, TransportError> {
     let invalid = |reason: String| Err(TransportError::Invalid { reason });
     let program = command.program();
     if program.is_empty() || program.starts_with('-') || program.contains('=') {
@@ -61,12 +64,15 @@ fn wrap(command: &Command) -> Result<Vec<String>, TransportError> {
     Ok(argv)
 }
 
-/// What `timeout` ends with when it had to end the program: 124, or 137 when it had to kill it.
-fn timed_out(code: i32, took: Duration, limit: Duration) -> bool {
+/// Whether a [wrapped](wrap) command was ended for its time: `timeout` ends with 124 then, or 137 when it had to kill.
+#[must_use]
+pub fn timed_out(code: i32, took: Duration, limit: Duration) -> bool {
     matches!(code, 124 | 137) && took >= limit
 }
 
-fn late(host: &str, command: &Command) -> TransportError {
+/// The error that says so.
+#[must_use]
+pub fn late(host: &str, command: &Command) -> TransportError {
     TransportError::TimedOut {
         host: host.to_owned(),
         program: command.program().to_owned(),
