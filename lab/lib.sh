@@ -52,6 +52,12 @@ apt_quiet() {
   DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2
 }
 
+# A user without rights, for what is not to run as root. Stays.
+need_user() { # NAME
+  lab_lock user
+  id "$1" >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin "$1"
+}
+
 # Puts cargo on the PATH, or says what is missing. No script installs a Rust toolchain: which one, and how, is its owner's to decide.
 need_rust() { # [CARGO-SUBCOMMAND...]
   local wanted found='' component
@@ -130,7 +136,8 @@ start_time() {
 running_pid() { # PIDFILE
   local pid started
   read -r pid started 2>/dev/null <"$1" || return 1
-  [ "$(start_time "$pid")" = "$started" ] || return 1
+  # A process that was gone before it could be asked has no start time.
+  [ -n "$started" ] && [ "$(start_time "$pid")" = "$started" ] || return 1
   ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null || return 1
   printf '%s\n' "$pid"
 }
