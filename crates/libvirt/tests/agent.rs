@@ -225,6 +225,10 @@ async fn an_agent_that_is_silent_for_a_moment_is_asked_again() {
     let peer = Peer::new(|mut daemon| {
         daemon.welcome();
         let exec = daemon.next().unwrap();
+        daemon.say(&exec.refuse(86, "Guest agent not available for now"));
+        let again = daemon.next().unwrap();
+        assert_eq!(command(&again), command(&exec));
+        let exec = again;
         daemon.say(&answer(&exec, &json!({"pid": 7})));
         let status = daemon.next().unwrap();
         daemon.say(&status.refuse(86, "Guest agent not available for now"));

@@ -13,7 +13,7 @@ pub use transport::AgentTransport;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,6 +25,10 @@ use crate::{Connection, Domain, LibvirtError};
 /// How long libvirt waits for an answer. Nothing that is asked here takes long in itself; a guest may be
 /// slow.
 const WAIT: Duration = Duration::from_secs(60);
+/// How long an agent may be silent. It is silent when the guest is busy, and while it is frozen.
+const SILENCE: Duration = Duration::from_secs(120);
+/// How long a guest is left in peace that is too busy to answer.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The agent in one domain.
 #[derive(Debug, Clone)]
@@ -89,7 +93,7 @@ impl Agent {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), LibvirtError> {
-        self.ask("guest-ping", None).await.map(|_| ())
+        self.ask_once("guest-ping", None).await.map(|_| ())
     }
 
     /// What it is and may. `guest-info`.
@@ -150,8 +154,24 @@ impl Agent {
         }))
     }
 
-    /// Gives it a command and tells what its answer holds.
+    /// Gives it a command and tells what its answer holds. A guest that is busy is asked again, for a while.
     async fn ask(&self, command: &str, fields: Option<Value>) -> Result<Value, LibvirtError> {
+        let began = Instant::now();
+        loop {
+            let asked = Instant::now();
+            match self.ask_once(command, fields.clone()).await {
+                // It is not asked a second time for what it may be doing.
+                Err(LibvirtError::AgentSilent { message })
+                    if words::is_busy(&message) && asked.elapsed() < WAIT && began.elapsed() < SILENCE =>
+                {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn ask_once(&self, command: &str, fields: Option<Value>) -> Result<Value, LibvirtError> {
         let mut question = json!({"execute": command});
         if let Some(fields) = fields {
             question["arguments"] = fields;

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::files::PIECE;
-use super::{Agent, Exec, Exit};
+use super::{Agent, Exec, Exit, SILENCE};
 use crate::LibvirtError;
 
 const RUN: &str = include_str!("run.sh");
@@ -22,9 +22,6 @@ pub(super) const DIRECT: usize = PIECE;
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// The longest between two such looks.
 const LAST_LOOK: Duration = Duration::from_millis(500);
-/// How long an agent may be silent while a program runs. It is silent when the guest is busy, and while it is
-/// frozen.
-const SILENCE: Duration = Duration::from_secs(120);
 
 /// What became of a program.
 pub(super) enum Ran {

@@ -4,6 +4,12 @@ use patchyard_types::printable;
 
 use crate::LibvirtError;
 
+/// Whether a guest was too busy to come into step with libvirt, which gives it five seconds for that whatever
+/// the command's own time is. The same words mean later, when that is over, that the command has no answer.
+pub(super) fn is_busy(message: &str) -> bool {
+    message.contains("not available for now")
+}
+
 /// What an error means for who wants to run a program: libvirt's words, and what to do.
 pub(super) fn no_way(error: LibvirtError) -> String {
     match error {
