@@ -271,6 +271,10 @@ async fn output_that_the_agent_has_cut_is_too_much() {
 async fn arguments_that_libvirt_does_not_pass_on_are_no_command() {
     let machine = Machine::new();
     let transport = machine.transport().await;
-    let answer = transport.run(Command::new(["echo".to_owned(), "x".repeat(5 * 1024 * 1024)])).await;
-    assert!(matches!(answer, Err(TransportError::Invalid { .. })), "{answer:?}");
+    for length in [128 * 1024, 5 * 1024 * 1024] {
+        let answer = transport.run(Command::new(["echo".to_owned(), "x".repeat(length)])).await;
+        assert!(matches!(answer, Err(TransportError::Invalid { .. })), "{answer:?}");
+    }
+    let long = Command::new(["echo".to_owned(), "x".repeat(64 * 1024)]).stdin("y".repeat(32 * 1024));
+    assert_eq!(transport.run(long).await.unwrap().stdout.len(), 64 * 1024 + 1);
 }

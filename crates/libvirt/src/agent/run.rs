@@ -7,17 +7,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::files::PIECE;
 use super::{Agent, Exec, Exit, SILENCE};
 use crate::LibvirtError;
+use crate::calls::MOST_ASKED;
 
 const RUN: &str = include_str!("run.sh");
 /// What the last line of complaints begins with: it is the script's.
 const ENDED: &[u8] = b"\npatchyard-ended ";
 /// How much of the output the script hands on at once, in bytes: `bs` times `count` there.
 const AT_ONCE: usize = 16 * 65536;
-/// The longest input that goes along with the command, in bytes.
-pub(super) const DIRECT: usize = PIECE;
+/// The longest input that goes along with the command, in bytes. In base64 it is a third of what may be asked:
+/// the rest is for arguments.
+pub(super) const DIRECT: usize = MOST_ASKED / 4;
 /// How long after its start it is first asked whether a program has ended; then less and less often.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// The longest between two such looks.

@@ -11,6 +11,12 @@ use crate::{Connection, LibvirtError};
 
 /// The most mount points of one call: `REMOTE_DOMAIN_FSFREEZE_MOUNTPOINTS_MAX`.
 const MOST_MOUNTS: usize = 256;
+/// The longest command that an agent may be given, in bytes.
+///
+/// libvirt forgets how much of a command it has written to the agent's socket when that takes no more of it, and
+/// begins anew: the agent reads nonsense, and nobody is told. A socket takes 208 KiB where Linux's default is
+/// left alone; this leaves a third of it for what a busy guest has not read yet.
+pub(crate) const MOST_ASKED: usize = 128 * 1024;
 /// How much longer than libvirt waits for the agent we wait for libvirt.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -21,7 +27,8 @@ impl Connection {
     ///
     /// # Errors
     /// [`LibvirtError::AgentMissing`], [`LibvirtError::AgentSilent`], [`LibvirtError::AgentRefused`];
-    /// [`LibvirtError::NotNow`] when the domain does not run. An answer of more than 4 MiB is lost in
+    /// [`LibvirtError::NotNow`] when the domain does not run; [`LibvirtError::Busy`];
+    /// [`LibvirtError::TooLarge`] above 128 KiB. An answer of more than 4 MiB is lost in
     /// libvirt, one of more than 10 MiB costs the domain its agent until it is started anew: nothing may be
     /// asked that can have one.
     pub async fn agent_command(
@@ -30,6 +37,12 @@ impl Connection {
         json: &str,
         wait: Duration,
     ) -> Result<String, LibvirtError> {
+        if json.len() > MOST_ASKED {
+            return Err(LibvirtError::TooLarge {
+                what: QEMU_DOMAIN_AGENT_COMMAND.name.to_owned(),
+                reason: format!("it has {} bytes, of at most {MOST_ASKED}", json.len()),
+            });
+        }
         let seconds = i32::try_from(wait.as_secs().max(1)).unwrap_or(i32::MAX);
         let arguments = domain.arguments().string(json, LONGEST_STRING).i32(seconds).u32(0);
         let answer = self

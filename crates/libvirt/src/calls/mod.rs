@@ -16,6 +16,7 @@ pub use flags::{
     AbortFlags, CommitFlags, DefineFlags, ListFlags, ShutdownFlags, SnapshotFlags, StartFlags, TimeFlags,
     UndefineFlags, XmlFlags,
 };
+pub(crate) use guest::MOST_ASKED;
 pub use lookup::{State, StateKind, Version};
 pub(crate) use procedures::Procedure;
 

@@ -17,6 +17,8 @@ use super::{Call, Daemon, QEMU, text, words};
 
 /// What libvirt hands on at most, in bytes.
 const MOST: usize = 4 * 1024 * 1024;
+/// What a socket takes at once, in bytes: libvirt garbles a command that is longer.
+const SOCKET: usize = 208 * 1024;
 
 /// What was seen of an agent's work.
 #[derive(Debug, Clone, Default)]
@@ -75,6 +77,7 @@ pub fn serve(mut daemon: Daemon, seen: &Seen) {
     daemon.welcome();
     let mut agent = Agent::default();
     while let Some(call) = daemon.next() {
+        assert!(call.payload.len() < SOCKET, "{} bytes", call.payload.len());
         let reply = match agent.does(&command(&call), seen) {
             Ok(value) => answer(&call, &value),
             Err(why) => refuse(&call, &why),
@@ -118,7 +121,7 @@ impl Agent {
                 let bytes = STANDARD.decode(fields["buf-b64"].as_str().unwrap()).unwrap();
                 let file = self.files.get_mut(&handle()).ok_or("no such handle")?;
                 // An agent may write less than it was given.
-                let written = bytes.len().min(700_001);
+                let written = bytes.len().min(50_001);
                 file.write_all(&bytes[..written]).unwrap();
                 Ok(json!({"count": written, "eof": false}))
             }
