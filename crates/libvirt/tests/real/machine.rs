@@ -1,0 +1,135 @@
+//! Machines of the lab's (`lab/machine`): a libvirtd of their own, and a guest in it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use patchyard_contract::suite::transport::Fixture;
+use patchyard_contract::{Command as Program, Transport};
+use patchyard_libvirt::calls::XmlFlags;
+use patchyard_libvirt::{Agent, AgentTransport, Connection, Description, Domain, Environment, Uri};
+
+/// How long a machine may take to come up. Emulated on a busy host it is slow.
+const UP: Duration = Duration::from_secs(900);
+
+/// A machine that runs, with its agent. It is gone when this is dropped, and its libvirtd, too.
+pub struct Machine {
+    pub name: String,
+    uri: String,
+}
+
+impl Machine {
+    /// One of its own.
+    pub fn start(what: &str) -> Self {
+        // Before it runs: what is half started has to go as well.
+        let mut machine = Self { name: format!("{what}-{}", std::process::id()), uri: String::new() };
+        machine.uri = machine.lab("start", &[]);
+        machine
+    }
+
+    /// One that is shared by the tests that run at the same time and do not change it.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Machine>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(machine) = shared.upgrade() {
+            return machine;
+        }
+        let machine = Arc::new(Self::start("shared"));
+        *shared = Arc::downgrade(&machine);
+        machine
+    }
+
+    /// libvirt's own client, which must succeed: what it printed.
+    pub fn virsh(&self, arguments: &[&str]) -> String {
+        self.lab("virsh", arguments)
+    }
+
+    pub async fn open(&self) -> Arc<Connection> {
+        let uri = Uri::parse(&self.uri).unwrap();
+        Arc::new(Connection::open(&uri, &Environment::default()).await.unwrap())
+    }
+
+    pub async fn opened(&self) -> Opened {
+        let connection = self.open().await;
+        let domain = connection.domain_by_name(&self.name).await.unwrap();
+        let agent = Agent::new(Arc::clone(&connection), domain.clone());
+        let transport = AgentTransport::new(agent.clone(), &self.name);
+        Opened { connection, domain, agent, transport }
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/machine"));
+        command.args([verb, &self.name]);
+        command
+    }
+
+    fn lab(&self, verb: &str, arguments: &[&str]) -> String {
+        let output = self.command(verb).args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "lab/machine {verb} {arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let stopped = self.command("stop").status();
+        assert!(std::thread::panicking() || stopped.is_ok_and(|status| status.success()), "lab/machine stop");
+    }
+}
+
+/// A machine, seen through a connection.
+pub struct Opened {
+    pub connection: Arc<Connection>,
+    pub domain: Domain,
+    pub agent: Agent,
+    pub transport: AgentTransport,
+}
+
+impl Opened {
+    pub async fn description(&self) -> Description {
+        let xml = self.connection.xml(&self.domain, XmlFlags::NONE).await.unwrap();
+        Description::read(&xml).unwrap()
+    }
+
+    /// Runs a shell script in it, which must succeed: what it printed.
+    pub async fn sh(&self, script: &str) -> String {
+        let output = self.transport.run(Program::new(["sh", "-ec", script])).await.unwrap();
+        assert!(output.success(), "{script}: {}", String::from_utf8_lossy(&output.said()));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Waits until its agent answers.
+    pub async fn wait(&self) {
+        let began = Instant::now();
+        while let Err(error) = self.agent.ping().await {
+            assert!(began.elapsed() < UP, "{error}");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// The folder of its disks, on the host.
+    pub async fn folder(&self) -> PathBuf {
+        let disk = self.description().await.disks.remove(0);
+        let patchyard_libvirt::domain::Source::File(file) = disk.image.source else { panic!("{disk:?}") };
+        Path::new(&file).parent().unwrap().to_owned()
+    }
+}
+
+/// The shared machine, as the suite of transports takes it.
+pub struct Shared(Arc<Machine>);
+
+impl Shared {
+    pub fn new() -> Self {
+        Self(Machine::shared())
+    }
+}
+
+impl Fixture for Shared {
+    fn open(&self) -> Arc<dyn Transport> {
+        let opened = async { self.0.opened().await };
+        let opened = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(opened));
+        Arc::new(opened.transport)
+    }
+}
