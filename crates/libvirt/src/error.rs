@@ -92,8 +92,14 @@ pub enum LibvirtError {
         /// libvirt's own words.
         message: String,
     },
-    /// Not in the state in which the domain is: it does not run, it runs already, another job is at work on
-    /// it.
+    /// Another call, of ours or of anybody else's, is at work on the domain, and libvirt has waited for its end in
+    /// vain, for half a minute. Nothing has happened.
+    #[error("{message}")]
+    Busy {
+        /// libvirt's own words.
+        message: String,
+    },
+    /// Not in the state in which the domain is: it does not run, or it runs already.
     #[error("{message}")]
     NotNow {
         /// libvirt's own words.

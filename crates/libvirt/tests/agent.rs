@@ -7,6 +7,7 @@ mod peer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use patchyard_contract::suite::transport::Fixture;
 use patchyard_contract::{Command, Transport, TransportError};
@@ -14,6 +15,9 @@ use patchyard_libvirt::{Agent, AgentTransport, Domain, LibvirtError, Uuid};
 use peer::agent::{Seen, answer, command, refuse, serve};
 use peer::{Daemon, Peer};
 use serde_json::json;
+
+/// What libvirt says when a domain has had another job for half a minute.
+const TAKEN: &str = "Timed out during operation: cannot acquire state change lock (held by agent=remoteDispatchDomainAgentCommand)";
 
 fn web() -> Domain {
     Domain { name: "web".to_owned(), uuid: Uuid([7; 16]), id: 3 }
@@ -244,6 +248,44 @@ async fn an_agent_that_is_silent_for_a_moment_is_asked_again() {
     let answer = transport.run(Command::new(["true"])).await;
     let Err(TransportError::Unreachable { reason, .. }) = answer else { panic!("{answer:?}") };
     assert!(reason.contains("ended there from outside"), "{reason}");
+    drop(transport);
+    peer.end();
+}
+
+#[tokio::test]
+async fn an_agent_that_is_taken_by_others_is_asked_again() {
+    let peer = Peer::new(|mut daemon| {
+        daemon.welcome();
+        let first = daemon.next().unwrap();
+        daemon.say(&first.refuse(68, TAKEN));
+        // Whoever was first stays first.
+        let again = daemon.next().unwrap();
+        assert_eq!(command(&again), command(&first));
+        daemon.say(&answer(&again, &json!({})));
+        let second = daemon.next().unwrap();
+        assert_eq!(command(&second), json!({"execute": "guest-info"}));
+        daemon.say(&answer(&second, &json!({"version": "7.2.11", "supported_commands": []})));
+    });
+    let agent = agent(&peer).await;
+    let other = agent.clone();
+    let (pinged, told) = tokio::join!(agent.ping(), other.info());
+    pinged.unwrap();
+    assert_eq!(told.unwrap().version, "7.2.11");
+    peer.end();
+}
+
+#[tokio::test]
+async fn whoever_gives_up_on_an_agent_is_told_who_has_it() {
+    let peer = Peer::new(|mut daemon| {
+        daemon.welcome();
+        while let Some(call) = daemon.next() {
+            daemon.say(&call.refuse(68, TAKEN));
+        }
+    });
+    let transport = AgentTransport::new(agent(&peer).await, "shop");
+    let answer = transport.run(Command::new(["true"]).limit(Duration::from_secs(1))).await;
+    let Err(TransportError::Unreachable { reason, .. }) = answer else { panic!("{answer:?}") };
+    assert!(reason.contains("somebody else is at work on its domain"), "{reason}");
     drop(transport);
     peer.end();
 }

@@ -3,6 +3,10 @@
 //! The commands and their fields are those of QEMU's `qga/qapi-schema.json`. libvirt passes them on and
 //! brings itself in step with the agent before each. Answers are small by design: see
 //! [`Connection::agent_command`].
+//!
+//! An agent takes one command at a time, whoever gives it. What libvirt could not pass on, because the guest was
+//! too busy to come into step or somebody else's command was there for too long, is given again after a pause;
+//! what it has passed on is not.
 
 mod files;
 mod run;
@@ -19,22 +23,27 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use patchyard_types::printable;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::{Connection, Domain, LibvirtError};
 
 /// How long libvirt waits for an answer. Nothing that is asked here takes long in itself; a guest may be
 /// slow.
 const WAIT: Duration = Duration::from_secs(60);
-/// How long an agent may be silent. It is silent when the guest is busy, and while it is frozen.
-const SILENCE: Duration = Duration::from_secs(120);
-/// How long a guest is left in peace that is too busy to answer.
+/// How long an agent may be silent, or taken by others, where nobody says otherwise.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a guest is left in peace that is too busy to answer, or has somebody else to answer to.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The agent in one domain.
+/// The agent in one domain. Its clones take turns at it; others, of other connections and programs, are waited
+/// for as described [above](self).
 #[derive(Debug, Clone)]
 pub struct Agent {
     connection: Arc<Connection>,
     domain: Domain,
+    patience: Duration,
+    /// Whose turn it is, and stays until the command has been passed on.
+    turn: Arc<Mutex<()>>,
 }
 
 /// What an agent is and may.
@@ -79,7 +88,13 @@ impl Agent {
     /// The agent in that domain.
     #[must_use]
     pub fn new(connection: Arc<Connection>, domain: Domain) -> Self {
-        Self { connection, domain }
+        Self { connection, domain, patience: PATIENCE, turn: Arc::default() }
+    }
+
+    /// The same agent, for who waits so long while it is silent or taken by others; two minutes otherwise.
+    #[must_use]
+    pub fn patience(&self, patience: Duration) -> Self {
+        Self { patience, ..self.clone() }
     }
 
     /// The domain it is in.
@@ -93,7 +108,7 @@ impl Agent {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), LibvirtError> {
-        self.ask_once("guest-ping", None).await.map(|_| ())
+        self.ask("guest-ping", None).await.map(|_| ())
     }
 
     /// What it is and may. `guest-info`.
@@ -154,29 +169,13 @@ impl Agent {
         }))
     }
 
-    /// Gives it a command and tells what its answer holds. A guest that is busy is asked again, for a while.
+    /// Gives it a command and tells what its answer holds.
     async fn ask(&self, command: &str, fields: Option<Value>) -> Result<Value, LibvirtError> {
-        let began = Instant::now();
-        loop {
-            let asked = Instant::now();
-            match self.ask_once(command, fields.clone()).await {
-                // It is not asked a second time for what it may be doing.
-                Err(LibvirtError::AgentSilent { message })
-                    if words::is_busy(&message) && asked.elapsed() < WAIT && began.elapsed() < SILENCE =>
-                {
-                    tokio::time::sleep(PAUSE).await;
-                }
-                answer => return answer,
-            }
-        }
-    }
-
-    async fn ask_once(&self, command: &str, fields: Option<Value>) -> Result<Value, LibvirtError> {
         let mut question = json!({"execute": command});
         if let Some(fields) = fields {
             question["arguments"] = fields;
         }
-        let answer = self.connection.agent_command(&self.domain, &question.to_string(), WAIT).await?;
+        let answer = self.pass_on(&question.to_string()).await?;
         let mut answer: Value =
             serde_json::from_str(&answer).map_err(|error| no_sense(command, &error.to_string()))?;
         // libvirt tells of errors itself; an agent behind something else than libvirt's driver may not get
@@ -187,6 +186,29 @@ impl Agent {
         match answer.get_mut("return") {
             Some(value) => Ok(value.take()),
             None => Err(no_sense(command, "it returns nothing")),
+        }
+    }
+
+    /// Gives it a command when it is our turn, again and again until it has been passed on.
+    async fn pass_on(&self, question: &str) -> Result<String, LibvirtError> {
+        let began = Instant::now();
+        let _turn = self.turn.lock().await;
+        loop {
+            let asked = Instant::now();
+            let answer = self.connection.agent_command(&self.domain, question, WAIT).await;
+            let is_passed_on = match &answer {
+                Err(LibvirtError::Busy { .. }) => false,
+                // The same words after all of the time for an answer mean that there is none: what it may be
+                // doing is not asked for a second time.
+                Err(LibvirtError::AgentSilent { message }) => {
+                    !words::is_busy(message) || asked.elapsed() >= WAIT
+                }
+                _ => true,
+            };
+            if is_passed_on || began.elapsed() >= self.patience {
+                return answer;
+            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }

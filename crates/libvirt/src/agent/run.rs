@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Agent, Exec, Exit, SILENCE};
+use super::{Agent, Exec, Exit};
 use crate::LibvirtError;
 use crate::calls::MOST_ASKED;
 
@@ -103,7 +103,7 @@ impl Agent {
             match self.exec_status(pid).await {
                 Ok(Some(exit)) => return Ok(exit),
                 Ok(None) => heard = Instant::now(),
-                Err(LibvirtError::AgentSilent { .. }) if heard.elapsed() < SILENCE => {}
+                Err(LibvirtError::AgentSilent { .. }) if heard.elapsed() < self.patience => {}
                 Err(error) => return Err(error),
             }
             tokio::time::sleep(pause).await;

@@ -39,10 +39,12 @@ impl AgentTransport {
     ) -> Result<Output, TransportError> {
         let limit = command.limit;
         let began = Instant::now();
+        // Whoever gives up first knows why.
+        let agent = self.agent.patience(limit);
         let stdin = std::mem::take(&mut command.stdin);
         let input = if stdin.len() > DIRECT {
             *leaves = true;
-            self.send(folder, &stdin).await?;
+            self.send(&agent, folder, &stdin).await?;
             Input::InFolder
         } else {
             Input::Direct(&stdin)
@@ -50,7 +52,7 @@ impl AgentTransport {
         // What it took to send is of the time that was given.
         command.limit = limit.saturating_sub(began.elapsed());
         let argv = wrap(&command)?;
-        let ran = self.agent.run(&argv, input, command.most, folder, leaves).await;
+        let ran = agent.run(&argv, input, command.most, folder, leaves).await;
         match ran.map_err(|error| self.failed(error))? {
             Ran::Ended { code, took, .. } if timed_out(code, took, command.limit) => {
                 Err(late(&self.host, &Command { limit, ..command }))
@@ -72,24 +74,15 @@ impl AgentTransport {
     }
 
     /// Puts what a program is to read in a folder of its own: only root's, and not there before.
-    async fn send(&self, folder: &str, stdin: &[u8]) -> Result<(), TransportError> {
+    async fn send(&self, agent: &Agent, folder: &str, stdin: &[u8]) -> Result<(), TransportError> {
         let made =
-            self.short(&["mkdir", "-m", "700", "--", folder]).await.map_err(|error| self.failed(error))?;
+            short(agent, &["mkdir", "-m", "700", "--", folder]).await.map_err(|error| self.failed(error))?;
         if !made {
             return Err(self.unreachable(format!(
                 "{folder} cannot be made there: is /var/tmp full, or not to be written?"
             )));
         }
-        self.agent.write_file(&format!("{folder}/in"), stdin).await.map_err(|error| self.failed(error))
-    }
-
-    /// Runs a short command of our own, and tells whether it went well.
-    async fn short(&self, argv: &[&str]) -> Result<bool, LibvirtError> {
-        let [path, arguments @ ..] = argv else { return Ok(false) };
-        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let exec = Exec { path, arguments: &arguments, environment: &[], input: &[], capture: false };
-        let pid = self.agent.exec(&exec).await?;
-        Ok(self.agent.wait(pid).await?.code == 0)
+        agent.write_file(&format!("{folder}/in"), stdin).await.map_err(|error| self.failed(error))
     }
 
     fn unreachable(&self, reason: String) -> TransportError {
@@ -104,6 +97,15 @@ impl AgentTransport {
             error => self.unreachable(words::no_way(error)),
         }
     }
+}
+
+/// Runs a short command of our own, and tells whether it went well.
+async fn short(agent: &Agent, argv: &[&str]) -> Result<bool, LibvirtError> {
+    let [path, arguments @ ..] = argv else { return Ok(false) };
+    let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    let exec = Exec { path, arguments: &arguments, environment: &[], input: &[], capture: false };
+    let pid = agent.exec(&exec).await?;
+    Ok(agent.wait(pid).await?.code == 0)
 }
 
 /// A path in a guest that nobody has used before: by the process, its clock, and a number.
@@ -130,7 +132,7 @@ impl Transport for AgentTransport {
         let output = tokio::time::timeout(limit, self.attempt(command, &folder, &mut leaves)).await;
         if leaves || output.is_err() {
             // Should the agent not answer, the machine itself sweeps /var/tmp some day.
-            let _ = tokio::time::timeout(CLEAR, self.short(&["rm", "-rf", "--", &folder])).await;
+            let _ = tokio::time::timeout(CLEAR, short(&self.agent, &["rm", "-rf", "--", &folder])).await;
         }
         output.unwrap_or(Err(late))
     }

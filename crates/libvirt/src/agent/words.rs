@@ -31,6 +31,10 @@ pub(super) fn no_way(error: LibvirtError) -> String {
              /etc/sysconfig/qemu-ga) and restart the agent"
         ),
         LibvirtError::AgentRefused { message } => format!("its guest agent refuses: {message}"),
+        LibvirtError::Busy { message } => format!(
+            "somebody else is at work on its domain ({message}): is a backup or a snapshot under way (virsh \
+             domjobinfo)?"
+        ),
         LibvirtError::NotNow { message } => format!("its domain cannot be reached as it is ({message})"),
         other => printable(&other.to_string(), 500),
     }

@@ -26,7 +26,7 @@ const AUTH_FAILED: i32 = 45;
 const OPERATION_INVALID: i32 = 55;
 /// `VIR_ERR_CONFIG_UNSUPPORTED`.
 const CONFIG_UNSUPPORTED: i32 = 67;
-/// `VIR_ERR_OPERATION_TIMEOUT`: another job holds the domain.
+/// `VIR_ERR_OPERATION_TIMEOUT`: "cannot acquire state change lock".
 const OPERATION_TIMEOUT: i32 = 68;
 /// `VIR_ERR_ARGUMENT_UNSUPPORTED`: from what goes to a guest agent, that the domain has no channel for one.
 const ARGUMENT_UNSUPPORTED: i32 = 74;
@@ -102,7 +102,8 @@ impl Report {
             NO_SUPPORT | OPERATION_UNSUPPORTED | CONFIG_UNSUPPORTED | ARGUMENT_UNSUPPORTED => {
                 LibvirtError::Unsupported { message }
             }
-            OPERATION_INVALID | OPERATION_TIMEOUT => LibvirtError::NotNow { message },
+            OPERATION_INVALID => LibvirtError::NotNow { message },
+            OPERATION_TIMEOUT => LibvirtError::Busy { message },
             OPERATION_DENIED | ACCESS_DENIED | AUTH_FAILED | AUTH_CANCELLED | AUTH_UNAVAILABLE => {
                 LibvirtError::NotPermitted { reason: message }
             }
@@ -152,8 +153,9 @@ mod tests {
         for code in [3, 67, 74, 84] {
             assert_eq!(said(code, false), LibvirtError::Unsupported { message: message.clone() }, "{code}");
         }
-        for code in [55, 68] {
-            assert_eq!(said(code, false), LibvirtError::NotNow { message: message.clone() }, "{code}");
+        assert_eq!(said(55, false), LibvirtError::NotNow { message: message.clone() });
+        for agent in [false, true] {
+            assert_eq!(said(68, agent), LibvirtError::Busy { message: message.clone() });
         }
         for code in [29, 45, 79, 88, 94] {
             assert_eq!(said(code, false), LibvirtError::NotPermitted { reason: message.clone() }, "{code}");
