@@ -1,8 +1,10 @@
 //! Machines of the lab's (`lab/machine`): a libvirtd of their own, and a guest in it.
 
+use std::borrow::Borrow;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use patchyard_contract::suite::transport::Fixture;
@@ -13,30 +15,55 @@ use patchyard_libvirt::{Agent, AgentTransport, Connection, Description, Domain, 
 /// How long a machine may take to come up. Emulated on a busy host it is slow.
 const UP: Duration = Duration::from_secs(900);
 
-/// A machine that runs, with its agent. It is gone when this is dropped, and its libvirtd, too.
+/// Whoever has a machine at work: one test at a time, however many threads there are. What a processor emulates
+/// takes all of another.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    // A test that failed is no reason for the others to.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A machine that runs, with its agent. It is gone when this is dropped, and its libvirtd, too; at the latest with
+/// this process.
 pub struct Machine {
     pub name: String,
     uri: String,
 }
 
+/// A machine, for the time of a test.
+pub struct Taken<M> {
+    machine: M,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl<M: Borrow<Machine>> Deref for Taken<M> {
+    type Target = Machine;
+
+    fn deref(&self) -> &Machine {
+        self.machine.borrow()
+    }
+}
+
 impl Machine {
-    /// One of its own.
-    pub fn start(what: &str) -> Self {
-        // Before it runs: what is half started has to go as well.
-        let mut machine = Self { name: format!("{what}-{}", std::process::id()), uri: String::new() };
-        machine.uri = machine.lab("start", &[]);
-        machine
+    /// One of the test's own.
+    pub fn own(what: &str) -> Taken<Self> {
+        let turn = turn();
+        Taken { machine: Self::start(what), _turn: turn }
     }
 
-    /// One that is shared by the tests that run at the same time and do not change it.
-    pub fn shared() -> Arc<Self> {
-        static SHARED: Mutex<Weak<Machine>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(machine) = shared.upgrade() {
-            return machine;
-        }
-        let machine = Arc::new(Self::start("shared"));
-        *shared = Arc::downgrade(&machine);
+    /// The one of all tests that leave it as it was.
+    pub fn shared() -> Taken<&'static Self> {
+        static SHARED: OnceLock<Machine> = OnceLock::new();
+        let turn = turn();
+        Taken { machine: SHARED.get_or_init(|| Self::start("shared")), _turn: turn }
+    }
+
+    fn start(what: &str) -> Self {
+        let process = std::process::id().to_string();
+        // Before it runs: what is half started has to go as well.
+        let mut machine = Self { name: format!("{what}-{process}"), uri: String::new() };
+        machine.uri = machine.lab("start", &[&process]);
         machine
     }
 
@@ -118,7 +145,7 @@ impl Opened {
 }
 
 /// The shared machine, as the suite of transports takes it.
-pub struct Shared(Arc<Machine>);
+pub struct Shared(Taken<&'static Machine>);
 
 impl Shared {
     pub fn new() -> Self {

@@ -1,7 +1,9 @@
 //! A real libvirt, a real guest, its real agent.
 //!
-//! The machines are the lab's (`lab/machine`): emulated, so that they are slow and run everywhere.
+//! The machines are the lab's (`lab/machine`): emulated, so that they are slow, and run wherever a processor is like
+//! theirs.
 
+#![cfg(target_arch = "x86_64")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
 
 mod layers;
