@@ -9,14 +9,16 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use patchyard_contract::{Memory, PackageCache, Provider, ProviderError, Transport, TransportError};
 use patchyard_guest::transport::{Local, Privilege, Ssh, SshOptions};
+use patchyard_libvirt::{LibvirtError, Machine as Domain, machines};
 use patchyard_provider_docker::client::{Address, Endpoint, Environment, TlsFiles, resolve};
 pub(crate) use patchyard_provider_docker::last_words;
 use patchyard_provider_docker::{DockerProvider, Options, RegistryLogin};
 use patchyard_provider_host::{HostProvider, Options as HostOptions, is_root};
 use patchyard_types::printable;
 
-use crate::config::{Config, Host, Machine, Registry, Way};
+use crate::config::{Config, Host, Libvirt, Machine, Registry, Way};
 use crate::nearest::nearest;
+use crate::settings::{EXCLUDE, SERVICE, flag};
 use crate::{Error, Reach, Reached};
 
 /// What providers need of this controller.
@@ -41,6 +43,8 @@ pub struct Hosts {
     hosts: Vec<Named>,
     ours: Ours,
     registries: BTreeMap<String, RegistryLogin>,
+    /// Labels may exclude.
+    excludes: bool,
     patience: Duration,
     reached: Mutex<Vec<Arc<dyn Provider>>>,
 }
@@ -66,6 +70,7 @@ impl Hosts {
             hosts,
             ours,
             registries: registries.collect(),
+            excludes: config.labels.exclude,
             patience: config.ask_timeout.as_duration(),
             reached: Mutex::default(),
         })
@@ -76,6 +81,7 @@ impl Hosts {
 enum Named {
     Engine(Option<String>, Endpoint),
     Machine(String, Machine),
+    Libvirt(String, Libvirt),
 }
 
 fn meant(config: &Config, asked: &[String], environment: &Environment) -> Result<Vec<Named>, Error> {
@@ -126,6 +132,7 @@ fn configured(name: &str, host: &Host, environment: &Environment) -> Result<Name
     let (url, tls) = match host {
         Host::Engine { url, tls } => (url, tls),
         Host::Machine(machine) => return Ok(Named::Machine(name.to_owned(), machine.clone())),
+        Host::Libvirt(libvirt) => return Ok(Named::Libvirt(name.to_owned(), libvirt.clone())),
     };
     let mut endpoint = resolve(Some(url), environment)
         .map_err(|error| Error::input(format!("host {name}: {error}"), "patchyard config explain"))?;
@@ -163,11 +170,48 @@ impl Hosts {
             Way::Local => "local",
             Way::Ssh { .. } => "ssh",
         };
-        let Ours { controller, cache, .. } = self.ours.clone();
         let (service, labels) = (service.clone(), labels.clone());
+        self.inside(self.transport(way, privilege)?, kind, name, service, labels).await
+    }
+
+    /// The machine at the end of a way.
+    async fn inside(
+        &self,
+        way: Arc<dyn Transport>,
+        kind: &'static str,
+        name: &str,
+        service: Option<String>,
+        labels: BTreeMap<String, String>,
+    ) -> Result<Arc<dyn Provider>, ProviderError> {
+        let Ours { controller, cache, .. } = self.ours.clone();
         let options = HostOptions { controller, cache, kind, name: name.to_owned(), service, labels };
-        let host = HostProvider::connect(self.transport(way, privilege)?, options).await?;
+        let host = HostProvider::connect(way, options).await?;
         Ok(Arc::new(host.with_patience(self.patience)))
+    }
+
+    /// The machines of a libvirt, but for those that are to be left out: of them nothing need be known.
+    async fn machines(&self, name: &str, Libvirt { uri, labels }: &Libvirt) -> Vec<Reached> {
+        let machines = match machines(uri, &patchyard_libvirt::Environment::of_process()).await {
+            Ok(machines) => machines,
+            Err(error) => {
+                return vec![Reached { name: name.to_owned(), provider: Err(no_libvirt(name, error)) }];
+            }
+        };
+        let reached = machines.into_iter().map(|Domain { name, labels: own, way }| async move {
+            let labels: BTreeMap<String, String> = labels.clone().into_iter().chain(own).collect();
+            if self.excludes && labels.get(EXCLUDE).and_then(|value| flag(value)) == Some(true) {
+                return None;
+            }
+            let provider = match way {
+                Ok(way) => {
+                    let service = labels.get(SERVICE).cloned();
+                    self.inside(Arc::new(way), "libvirt", &name, service, labels).await
+                }
+                Err(reason) => Err(ProviderError::Denied { host: name.clone(), reason }),
+            };
+            Some(Reached { name, provider })
+        });
+        join_all(reached).await.into_iter().flatten().collect()
     }
 
     fn transport(&self, way: &Way, privilege: Privilege) -> Result<Arc<dyn Transport>, ProviderError> {
@@ -180,6 +224,15 @@ impl Hosts {
         let ssh = Ssh::new(options)
             .map_err(|error: TransportError| ProviderError::Local { reason: error.to_string() })?;
         Ok(Arc::new(ssh))
+    }
+}
+
+/// What an error of libvirt's means for who asked for its machines.
+fn no_libvirt(host: &str, error: LibvirtError) -> ProviderError {
+    let (host, reason) = (host.to_owned(), error.to_string());
+    match error {
+        LibvirtError::NotPermitted { .. } => ProviderError::Denied { host, reason },
+        _ => ProviderError::Unreachable { host, reason },
     }
 }
 
@@ -223,14 +276,15 @@ impl Reach for Hosts {
             match named {
                 Named::Engine(name, endpoint) => {
                     let said = name.clone().unwrap_or_else(|| endpoint.address.to_string());
-                    Reached { name: said, provider: self.engine(name.clone(), endpoint.clone()).await }
+                    vec![Reached { name: said, provider: self.engine(name.clone(), endpoint.clone()).await }]
                 }
                 Named::Machine(name, machine) => {
-                    Reached { name: name.clone(), provider: self.machine(name, machine).await }
+                    vec![Reached { name: name.clone(), provider: self.machine(name, machine).await }]
                 }
+                Named::Libvirt(name, libvirt) => self.machines(name, libvirt).await,
             }
         });
-        Ok(join_all(connecting).await)
+        Ok(join_all(connecting).await.into_iter().flatten().collect())
     }
 
     async fn settle(&self) {
@@ -251,7 +305,7 @@ mod tests {
         let named = meant(&config, &asked, &Environment { vars }).map_err(|error| error.to_string())?;
         let words = |named| match named {
             Named::Engine(_, endpoint) => endpoint.address.to_string(),
-            Named::Machine(name, _) => name,
+            Named::Machine(name, _) | Named::Libvirt(name, _) => name,
         };
         Ok(named.into_iter().map(words).collect())
     }
@@ -266,8 +320,8 @@ mod tests {
             addresses(config, &["b", "unix:///c.sock"], &env).unwrap(),
             ["unix:///b.sock", "unix:///c.sock"]
         );
-        let machines = "version: 1\nhosts:\n  here: {local: true}\n  web: {ssh: ops@web}\n";
-        assert_eq!(addresses(machines, &[], &env).unwrap(), ["here", "web"]);
+        let machines = "version: 1\nhosts:\n  here: {local: true}\n  hv: {libvirt: 'qemu:///system'}\n  web: {ssh: ops@web}\n";
+        assert_eq!(addresses(machines, &[], &env).unwrap(), ["here", "hv", "web"]);
         assert_eq!(addresses(machines, &["web"], &env).unwrap(), ["web"]);
         assert_eq!(addresses(config, &[""], &env).unwrap_err(), "--host names no host");
         let unknown = addresses(config, &["c"], &env).unwrap_err();

@@ -146,11 +146,9 @@ impl Settled {
             },
         ];
         if let Some(value) = exclude {
-            match value.to_ascii_lowercase().as_str() {
-                // A label without a value is how flags are set on containers.
-                "" | "true" | "1" | "yes" => self.excluded = true,
-                "false" | "0" | "no" => {}
-                _ => self.refuse(EXCLUDE, value, "write true or false"),
+            match flag(value) {
+                Some(excluded) => self.excluded = excluded,
+                None => self.refuse(EXCLUDE, value, "write true or false"),
             }
         }
         if let Some(value) = verify_for {
@@ -276,6 +274,15 @@ fn command(text: &str) -> Option<Vec<String>> {
     };
     let fits = argv.first().is_some_and(|program| !program.is_empty()) && text.len() <= 1000;
     (fits && !argv.iter().any(|word| word.contains('\0'))).then_some(argv)
+}
+
+/// Whether a label is set. Without a value it is: that is how flags are set on containers.
+pub fn flag(value: &str) -> Option<bool> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "" | "true" | "1" | "yes" => Some(true),
+        "false" | "0" | "no" => Some(false),
+        _ => None,
+    }
 }
 
 fn command_check(text: &str) -> Option<CheckKind> {

@@ -20,11 +20,11 @@ fn the_example_shows_the_defaults_as_they_are() {
     assert_eq!(example.defaults, Settings::default());
     assert_eq!(example.retention, Config::default().retention);
     assert_eq!(example.labels, Config::default().labels);
-    assert_eq!(example.hosts.len(), 5);
+    assert_eq!(example.hosts.len(), 6);
     assert_eq!(example.checks.len(), 3);
     assert_eq!(example.checks[1].check.name, "tcp :5432");
     assert_eq!(example.registries["registry.example.org:5000"].password_file, Path::new("registry.password"));
-    assert_eq!(example.lines["defaults.timeouts.step"], 46);
+    assert_eq!(example.lines["defaults.timeouts.step"], 49);
 }
 
 #[test]
@@ -91,14 +91,25 @@ const SLIPS: &[(&str, &str)] = &[
         "version: 1\nhosts:\n  web: {url: web.example.org}\n",
         "patchyard.yaml:3:14: 'web.example.org' is not an engine's address: write unix:///run/docker.sock, tcp://host:2376 or ssh://user@host",
     ),
-    ("version: 1\nhosts:\n  web: {}\n", "patchyard.yaml:3:8: a host is one of url, ssh and local: true"),
+    (
+        "version: 1\nhosts:\n  web: {}\n",
+        "patchyard.yaml:3:8: a host is one of url, ssh, libvirt and local: true",
+    ),
     (
         "version: 1\nhosts:\n  web: {ssh: web, local: true}\n",
-        "patchyard.yaml:3:8: a host is one of url, ssh and local: true",
+        "patchyard.yaml:3:8: a host is one of url, ssh, libvirt and local: true",
     ),
     (
         "version: 1\nhosts:\n  web: {url: 'unix:///run/docker.sock', service: web}\n",
         "patchyard.yaml:3:14: service belongs to machines (ssh, local), not to engines",
+    ),
+    (
+        "version: 1\nhosts:\n  hv: {libvirt: 'xen:///'}\n",
+        "patchyard.yaml:3:17: 'xen:///' is no address of a libvirt: its path is '/' and not /system or /session. Write qemu:///system, qemu:///session, qemu+unix:///system?socket=PATH or qemu+ssh://user@host:port/system",
+    ),
+    (
+        "version: 1\nhosts:\n  hv: {libvirt: 'qemu:///system', service: web}\n",
+        "patchyard.yaml:3:17: service belongs to machines (ssh, local), not to a libvirt",
     ),
     ("version: 1\nhosts:\n  web: {local: false}\n", "patchyard.yaml:3:16: local is true, or left out"),
     (

@@ -26,6 +26,7 @@ pub mod simulated;
 mod swarm;
 mod table;
 mod terminal;
+mod virtual_machine;
 mod witness;
 
 pub use client::{Failed, PollLog, Poller, get, get_from};
@@ -43,6 +44,7 @@ pub use registry::Registry;
 pub use service::{OwnImage, Service, ServiceOptions, free_port};
 pub use swarm::Swarm;
 pub use table::{Ends, Row, bad_versions};
+pub use virtual_machine::VirtualMachine;
 pub use witness::Witness;
 
 /// Whether the long tests were asked for (`./test --slow` sets `PATCHYARD_SLOW=1`).

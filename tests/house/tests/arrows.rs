@@ -46,6 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "patchyard-store-sqlite",
             "patchyard-cache",
             "patchyard-guest",
+            "patchyard-libvirt",
             "patchyard-provider-docker",
             "patchyard-provider-host",
         ],

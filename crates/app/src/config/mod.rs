@@ -106,6 +106,8 @@ pub enum Host {
     },
     /// A machine, which is a target itself.
     Machine(Machine),
+    /// A libvirt, whose machines are targets.
+    Libvirt(Libvirt),
 }
 
 impl Host {
@@ -116,13 +118,14 @@ impl Host {
             Self::Engine { url, .. } => url.clone(),
             Self::Machine(Machine { way: Way::Ssh { to, .. }, .. }) => format!("ssh {to}"),
             Self::Machine(Machine { way: Way::Local, .. }) => "this machine".to_owned(),
+            Self::Libvirt(Libvirt { uri, .. }) => uri.to_string(),
         }
     }
 
     /// The files that reaching it needs.
     fn files(&self) -> Vec<&PathBuf> {
         match self {
-            Self::Engine { tls: None, .. } => Vec::new(),
+            Self::Engine { tls: None, .. } | Self::Libvirt(_) => Vec::new(),
             Self::Engine { tls: Some(Tls { ca, identity }), .. } => {
                 let identity = identity.iter().flat_map(|(cert, key)| [cert, key]);
                 std::iter::once(ca).chain(identity).collect()
@@ -148,6 +151,15 @@ pub struct Machine {
     /// The service it belongs to; its own name without one.
     pub service: Option<String>,
     /// Its labels, which count as those of a container do.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A libvirt, whose machines are reached by their guest agents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Libvirt {
+    /// Where it is.
+    pub uri: patchyard_libvirt::Uri,
+    /// Labels of all of its machines; those of a machine's own outweigh them.
     pub labels: BTreeMap<String, String>,
 }
 

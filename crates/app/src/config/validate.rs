@@ -8,7 +8,8 @@ use patchyard_types::{Budget, Check, CheckKind, Method, Millis, Settings, printa
 use serde_saphyr::Spanned;
 
 use super::{
-    Config, ConfigError, Host, LabelRights, Machine, Registry, Retention, SelectedCheck, Tls, Way, raw,
+    Config, ConfigError, Host, LabelRights, Libvirt, Machine, Registry, Retention, SelectedCheck, Tls, Way,
+    raw,
 };
 use crate::nearest::nearest;
 use crate::size;
@@ -120,10 +121,10 @@ impl Reader<'_> {
             return Err(self.error(&host, message));
         }
         let place = host.referenced;
-        let raw::Host { url, tls, ssh, ssh_config, local, sudo, service, labels } = host.value;
+        let raw::Host { url, tls, ssh, ssh_config, local, libvirt, sudo, service, labels } = host.value;
         let machine = Machinery { ssh_config, sudo, service, labels };
-        let host = match (url, ssh, local) {
-            (Some(url), None, None) => {
+        let host = match (url, ssh, local, libvirt) {
+            (Some(url), None, None, None) => {
                 if let Some(key) = machine.first() {
                     return Err(
                         self.error(&url, format!("{key} belongs to machines (ssh, local), not to engines"))
@@ -131,7 +132,7 @@ impl Reader<'_> {
                 }
                 self.engine(url, tls)?
             }
-            (None, ssh, local) if ssh.is_some() != local.is_some() => {
+            (None, ssh, local, None) if ssh.is_some() != local.is_some() => {
                 if let Some(tls) = tls {
                     return Err(self.error(&tls.ca, "tls belongs to tcp:// addresses only"));
                 }
@@ -140,7 +141,11 @@ impl Reader<'_> {
                 }
                 Host::Machine(self.machine(ssh, machine)?)
             }
-            _ => return Err(ConfigError::at(self.path, place, "a host is one of url, ssh and local: true")),
+            (None, None, None, Some(uri)) => Host::Libvirt(self.libvirt(&uri, tls, machine)?),
+            _ => {
+                let message = "a host is one of url, ssh, libvirt and local: true";
+                return Err(ConfigError::at(self.path, place, message));
+            }
         };
         Ok((name, host))
     }
@@ -162,6 +167,25 @@ impl Reader<'_> {
         }
         let tls = tls.map(|tls| self.tls(tls)).transpose()?;
         Ok(Host::Engine { url: url.value, tls })
+    }
+
+    fn libvirt(
+        &self,
+        uri: &Spanned<String>,
+        tls: Option<raw::Tls>,
+        mut machine: Machinery,
+    ) -> Result<Libvirt, ConfigError> {
+        if let Some(tls) = tls {
+            return Err(self.error(&tls.ca, "tls belongs to tcp:// addresses only"));
+        }
+        let labels = machine.labels.take();
+        if let Some(key) = machine.first() {
+            let message = format!("{key} belongs to machines (ssh, local), not to a libvirt");
+            return Err(self.error(uri, message));
+        }
+        let parsed = patchyard_libvirt::Uri::parse(&uri.value);
+        let parsed = parsed.map_err(|error| self.error(uri, error.to_string()))?;
+        Ok(Libvirt { uri: parsed, labels: labels.map(|labels| labels.value).unwrap_or_default() })
     }
 
     fn machine(&self, ssh: Option<Spanned<String>>, machine: Machinery) -> Result<Machine, ConfigError> {

@@ -11,7 +11,7 @@
 mod files;
 mod run;
 mod transport;
-mod words;
+pub(crate) mod words;
 
 pub use transport::AgentTransport;
 

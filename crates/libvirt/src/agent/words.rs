@@ -11,7 +11,7 @@ pub(super) fn is_busy(message: &str) -> bool {
 }
 
 /// What an error means for who wants to run a program: libvirt's words, and what to do.
-pub(super) fn no_way(error: LibvirtError) -> String {
+pub(crate) fn no_way(error: LibvirtError) -> String {
     match error {
         LibvirtError::AgentMissing { .. } => "its domain has no channel for the guest agent: add <channel \
              type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel> to its devices (virsh \

@@ -20,6 +20,7 @@ mod podman;
 mod start_first;
 mod swarm;
 mod ubuntu;
+mod virtual_machines;
 mod who_left;
 mod words;
 mod writable_layer;

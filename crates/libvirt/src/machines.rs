@@ -1,0 +1,138 @@
+//! Which machines a libvirt has, and the way into each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use patchyard_types::printable;
+
+use crate::agent::words;
+use crate::calls::{Domain, ListFlags, StateKind, XmlFlags};
+use crate::domain::AgentChannel;
+use crate::{Agent, AgentTransport, Connection, Description, Environment, LibvirtError, Uri};
+
+/// A machine of a libvirt's.
+#[derive(Debug)]
+pub struct Machine {
+    /// Its domain's name.
+    pub name: String,
+    /// Its labels, from its domain's metadata.
+    pub labels: BTreeMap<String, String>,
+    /// The inside of it, or why there is no way there, with what to do.
+    pub way: Result<AgentTransport, String>,
+}
+
+/// All machines that may be seen, those that do not run among them, by name.
+///
+/// # Errors
+/// When libvirt does not answer, or does not let us in. What is wrong with one machine hides no other.
+pub async fn machines(uri: &Uri, env: &Environment) -> Result<Vec<Machine>, LibvirtError> {
+    let connection = Connection::open(uri, env).await?;
+    let mut machines = Vec::new();
+    for domain in connection.domains(ListFlags::NONE).await? {
+        match machine(&connection, &domain, env).await {
+            // Gone since it was listed.
+            Err(LibvirtError::NoDomain { .. }) => {}
+            machine => machines.push(machine?),
+        }
+    }
+    machines.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(machines)
+}
+
+async fn machine(
+    connection: &Connection,
+    domain: &Domain,
+    env: &Environment,
+) -> Result<Machine, LibvirtError> {
+    let name = printable(&domain.name, 100);
+    let described = Description::read(&connection.xml(domain, XmlFlags::NONE).await?);
+    let state = connection.state(domain).await?.kind;
+    let (labels, barred) = match described {
+        Ok(described) => {
+            let barred = barred(state, &described);
+            (described.labels, barred)
+        }
+        Err(error) => (BTreeMap::new(), Some(error.to_string())),
+    };
+    let way = match barred {
+        Some(reason) => Err(reason),
+        // Of its own: whoever asks one machine waits for no other, and an agent may take its time.
+        None => Connection::open(connection.uri(), env)
+            .await
+            .map(|own| AgentTransport::new(Agent::new(Arc::new(own), domain.clone()), &name))
+            .map_err(|error| error.to_string()),
+    };
+    Ok(Machine { name, labels, way })
+}
+
+/// Why there is no way into a machine, by what is known of it from outside.
+fn barred(state: StateKind, described: &Description) -> Option<String> {
+    if described.os.as_deref().is_some_and(|os| os.contains("://microsoft.com/")) {
+        return Some("it runs Windows, which this release does not patch".to_owned());
+    }
+    let stands = match state {
+        StateKind::Running | StateKind::Unknown => None,
+        StateKind::Paused => Some("it is paused: virsh resume lets it go on"),
+        StateKind::ShuttingDown => Some("it is shutting down"),
+        StateKind::Off => Some("it is shut off: virsh start starts it"),
+        StateKind::Crashed => Some("it has crashed, and is kept as it is"),
+        StateKind::Suspended => Some("it sleeps: virsh dompmwakeup wakes it"),
+    };
+    if let Some(stands) = stands {
+        return Some(stands.to_owned());
+    }
+    match described.agent {
+        AgentChannel::Missing => Some(words::no_way(LibvirtError::AgentMissing { message: String::new() })),
+        AgentChannel::Disconnected => {
+            let message = "nobody listens at the guest's end".to_owned();
+            Some(words::no_way(LibvirtError::AgentSilent { message }))
+        }
+        AgentChannel::Defined | AgentChannel::Connected => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    fn described(inside: &str) -> Description {
+        let xml = format!(
+            "<domain><name>web01</name><uuid>6b1c3b4e-0001-4000-8000-000000000001</uuid><memory>1024</memory>{inside}</domain>"
+        );
+        Description::read(&xml).unwrap()
+    }
+
+    fn agent(state: &str) -> Description {
+        described(&format!(
+            "<devices><channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0' {state}/></channel></devices>"
+        ))
+    }
+
+    #[test]
+    fn who_runs_and_has_an_agent_that_listens_is_reached() {
+        assert_eq!(barred(StateKind::Running, &agent("state='connected'")), None);
+    }
+
+    #[test]
+    fn who_is_not_reached_is_told_with_what_to_do() {
+        let windows = described(
+            "<metadata><libosinfo:libosinfo xmlns:libosinfo='http://libosinfo.org/xmlns/libvirt/domain/1.0'>\
+             <libosinfo:os id='http://microsoft.com/win/2k22'/></libosinfo:libosinfo></metadata>",
+        );
+        for (state, described, words) in [
+            (StateKind::Running, windows, "it runs Windows"),
+            (StateKind::Off, agent(""), "it is shut off: virsh start"),
+            (StateKind::Paused, agent(""), "it is paused: virsh resume"),
+            (
+                StateKind::Running,
+                described(""),
+                "its domain has no channel for the guest agent: add <channel",
+            ),
+            (StateKind::Running, agent("state='disconnected'"), "its guest agent does not answer"),
+        ] {
+            let told = barred(state, &described).unwrap();
+            assert!(told.starts_with(words), "{told}");
+        }
+    }
+}
