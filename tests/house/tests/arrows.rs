@@ -29,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("patchyard-provider-docker", &["patchyard-types", "patchyard-assess", "patchyard-contract"]),
     ("patchyard-guest", &["patchyard-types", "patchyard-assess", "patchyard-contract"]),
     ("patchyard-libvirt", &["patchyard-types", "patchyard-contract", "patchyard-guest"]),
+    ("patchyard-incus", &["patchyard-types", "patchyard-contract", "patchyard-guest"]),
     (
         "patchyard-provider-host",
         &["patchyard-types", "patchyard-assess", "patchyard-contract", "patchyard-guest"],
