@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use patchyard_contract::{Memory, PackageCache, Provider, ProviderError, Transport, TransportError};
+use patchyard_contract::{
+    KeptMachine, Memory, PackageCache, Provider, ProviderError, Transport, TransportError,
+};
 use patchyard_guest::transport::{Local, Privilege, Ssh, SshOptions};
-use patchyard_libvirt::{LibvirtError, Machine as Domain, machines};
+use patchyard_incus::IncusError;
+use patchyard_libvirt::LibvirtError;
 use patchyard_provider_docker::client::{Address, Endpoint, Environment, TlsFiles, resolve};
 pub(crate) use patchyard_provider_docker::last_words;
 use patchyard_provider_docker::{DockerProvider, Options, RegistryLogin};
 use patchyard_provider_host::{HostProvider, Options as HostOptions, is_root};
 use patchyard_types::printable;
 
-use crate::config::{Config, Host, Libvirt, Machine, Registry, Way};
+use crate::config::{Config, Host, Keeper, KeptAt, Machine, Registry, Way};
 use crate::nearest::nearest;
 use crate::settings::{EXCLUDE, SERVICE, flag};
 use crate::{Error, Reach, Reached};
@@ -81,7 +84,7 @@ impl Hosts {
 enum Named {
     Engine(Option<String>, Endpoint),
     Machine(String, Machine),
-    Libvirt(String, Libvirt),
+    Keeper(String, Keeper),
 }
 
 fn meant(config: &Config, asked: &[String], environment: &Environment) -> Result<Vec<Named>, Error> {
@@ -132,7 +135,7 @@ fn configured(name: &str, host: &Host, environment: &Environment) -> Result<Name
     let (url, tls) = match host {
         Host::Engine { url, tls } => (url, tls),
         Host::Machine(machine) => return Ok(Named::Machine(name.to_owned(), machine.clone())),
-        Host::Libvirt(libvirt) => return Ok(Named::Libvirt(name.to_owned(), libvirt.clone())),
+        Host::Keeper(keeper) => return Ok(Named::Keeper(name.to_owned(), keeper.clone())),
     };
     let mut endpoint = resolve(Some(url), environment)
         .map_err(|error| Error::input(format!("host {name}: {error}"), "patchyard config explain"))?;
@@ -189,15 +192,17 @@ impl Hosts {
         Ok(Arc::new(host.with_patience(self.patience)))
     }
 
-    /// The machines of a libvirt, but for those that are to be left out: of them nothing need be known.
-    async fn machines(&self, name: &str, Libvirt { uri, labels }: &Libvirt) -> Vec<Reached> {
-        let machines = match machines(uri, &patchyard_libvirt::Environment::of_process()).await {
-            Ok(machines) => machines,
-            Err(error) => {
-                return vec![Reached { name: name.to_owned(), provider: Err(no_libvirt(name, error)) }];
-            }
+    /// The machines that somebody keeps, but for those that are to be left out: of them nothing need be known.
+    async fn kept(&self, name: &str, Keeper { at, labels }: &Keeper) -> Vec<Reached> {
+        let (kind, machines) = match at {
+            KeptAt::Libvirt(uri) => ("libvirt", of_libvirt(name, uri).await),
+            KeptAt::Incus(socket) => ("incus", of_incus(name, socket).await),
         };
-        let reached = machines.into_iter().map(|Domain { name, labels: own, way }| async move {
+        let machines = match machines {
+            Ok(machines) => machines,
+            Err(error) => return vec![Reached { name: name.to_owned(), provider: Err(error) }],
+        };
+        let reached = machines.into_iter().map(|KeptMachine { name, labels: own, way }| async move {
             let labels: BTreeMap<String, String> = labels.clone().into_iter().chain(own).collect();
             if self.excludes && labels.get(EXCLUDE).and_then(|value| flag(value)) == Some(true) {
                 return None;
@@ -205,7 +210,7 @@ impl Hosts {
             let provider = match way {
                 Ok(way) => {
                     let service = labels.get(SERVICE).cloned();
-                    self.inside(Arc::new(way), "libvirt", &name, service, labels).await
+                    self.inside(way, kind, &name, service, labels).await
                 }
                 Err(reason) => Err(ProviderError::Denied { host: name.clone(), reason }),
             };
@@ -227,13 +232,27 @@ impl Hosts {
     }
 }
 
-/// What an error of libvirt's means for who asked for its machines.
-fn no_libvirt(host: &str, error: LibvirtError) -> ProviderError {
-    let (host, reason) = (host.to_owned(), error.to_string());
-    match error {
-        LibvirtError::NotPermitted { .. } => ProviderError::Denied { host, reason },
-        _ => ProviderError::Unreachable { host, reason },
-    }
+async fn of_libvirt(host: &str, uri: &patchyard_libvirt::Uri) -> Result<Vec<KeptMachine>, ProviderError> {
+    let env = patchyard_libvirt::Environment::of_process();
+    patchyard_libvirt::machines(uri, &env).await.map_err(|error| {
+        let (host, reason) = (host.to_owned(), error.to_string());
+        match error {
+            LibvirtError::NotPermitted { .. } => ProviderError::Denied { host, reason },
+            _ => ProviderError::Unreachable { host, reason },
+        }
+    })
+}
+
+async fn of_incus(host: &str, socket: &Path) -> Result<Vec<KeptMachine>, ProviderError> {
+    patchyard_incus::machines(socket).await.map_err(|error| {
+        let (host, reason) = (host.to_owned(), error.to_string());
+        match error {
+            IncusError::NotPermitted { .. } | IncusError::NotTrusted { .. } => {
+                ProviderError::Denied { host, reason }
+            }
+            _ => ProviderError::Unreachable { host, reason },
+        }
+    })
 }
 
 /// The first line of a file.
@@ -281,7 +300,7 @@ impl Reach for Hosts {
                 Named::Machine(name, machine) => {
                     vec![Reached { name: name.clone(), provider: self.machine(name, machine).await }]
                 }
-                Named::Libvirt(name, libvirt) => self.machines(name, libvirt).await,
+                Named::Keeper(name, keeper) => self.kept(name, keeper).await,
             }
         });
         Ok(join_all(connecting).await.into_iter().flatten().collect())
@@ -305,7 +324,7 @@ mod tests {
         let named = meant(&config, &asked, &Environment { vars }).map_err(|error| error.to_string())?;
         let words = |named| match named {
             Named::Engine(_, endpoint) => endpoint.address.to_string(),
-            Named::Machine(name, _) | Named::Libvirt(name, _) => name,
+            Named::Machine(name, _) | Named::Keeper(name, _) => name,
         };
         Ok(named.into_iter().map(words).collect())
     }
@@ -320,8 +339,8 @@ mod tests {
             addresses(config, &["b", "unix:///c.sock"], &env).unwrap(),
             ["unix:///b.sock", "unix:///c.sock"]
         );
-        let machines = "version: 1\nhosts:\n  here: {local: true}\n  hv: {libvirt: 'qemu:///system'}\n  web: {ssh: ops@web}\n";
-        assert_eq!(addresses(machines, &[], &env).unwrap(), ["here", "hv", "web"]);
+        let machines = "version: 1\nhosts:\n  here: {local: true}\n  box: {incus: /i.socket}\n  hv: {libvirt: 'qemu:///system'}\n  web: {ssh: ops@web}\n";
+        assert_eq!(addresses(machines, &[], &env).unwrap(), ["box", "here", "hv", "web"]);
         assert_eq!(addresses(machines, &["web"], &env).unwrap(), ["web"]);
         assert_eq!(addresses(config, &[""], &env).unwrap_err(), "--host names no host");
         let unknown = addresses(config, &["c"], &env).unwrap_err();

@@ -20,11 +20,11 @@ fn the_example_shows_the_defaults_as_they_are() {
     assert_eq!(example.defaults, Settings::default());
     assert_eq!(example.retention, Config::default().retention);
     assert_eq!(example.labels, Config::default().labels);
-    assert_eq!(example.hosts.len(), 6);
+    assert_eq!(example.hosts.len(), 7);
     assert_eq!(example.checks.len(), 3);
     assert_eq!(example.checks[1].check.name, "tcp :5432");
     assert_eq!(example.registries["registry.example.org:5000"].password_file, Path::new("registry.password"));
-    assert_eq!(example.lines["defaults.timeouts.step"], 49);
+    assert_eq!(example.lines["defaults.timeouts.step"], 51);
 }
 
 #[test]
@@ -93,11 +93,11 @@ const SLIPS: &[(&str, &str)] = &[
     ),
     (
         "version: 1\nhosts:\n  web: {}\n",
-        "patchyard.yaml:3:8: a host is one of url, ssh, libvirt and local: true",
+        "patchyard.yaml:3:8: a host is one of url, ssh, libvirt, incus and local: true",
     ),
     (
         "version: 1\nhosts:\n  web: {ssh: web, local: true}\n",
-        "patchyard.yaml:3:8: a host is one of url, ssh, libvirt and local: true",
+        "patchyard.yaml:3:8: a host is one of url, ssh, libvirt, incus and local: true",
     ),
     (
         "version: 1\nhosts:\n  web: {url: 'unix:///run/docker.sock', service: web}\n",
@@ -108,8 +108,16 @@ const SLIPS: &[(&str, &str)] = &[
         "patchyard.yaml:3:17: 'xen:///' is no address of a libvirt: its path is '/' and not /system or /session. Write qemu:///system, qemu:///session, qemu+unix:///system?socket=PATH or qemu+ssh://user@host:port/system",
     ),
     (
+        "version: 1\nhosts:\n  hv: {libvirt: 'qemu:///system', incus: /i.socket}\n",
+        "patchyard.yaml:3:7: a host is one of url, ssh, libvirt, incus and local: true",
+    ),
+    (
+        "version: 1\nhosts:\n  box: {incus: 'unix:///i.socket'}\n",
+        "patchyard.yaml:3:16: incus is the path of its socket, such as /var/lib/incus/unix.socket",
+    ),
+    (
         "version: 1\nhosts:\n  hv: {libvirt: 'qemu:///system', service: web}\n",
-        "patchyard.yaml:3:17: service belongs to machines (ssh, local), not to a libvirt",
+        "patchyard.yaml:3:17: service belongs to machines that ssh or local reaches",
     ),
     ("version: 1\nhosts:\n  web: {local: false}\n", "patchyard.yaml:3:16: local is true, or left out"),
     (

@@ -8,6 +8,7 @@
 mod audit;
 mod cache;
 mod clock;
+mod kept;
 mod memory;
 mod provider;
 mod store;
@@ -18,6 +19,7 @@ mod transport;
 pub use audit::{AuditEntry, AuditHead, AuditReport, Auditor};
 pub use cache::{CacheError, PackageCache};
 pub use clock::Clock;
+pub use kept::KeptMachine;
 pub use memory::Memory;
 pub use provider::{
     Ask, Call, ImageSource, Leftover, Note, OfDependent, Part, Progress, Provider, ProviderError, Wish,

@@ -3,12 +3,13 @@
 //!
 //! [`Client`] knows the protocol: who the server is, its instances, their snapshots, operations that take
 //! their time. [`InstanceTransport`] runs programs in an instance; what is done inside of it is the guest
-//! layer's, as on any machine.
+//! layer's, as on any machine. [`machines()`] has all instances, and the way into each.
 
 mod client;
 mod error;
 mod exec;
 mod instance;
+mod machines;
 mod snapshot;
 mod socket;
 mod transport;
@@ -17,5 +18,6 @@ pub use client::{Client, Product, Server};
 pub use error::IncusError;
 pub use exec::{Exec, Ran};
 pub use instance::{Instance, InstanceName, Kind};
+pub use machines::machines;
 pub use snapshot::{Snapshot, snapshot_name};
 pub use transport::InstanceTransport;

@@ -23,6 +23,6 @@ pub use calls::Domain;
 pub use connection::Connection;
 pub use domain::Description;
 pub use error::LibvirtError;
-pub use machines::{Machine, machines};
+pub use machines::machines;
 pub use uri::{Environment, Uri};
 pub use uuid::Uuid;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use patchyard_contract::KeptMachine;
 use patchyard_types::printable;
 
 use crate::agent::words;
@@ -10,22 +11,11 @@ use crate::calls::{Domain, ListFlags, StateKind, XmlFlags};
 use crate::domain::AgentChannel;
 use crate::{Agent, AgentTransport, Connection, Description, Environment, LibvirtError, Uri};
 
-/// A machine of a libvirt's.
-#[derive(Debug)]
-pub struct Machine {
-    /// Its domain's name.
-    pub name: String,
-    /// Its labels, from its domain's metadata.
-    pub labels: BTreeMap<String, String>,
-    /// The inside of it, or why there is no way there, with what to do.
-    pub way: Result<AgentTransport, String>,
-}
-
 /// All machines that may be seen, those that do not run among them, by name.
 ///
 /// # Errors
 /// When libvirt does not answer, or does not let us in. What is wrong with one machine hides no other.
-pub async fn machines(uri: &Uri, env: &Environment) -> Result<Vec<Machine>, LibvirtError> {
+pub async fn machines(uri: &Uri, env: &Environment) -> Result<Vec<KeptMachine>, LibvirtError> {
     let connection = Connection::open(uri, env).await?;
     let mut machines = Vec::new();
     for domain in connection.domains(ListFlags::NONE).await? {
@@ -43,7 +33,7 @@ async fn machine(
     connection: &Connection,
     domain: &Domain,
     env: &Environment,
-) -> Result<Machine, LibvirtError> {
+) -> Result<KeptMachine, LibvirtError> {
     let name = printable(&domain.name, 100);
     let described = Description::read(&connection.xml(domain, XmlFlags::NONE).await?);
     let state = connection.state(domain).await?.kind;
@@ -59,10 +49,10 @@ async fn machine(
         // Of its own: whoever asks one machine waits for no other, and an agent may take its time.
         None => Connection::open(connection.uri(), env)
             .await
-            .map(|own| AgentTransport::new(Agent::new(Arc::new(own), domain.clone()), &name))
+            .map(|own| Arc::new(AgentTransport::new(Agent::new(Arc::new(own), domain.clone()), &name)) as _)
             .map_err(|error| error.to_string()),
     };
-    Ok(Machine { name, labels, way })
+    Ok(KeptMachine { name, labels, way })
 }
 
 /// Why there is no way into a machine, by what is known of it from outside.

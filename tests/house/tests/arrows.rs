@@ -47,6 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "patchyard-store-sqlite",
             "patchyard-cache",
             "patchyard-guest",
+            "patchyard-incus",
             "patchyard-libvirt",
             "patchyard-provider-docker",
             "patchyard-provider-host",

@@ -106,8 +106,8 @@ pub enum Host {
     },
     /// A machine, which is a target itself.
     Machine(Machine),
-    /// A libvirt, whose machines are targets.
-    Libvirt(Libvirt),
+    /// Somebody who keeps machines, which are targets.
+    Keeper(Keeper),
 }
 
 impl Host {
@@ -118,14 +118,17 @@ impl Host {
             Self::Engine { url, .. } => url.clone(),
             Self::Machine(Machine { way: Way::Ssh { to, .. }, .. }) => format!("ssh {to}"),
             Self::Machine(Machine { way: Way::Local, .. }) => "this machine".to_owned(),
-            Self::Libvirt(Libvirt { uri, .. }) => uri.to_string(),
+            Self::Keeper(Keeper { at: KeptAt::Libvirt(uri), .. }) => uri.to_string(),
+            Self::Keeper(Keeper { at: KeptAt::Incus(socket), .. }) => {
+                format!("Incus at {}", socket.display())
+            }
         }
     }
 
     /// The files that reaching it needs.
     fn files(&self) -> Vec<&PathBuf> {
         match self {
-            Self::Engine { tls: None, .. } | Self::Libvirt(_) => Vec::new(),
+            Self::Engine { tls: None, .. } | Self::Keeper(_) => Vec::new(),
             Self::Engine { tls: Some(Tls { ca, identity }), .. } => {
                 let identity = identity.iter().flat_map(|(cert, key)| [cert, key]);
                 std::iter::once(ca).chain(identity).collect()
@@ -154,13 +157,22 @@ pub struct Machine {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A libvirt, whose machines are reached by their guest agents.
+/// Somebody who keeps machines, and is asked which there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Libvirt {
-    /// Where it is.
-    pub uri: patchyard_libvirt::Uri,
+pub struct Keeper {
+    /// Who, and where.
+    pub at: KeptAt,
     /// Labels of all of its machines; those of a machine's own outweigh them.
     pub labels: BTreeMap<String, String>,
+}
+
+/// Where machines are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptAt {
+    /// At a libvirt: virtual machines, reached by their guest agents.
+    Libvirt(patchyard_libvirt::Uri),
+    /// At an Incus or LXD, by its socket: system containers.
+    Incus(PathBuf),
 }
 
 /// A way to a machine.

@@ -28,6 +28,7 @@ pub struct Host {
     pub ssh_config: Option<Spanned<String>>,
     pub local: Option<Spanned<bool>>,
     pub libvirt: Option<Spanned<String>>,
+    pub incus: Option<Spanned<String>>,
     pub sudo: Option<Sudo>,
     pub service: Option<Spanned<String>>,
     pub labels: Option<Spanned<BTreeMap<String, String>>>,

@@ -8,8 +8,8 @@ use patchyard_types::{Budget, Check, CheckKind, Method, Millis, Settings, printa
 use serde_saphyr::Spanned;
 
 use super::{
-    Config, ConfigError, Host, LabelRights, Libvirt, Machine, Registry, Retention, SelectedCheck, Tls, Way,
-    raw,
+    Config, ConfigError, Host, Keeper, KeptAt, LabelRights, Machine, Registry, Retention, SelectedCheck, Tls,
+    Way, raw,
 };
 use crate::nearest::nearest;
 use crate::size;
@@ -121,10 +121,11 @@ impl Reader<'_> {
             return Err(self.error(&host, message));
         }
         let place = host.referenced;
-        let raw::Host { url, tls, ssh, ssh_config, local, libvirt, sudo, service, labels } = host.value;
+        let raw::Host { url, tls, ssh, ssh_config, local, libvirt, incus, sudo, service, labels } =
+            host.value;
         let machine = Machinery { ssh_config, sudo, service, labels };
-        let host = match (url, ssh, local, libvirt) {
-            (Some(url), None, None, None) => {
+        let host = match (url, ssh, local, libvirt, incus) {
+            (Some(url), None, None, None, None) => {
                 if let Some(key) = machine.first() {
                     return Err(
                         self.error(&url, format!("{key} belongs to machines (ssh, local), not to engines"))
@@ -132,7 +133,7 @@ impl Reader<'_> {
                 }
                 self.engine(url, tls)?
             }
-            (None, ssh, local, None) if ssh.is_some() != local.is_some() => {
+            (None, ssh, local, None, None) if ssh.is_some() != local.is_some() => {
                 if let Some(tls) = tls {
                     return Err(self.error(&tls.ca, "tls belongs to tcp:// addresses only"));
                 }
@@ -141,9 +142,16 @@ impl Reader<'_> {
                 }
                 Host::Machine(self.machine(ssh, machine)?)
             }
-            (None, None, None, Some(uri)) => Host::Libvirt(self.libvirt(&uri, tls, machine)?),
+            (None, None, None, Some(uri), None) => {
+                let labels = self.labels_of_kept(&uri, tls, machine)?;
+                Host::Keeper(Keeper { at: self.libvirt(&uri)?, labels })
+            }
+            (None, None, None, None, Some(socket)) => {
+                let labels = self.labels_of_kept(&socket, tls, machine)?;
+                Host::Keeper(Keeper { at: self.incus(socket)?, labels })
+            }
             _ => {
-                let message = "a host is one of url, ssh, libvirt and local: true";
+                let message = "a host is one of url, ssh, libvirt, incus and local: true";
                 return Err(ConfigError::at(self.path, place, message));
             }
         };
@@ -169,23 +177,36 @@ impl Reader<'_> {
         Ok(Host::Engine { url: url.value, tls })
     }
 
-    fn libvirt(
+    /// Of who keeps machines: their labels. What only a single machine has is no key there.
+    fn labels_of_kept(
         &self,
-        uri: &Spanned<String>,
+        place: &Spanned<String>,
         tls: Option<raw::Tls>,
         mut machine: Machinery,
-    ) -> Result<Libvirt, ConfigError> {
+    ) -> Result<BTreeMap<String, String>, ConfigError> {
         if let Some(tls) = tls {
             return Err(self.error(&tls.ca, "tls belongs to tcp:// addresses only"));
         }
         let labels = machine.labels.take();
-        if let Some(key) = machine.first() {
-            let message = format!("{key} belongs to machines (ssh, local), not to a libvirt");
-            return Err(self.error(uri, message));
+        match machine.first() {
+            Some(key) => {
+                Err(self.error(place, format!("{key} belongs to machines that ssh or local reaches")))
+            }
+            None => Ok(labels.map(|labels| labels.value).unwrap_or_default()),
         }
+    }
+
+    fn libvirt(&self, uri: &Spanned<String>) -> Result<KeptAt, ConfigError> {
         let parsed = patchyard_libvirt::Uri::parse(&uri.value);
-        let parsed = parsed.map_err(|error| self.error(uri, error.to_string()))?;
-        Ok(Libvirt { uri: parsed, labels: labels.map(|labels| labels.value).unwrap_or_default() })
+        parsed.map(KeptAt::Libvirt).map_err(|error| self.error(uri, error.to_string()))
+    }
+
+    fn incus(&self, socket: Spanned<String>) -> Result<KeptAt, ConfigError> {
+        if socket.value.contains("://") {
+            let message = "incus is the path of its socket, such as /var/lib/incus/unix.socket";
+            return Err(self.error(&socket, message));
+        }
+        self.file(socket).map(KeptAt::Incus)
     }
 
     fn machine(&self, ssh: Option<Spanned<String>>, machine: Machinery) -> Result<Machine, ConfigError> {

@@ -19,6 +19,7 @@ mod machines;
 mod podman;
 mod start_first;
 mod swarm;
+mod system_containers;
 mod ubuntu;
 mod virtual_machines;
 mod who_left;
