@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use patchyard_types::{Action, Estimate, Method, Millis, Order, Wave};
+use patchyard_types::{Action, Estimate, Method, Millis, Order, Reboot, TargetKind, Wave};
 
 use crate::request::{Timing, Timings};
 
@@ -29,7 +29,8 @@ pub fn estimate(actions: &[Action], waves: &[Wave], timings: &Timings) -> Estima
         for action in wave.0.iter().filter_map(|index| actions.get(*index)) {
             let timing = timing(action.method, timings);
             let prepare = if prepared.insert(action.patch_set) { timing.prepare.0 } else { 0 };
-            slowest = slowest.max(prepare.saturating_add(timing.swap.0).saturating_add(action.verify_for.0));
+            let parts = [prepare, timing.swap.0, boot(action).0, action.verify_for.0];
+            slowest = slowest.max(parts.into_iter().fold(0, u64::saturating_add));
         }
         total = total.saturating_add(slowest);
     }
@@ -45,8 +46,16 @@ pub fn estimate(actions: &[Action], waves: &[Wave], timings: &Timings) -> Estima
 /// Whose new container serves before the old one is stopped has none.
 fn gap(action: &Action, timings: &Timings) -> Millis {
     match action.order {
-        Order::StopFirst => timing(action.method, timings).gap,
+        Order::StopFirst => timing(action.method, timings).gap.max(boot(action)),
         Order::StartFirst => Millis(0),
+    }
+}
+
+/// Until a machine that may be started anew serves again: a minute, as nobody has timed it.
+fn boot(action: &Action) -> Millis {
+    match (action.kind, action.reboot) {
+        (TargetKind::Host, Reboot::Always | Reboot::AsNeeded) => Millis::from_secs(60),
+        _ => Millis(0),
     }
 }
 

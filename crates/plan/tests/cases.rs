@@ -13,8 +13,8 @@ use patchyard_plan::{
 use patchyard_types::{
     Arch, Assessment, Budget, Change, Data, Digest, Health, HostId, ImageUpdate, LeftOutReason, Manager,
     Method, Millis, Mount, MountKind, NotAssessed, Order, PackageChange, PendingPatch, PendingStatus, Plan,
-    PublishedPort, Quarantine, QuarantineId, Refusal, RolloutId, RunId, SavedVolume, Settings, Snapshot,
-    SnapshotId, TargetState, Unsaved, WritableLayer,
+    PublishedPort, Quarantine, QuarantineId, Reboot, Refusal, RolloutId, RunId, SavedVolume, Settings,
+    Snapshot, SnapshotId, TargetKind, TargetState, Unsaved, WritableLayer,
 };
 
 fn ssl() -> PendingPatch {
@@ -648,6 +648,24 @@ fn losses_checks_estimates_and_others_who_act_are_stated() {
         (estimate.builds, estimate.total, estimate.longest_gap),
         (1, Millis::from_secs(74), Millis(900))
     );
+}
+
+#[test]
+fn a_machine_that_may_be_started_anew_is_given_a_minute_for_it() {
+    let gap = |reboot| {
+        let mut machine = shop(1);
+        machine.target.kind = TargetKind::Host;
+        (machine.settings.method, machine.settings.reboot) = (Method::Packages, reboot);
+        let plan = plan(&request(vec![machine])).plan;
+        assert_eq!(plan.decisions.actions.len(), 1);
+        plan.about.estimate.longest_gap
+    };
+    for reboot in [Reboot::Always, Reboot::AsNeeded] {
+        assert_eq!(gap(reboot), Millis::from_secs(60), "{reboot}");
+    }
+    for reboot in [Reboot::ServicesOnly, Reboot::Never] {
+        assert_eq!(gap(reboot), Millis(1200), "{reboot}");
+    }
 }
 
 fn snapshot(of: &Candidate, number: usize) -> Snapshot {
