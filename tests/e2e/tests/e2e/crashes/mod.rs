@@ -219,7 +219,7 @@ fn a_rollout_of_layers_survives_a_crash_at_any_moment() {
         guests: false,
         order: Order::StopFirst,
         counts: |_| true,
-        sample: 3,
+        sample: 1,
         always: &[
             "note committing the layer@40",
             "note saving volumes@300",
@@ -257,7 +257,7 @@ fn a_rollout_of_images_that_keeps_no_snapshot_survives_a_crash_at_any_moment() {
         guests: false,
         order: Order::StopFirst,
         counts: |_| true,
-        sample: 3,
+        sample: 1,
         // The first of several removals is done: the others must still be known for ours.
         always: &["note pulling@10", "middle prune", "before collect", "after collect"],
     });
@@ -305,7 +305,7 @@ fn a_rollout_with_dependents_survives_a_crash_at_any_moment() {
         guests: true,
         order: Order::StopFirst,
         counts: |_| true,
-        sample: 2,
+        sample: 1,
         // Between one container and the next.
         always: &[
             "middle create@40",
@@ -334,7 +334,7 @@ fn a_rollout_that_is_started_first_survives_a_crash_at_any_moment() {
         guests: false,
         order: Order::StartFirst,
         counts: |_| true,
-        sample: 2,
+        sample: 1,
         // Both run, and only the names tell who serves.
         always: &["middle rename", "note draining@100", "effect stop", "note draining the replacement@100"],
     });
