@@ -7,6 +7,8 @@ use std::cmp::Ordering;
 
 use thiserror::Error;
 
+use super::compare_numbers;
+
 /// The longest version accepted, in bytes; the longest in Debian's archive has under 100.
 const MAX_LENGTH: usize = 256;
 
@@ -150,16 +152,6 @@ fn compare_words(a: &[u8], b: &[u8]) -> Ordering {
         .map(|i| weight(a.get(i)).cmp(&weight(b.get(i))))
         .find(|order| *order != Ordering::Equal)
         .unwrap_or(Ordering::Equal)
-}
-
-/// Numbers of any length; no digits at all count as zero.
-fn compare_numbers(a: &[u8], b: &[u8]) -> Ordering {
-    let (a, b) = (trim_zeros(a), trim_zeros(b));
-    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
-}
-
-fn trim_zeros(digits: &[u8]) -> &[u8] {
-    &digits[digits.iter().position(|b| *b != b'0').unwrap_or(digits.len())..]
 }
 
 #[cfg(test)]
