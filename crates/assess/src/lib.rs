@@ -4,6 +4,7 @@
 //! come from targets and are hostile until proven otherwise: every reader has limits, validates
 //! names and versions against the packaging rules, and never panics.
 
+pub mod apk;
 pub mod deb;
 pub mod exact;
 pub mod needs;

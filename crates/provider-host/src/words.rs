@@ -37,7 +37,7 @@ pub(crate) fn no_answer(name: &str, error: GuestError) -> ProviderError {
         }
         GuestError::NoPackageManager { seen, .. } => ProviderError::NoAnswer {
             reason: format!("no package manager that is known here: {seen}"),
-            hint: "apt, dnf and zypper are known".to_owned(),
+            hint: "apt, dnf, zypper and apk are known".to_owned(),
         },
         other @ (GuestError::Locked { .. }
         | GuestError::Refused { .. }

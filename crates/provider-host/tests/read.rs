@@ -128,7 +128,7 @@ async fn what_is_not_known_is_told_and_never_nothing() {
     assert!(words.contains("does not have a Release file"), "{words}");
     machine.sh("cp /tmp/good /etc/apt/sources.list; mv /usr/bin/apt-get /usr/bin/apt-gone");
     let words = told(&host).await;
-    assert!(words.contains("without apt-get | apt, dnf and zypper are known"), "{words}");
+    assert!(words.contains("without apt-get | apt, dnf, zypper and apk are known"), "{words}");
     machine.sh("echo 'ID=arch\nPRETTY_NAME=Arch' >/etc/os-release");
     let words = told(&host).await;
     assert!(words.starts_with("no package manager that is known here: Arch"), "{words}");

@@ -3,6 +3,7 @@
 //! The machine's own solver is asked; `patchyard-assess` reads its answers. A change is a [`Job`], so that
 //! it goes on whoever watches.
 
+mod apk;
 mod apt;
 mod dnf;
 mod rpm;
@@ -79,7 +80,7 @@ impl Guest {
             PackageManager::Apt => "apt-get",
             PackageManager::Dnf => "dnf",
             PackageManager::Zypper => "zypper",
-            PackageManager::Apk => return Err(none(os.pretty_name)),
+            PackageManager::Apk => "apk",
         };
         let there = Command::new(["sh", "-c", "command -v \"$1\"", "sh", program]);
         if !transport.run(there).await?.success() {
@@ -129,7 +130,8 @@ impl Guest {
         match self.manager {
             PackageManager::Apt => apt::installed(self).await,
             PackageManager::Dnf => dnf::installed(self).await,
-            PackageManager::Zypper | PackageManager::Apk => zypper::installed(self).await,
+            PackageManager::Zypper => zypper::installed(self).await,
+            PackageManager::Apk => apk::installed(self).await,
         }
     }
 
@@ -141,7 +143,8 @@ impl Guest {
         match self.manager {
             PackageManager::Apt => apt::refresh(self, wait).await,
             PackageManager::Dnf => dnf::refresh(self, wait).await,
-            PackageManager::Zypper | PackageManager::Apk => zypper::refresh(self, wait).await,
+            PackageManager::Zypper => zypper::refresh(self, wait).await,
+            PackageManager::Apk => apk::refresh(self, wait).await,
         }
     }
 
@@ -158,7 +161,8 @@ impl Guest {
         match self.manager {
             PackageManager::Apt => apt::pending(self, installed, ask).await,
             PackageManager::Dnf => dnf::pending(self, installed, ask, wait).await,
-            PackageManager::Zypper | PackageManager::Apk => zypper::pending(self, installed, ask, wait).await,
+            PackageManager::Zypper => zypper::pending(self, installed, ask, wait).await,
+            PackageManager::Apk => apk::pending(self, installed, ask).await,
         }
     }
 
@@ -173,7 +177,8 @@ impl Guest {
         match self.manager {
             PackageManager::Apt => apt::hold(self, packages, hold).await,
             PackageManager::Dnf => dnf::hold(self, packages, hold).await,
-            PackageManager::Zypper | PackageManager::Apk => zypper::hold(self, packages, hold).await,
+            PackageManager::Zypper => zypper::hold(self, packages, hold).await,
+            PackageManager::Apk => apk::hold(self, packages, hold).await,
         }
     }
 
@@ -185,7 +190,8 @@ impl Guest {
         match self.manager {
             PackageManager::Apt => apt::ready(self, wait).await,
             PackageManager::Dnf => dnf::ready(self, wait).await,
-            PackageManager::Zypper | PackageManager::Apk => zypper::ready(self, wait).await,
+            PackageManager::Zypper => zypper::ready(self, wait).await,
+            PackageManager::Apk => apk::ready(self, wait).await,
         }
     }
 
@@ -196,7 +202,8 @@ impl Guest {
         match self.manager {
             PackageManager::Apt => apt::repair(wait),
             // rpm rolls nothing forward: what it was interrupted in is seen in the inventory.
-            PackageManager::Dnf | PackageManager::Zypper | PackageManager::Apk => Job::default(),
+            PackageManager::Dnf | PackageManager::Zypper => Job::default(),
+            PackageManager::Apk => apk::repair(wait),
         }
     }
 
@@ -212,9 +219,8 @@ impl Guest {
         let job = match self.manager {
             PackageManager::Apt => apt::transaction(self, changes, wait, &installed).await?,
             PackageManager::Dnf => dnf::transaction(self, changes, wait, &installed).await?,
-            PackageManager::Zypper | PackageManager::Apk => {
-                zypper::transaction(self, changes, wait, &installed).await?
-            }
+            PackageManager::Zypper => zypper::transaction(self, changes, wait, &installed).await?,
+            PackageManager::Apk => apk::transaction(self, changes, wait, &installed).await?,
         };
         Ok(job)
     }
@@ -231,13 +237,13 @@ impl Guest {
             // It may well fail: the versions that cannot be finished are those that go.
             step.must = false;
         }
-        let changes: Vec<_> = changes.iter().filter(|change| change.to.is_some()).cloned().collect();
+        let staying: Vec<_> = changes.iter().filter(|change| change.to.is_some()).cloned().collect();
         let transaction = match self.manager {
-            PackageManager::Apt => apt::transaction(self, &changes, wait, &installed).await?,
-            PackageManager::Dnf => dnf::transaction(self, &changes, wait, &installed).await?,
-            PackageManager::Zypper | PackageManager::Apk => {
-                zypper::transaction(self, &changes, wait, &installed).await?
-            }
+            PackageManager::Apt => apt::transaction(self, &staying, wait, &installed).await?,
+            PackageManager::Dnf => dnf::transaction(self, &staying, wait, &installed).await?,
+            PackageManager::Zypper => zypper::transaction(self, &staying, wait, &installed).await?,
+            // It removes by itself what came in new and nobody needs any more.
+            PackageManager::Apk => apk::transaction(self, changes, wait, &installed).await?,
         };
         job.steps.extend(transaction.steps);
         Ok(job)
@@ -251,6 +257,7 @@ impl Guest {
     pub async fn automatic(&self, changes: &[PackageChange]) -> Result<Vec<String>, GuestError> {
         match self.manager {
             PackageManager::Apt => apt::automatic(self, changes, &self.installed().await?).await,
+            // apk's world says who has been asked for by name, and is the same afterwards.
             PackageManager::Dnf | PackageManager::Zypper | PackageManager::Apk => Ok(Vec::new()),
         }
     }
