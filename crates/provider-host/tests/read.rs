@@ -81,9 +81,12 @@ async fn a_machine_is_a_target_of_its_own() {
 
 #[tokio::test]
 async fn every_package_manager_is_asked_and_a_machine_with_other_packages_has_another_state() {
-    for (kind, manager) in
-        [("apt", PackageManager::Apt), ("dnf", PackageManager::Dnf), ("zypper", PackageManager::Zypper)]
-    {
+    for (kind, manager) in [
+        ("apt", PackageManager::Apt),
+        ("dnf", PackageManager::Dnf),
+        ("zypper", PackageManager::Zypper),
+        ("apk", PackageManager::Apk),
+    ] {
         let machine = machine(kind);
         let host = reach(machine.transport()).await.unwrap();
         let target = host.discover().await.unwrap().remove(0);

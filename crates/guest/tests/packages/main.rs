@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod apk;
 mod apt;
 mod dnf;
 #[path = "../yard/mod.rs"]

@@ -42,7 +42,7 @@ impl Drop for Machine {
 }
 
 impl Machine {
-    /// One of `apt`, `dnf`, `zypper`, without a network.
+    /// One of `apt`, `dnf`, `zypper`, `apk`, without a network.
     pub fn new(kind: &str) -> Self {
         Self::with(kind, &["--network", "none"], &[])
     }
