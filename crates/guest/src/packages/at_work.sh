@@ -1,18 +1,25 @@
-# sh at_work.sh CODE: ends with CODE, and says who it is, while dnf or rpm changes packages.
+# sh at_work.sh CODE [COMMAND…]: ends with CODE, and says who it is, while dnf or rpm changes packages; else as the command does.
+code=$1
+shift
+# In a job's output it stands without an explanation.
+says=${1:+its lock is held by }
 for file in /var/lib/dnf/rpmdb_lock.pid /var/cache/dnf/metadata_lock.pid /var/cache/dnf/download_lock.pid; do
   read -r pid 2>/dev/null <"$file" || continue
   case $pid in '' | *[!0-9]*) continue ;; esac
   if [ -d "/proc/$pid" ]; then
-    echo "process $pid ($(cat "/proc/$pid/comm"))"
-    exit "$1"
+    echo "${says}process $pid ($(cat "/proc/$pid/comm"))"
+    exit "$code"
   fi
 done
-inode=$(stat -c %i "$(rpm --eval '%{_dbpath}')/.rpm.lock" 2>/dev/null) || exit 0
-# 1: POSIX  ADVISORY  WRITE 42 fe:00:1234 0 EOF
-while read -r _ _ _ access pid place _; do
-  if [ "$access" = WRITE ] && [ "${place##*:}" = "$inode" ]; then
-    echo "process $pid ($(cat "/proc/$pid/comm" 2>/dev/null))"
-    exit "$1"
-  fi
-done </proc/locks
-exit 0
+# dnf 5's, and rpm's own.
+for file in /run/dnf/rpmtransaction.lock "$(rpm --eval '%{_dbpath}')/.rpm.lock"; do
+  inode=$(stat -c %i "$file" 2>/dev/null) || continue
+  # 1: POSIX  ADVISORY  WRITE 42 fe:00:1234 0 EOF
+  while read -r _ _ _ access pid place _; do
+    if [ "$access" = WRITE ] && [ "${place##*:}" = "$inode" ]; then
+      echo "${says}process $pid ($(cat "/proc/$pid/comm" 2>/dev/null))"
+      exit "$code"
+    fi
+  done </proc/locks
+done
+[ $# -eq 0 ] || exec "$@"

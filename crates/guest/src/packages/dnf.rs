@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use patchyard_assess::rpm::dnf::{self as questions, AnswerError, Deed};
+use patchyard_assess::rpm::dnf::{self as questions, AnswerError, Dialect};
+use patchyard_assess::rpm::zypper::is_meant;
 use patchyard_contract::{Ask, Command, Output};
 use patchyard_types::{Arch, InstalledPackage, PackageChange, PendingPatch, PendingStatus, printable};
 
@@ -10,19 +11,19 @@ use super::{Guest, Installed, QUESTION, REFRESH, Readiness, rpm};
 use crate::GuestError;
 use crate::job::{Job, JobStep};
 
-/// sh … CODE: ends with CODE, and says who it is, while dnf or rpm changes packages. dnf leaves its number in a file; of rpm's
-/// lock the kernel knows who holds it.
+/// sh … CODE [COMMAND…]: ends with CODE, and says who it is, while dnf or rpm changes packages, else as the command does. dnf 4 leaves
+/// its number in a file; of other locks the kernel knows who holds them.
 const AT_WORK: &str = include_str!("at_work.sh");
 
 pub(super) async fn installed(guest: &Guest) -> Result<Installed, GuestError> {
     let is_locked =
-        |file: &[u8], name: &str| questions::locked_names(file).iter().any(|locked| locked == name);
-    rpm::installed(guest, questions::LOCKS, is_locked).await
+        |file: &[u8], name: &str| guest.dnf.locked_names(file).iter().any(|locked| is_meant(name, locked));
+    rpm::installed(guest, guest.dnf.locks(), is_locked).await
 }
 
 pub(super) async fn refresh(guest: &Guest, wait: Duration) -> Result<(), GuestError> {
-    let output = guest.patiently(Command::new(questions::refresh()).limit(REFRESH), wait, holder).await?;
-    guest.good("dnf makecache", output, questions::words).map(|_| ())
+    let output = guest.patiently(question(guest, guest.dnf.refresh()).limit(REFRESH), wait, holder).await?;
+    good(guest, "dnf makecache", &output)
 }
 
 pub(super) async fn pending(
@@ -40,23 +41,21 @@ pub(super) async fn pending(
     };
     let mut patches = match &how.only[..] {
         [] => {
-            let rows = simulated(guest, questions::simulate(), wait).await?;
-            let listed =
-                guest.patiently(Command::new(questions::upgradable()).limit(QUESTION), wait, holder).await?;
+            let rows = simulated(guest, guest.dnf.simulate(), wait).await?;
+            let listed = guest.patiently(question(guest, guest.dnf.upgradable()), wait, holder).await?;
+            let words = guest.dnf.words(&listed.said());
             let updates = match listed.success() {
-                true => questions::updates(&listed.stdout).map_err(|error| guest.no_sense("dnf", &error))?,
+                true => guest.dnf.updates(&listed.stdout).map_err(|error| guest.no_sense("dnf", &error))?,
                 // There is nothing newer.
-                false if questions::words(&listed.said()).contains("No matching Packages to list") => {
-                    Vec::new()
-                }
-                false => return Err(guest.failed("dnf list", &listed, &questions::words(&listed.said()))),
+                false if words.contains("No matching Packages to list") => Vec::new(),
+                false => return Err(guest.failed("dnf list", &listed, &words)),
             };
             questions::pending(&rows, &updates, version, held)
         }
         only => {
             let wanted = only.iter().map(|wish| (&*wish.package, &wish.arch, &*wish.version));
             rpm::valid(guest, wanted.clone())?;
-            let rows = simulated(guest, questions::install_exactly(wanted, true), wait).await?;
+            let rows = simulated(guest, guest.dnf.install_exactly(wanted, true), wait).await?;
             questions::pending(&rows, &[], version, held)
         }
     };
@@ -71,10 +70,9 @@ pub(super) async fn hold(
     packages: &[&InstalledPackage],
     hold: bool,
 ) -> Result<(), GuestError> {
-    let command =
-        Command::new(questions::lock(packages.iter().map(|package| &*package.name), hold)).limit(QUESTION);
-    let output = guest.transport.run(command).await?;
-    guest.good("dnf versionlock", output, questions::words).map(|_| ())
+    let command = guest.dnf.lock(packages.iter().map(|package| &*package.name), hold);
+    let output = guest.transport.run(question(guest, command)).await?;
+    good(guest, "dnf versionlock", &output)
 }
 
 pub(super) async fn ready(guest: &Guest, wait: Duration) -> Result<Readiness, GuestError> {
@@ -85,7 +83,7 @@ pub(super) async fn ready(guest: &Guest, wait: Duration) -> Result<Readiness, Gu
             .then(|| printable(String::from_utf8_lossy(&output.stdout).trim(), 200))
     };
     guest.patiently(look, wait, at_work).await?;
-    simulated(guest, questions::simulate(), wait).await?;
+    simulated(guest, guest.dnf.simulate(), wait).await?;
     Ok(Readiness::Ready)
 }
 
@@ -97,9 +95,18 @@ pub(super) async fn transaction(
 ) -> Result<Job, GuestError> {
     let wanted = || changes.iter().filter_map(|c| Some((&*c.name, &c.arch, c.to.as_deref()?)));
     rpm::valid(guest, wanted())?;
-    let rows = simulated(guest, questions::install_exactly(wanted(), true), wait).await?;
+    let rows = simulated(guest, guest.dnf.install_exactly(wanted(), true), wait).await?;
     guest.nothing_else(changes, installed, &questions::moves(&rows))?;
-    let mut step = JobStep::new(questions::install_exactly(wanted(), false), &[]);
+    let command = guest.dnf.install_exactly(wanted(), false);
+    let command = match guest.dnf {
+        Dialect::Four => command,
+        // It does not tell by its exit code that another one is at work, nor does it wait: that is looked for before.
+        Dialect::Five => {
+            let look = ["sh", "-c", AT_WORK, "sh"].map(str::to_owned).into_iter();
+            look.chain([questions::LOCKED.to_string()]).chain(command).collect()
+        }
+    };
+    let mut step = JobStep::new(command, guest.dnf.environment());
     step.again = Some((questions::LOCKED, wait.as_secs()));
     Ok(Job { steps: vec![step] })
 }
@@ -110,14 +117,26 @@ async fn simulated(
     argv: Vec<String>,
     wait: Duration,
 ) -> Result<Vec<questions::Row>, GuestError> {
-    let output = guest.patiently(Command::new(argv).limit(QUESTION), wait, holder).await?;
-    match questions::simulation(&output.stdout) {
-        Ok(rows) if output.success() || rows.iter().any(|row| row.deed != Deed::Skip) => Ok(rows),
+    let output = guest.patiently(question(guest, argv), wait, holder).await?;
+    match guest.dnf.simulation(&output.stdout) {
+        Ok(rows) if output.success() || guest.dnf.stands(&rows) => Ok(rows),
         Err(error @ AnswerError::Line { .. }) => Err(guest.no_sense("dnf", &error)),
         Ok(_) | Err(AnswerError::Empty) => {
-            Err(guest.failed("dnf", &output, &questions::words(&output.said())))
+            Err(guest.failed("dnf", &output, &guest.dnf.words(&output.said())))
         }
     }
+}
+
+fn question(guest: &Guest, argv: Vec<String>) -> Command {
+    let command = Command::new(argv).limit(QUESTION);
+    guest.dnf.environment().iter().fold(command, |command, (name, value)| command.env(name, value))
+}
+
+fn good(guest: &Guest, program: &str, output: &Output) -> Result<(), GuestError> {
+    if output.success() {
+        return Ok(());
+    }
+    Err(guest.failed(program, output, &guest.dnf.words(&output.said())))
 }
 
 fn holder(output: &Output) -> Option<String> {

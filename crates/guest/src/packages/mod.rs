@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use patchyard_assess::exact::{self, Move};
+use patchyard_assess::rpm::dnf::Dialect;
 use patchyard_assess::{package_manager, parse_os_release};
 use patchyard_contract::{Ask, Command, Output, Transport};
 use patchyard_types::{
@@ -29,6 +30,8 @@ const QUESTION: Duration = Duration::from_secs(300);
 const REFRESH: Duration = Duration::from_secs(900);
 /// How long a lock is left alone before it is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// sh … NAME: prints where a program is, behind all links; fails where it is not.
+const PROGRAM: &str = "found=$(command -v \"$1\") && readlink -f \"$found\"";
 
 /// What is installed on a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,6 +57,7 @@ pub struct Guest {
     transport: Arc<dyn Transport>,
     manager: PackageManager,
     os: OsRelease,
+    dnf: Dialect,
     files: BTreeMap<(String, Arch), String>,
     automatic: Vec<String>,
 }
@@ -82,11 +86,12 @@ impl Guest {
             PackageManager::Zypper => "zypper",
             PackageManager::Apk => "apk",
         };
-        let there = Command::new(["sh", "-c", "command -v \"$1\"", "sh", program]);
-        if !transport.run(there).await?.success() {
+        let there = transport.run(Command::new(["sh", "-c", PROGRAM, "sh", program])).await?;
+        if !there.success() {
             return Err(none(format!("{} without {program}", os.pretty_name)));
         }
-        Ok(Self { transport, manager, os, files: BTreeMap::new(), automatic: Vec::new() })
+        let dnf = Dialect::of(&String::from_utf8_lossy(&there.stdout));
+        Ok(Self { transport, manager, os, dnf, files: BTreeMap::new(), automatic: Vec::new() })
     }
 
     /// Which package manager it has.

@@ -1,4 +1,4 @@
-//! dnf and rpm.
+//! dnf and rpm, both generations of dnf.
 
 use super::*;
 
@@ -11,3 +11,11 @@ const DNF: Kind = Kind {
 };
 
 shared!(DNF);
+
+mod five {
+    use super::*;
+
+    const DNF5: Kind = Kind { image: "dnf5", ..DNF };
+
+    shared!(DNF5, ignore = "wants Debian sid, of which `lab/guests dnf5` makes a machine");
+}

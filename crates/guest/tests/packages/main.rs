@@ -114,17 +114,22 @@ async fn refused(guest: &Guest, changes: &[PackageChange]) -> String {
     }
 }
 
-/// A `#[test]` of every behaviour that all package managers share, for one kind of machine.
+/// A `#[test]` of every behaviour that all package managers share, for one kind of machine; with an attribute, such as
+/// `ignore = "why"`.
 macro_rules! shared {
-    ($kind:expr; $($behaviour:ident)*) => {$(
+    (@test $kind:expr, $behaviour:ident, [$($attribute:meta)?]) => {
         #[test]
+        $(#[$attribute])?
         fn $behaviour() {
             let machine = crate::yard::Machine::new($kind.image);
             patchyard_contract::suite::run(crate::$behaviour(&machine, $kind));
         }
-    )*};
-    ($kind:expr) => {
-        crate::shared! { $kind;
+    };
+    ($kind:expr; $attribute:tt $($behaviour:ident)*) => {
+        $(crate::shared! { @test $kind, $behaviour, $attribute })*
+    };
+    ($kind:expr $(, $attribute:meta)?) => {
+        crate::shared! { $kind; [$($attribute)?]
             what_is_installed_and_pending_is_told
             a_transaction_makes_exact_versions_and_the_way_back_too
             more_or_less_than_planned_is_refused

@@ -1,13 +1,8 @@
-//! dnf (4): what it is asked, and what its answers mean.
+//! dnf 4.
 
-use patchyard_types::{Arch, PendingPatch, PendingStatus, printable};
-use thiserror::Error;
+use patchyard_types::printable;
 
-use super::name::{is_arch, is_package, is_version};
-use crate::exact::Move;
-
-/// Ends so when another process holds its lock and it was told not to wait.
-pub const LOCKED: i32 = 200;
+use super::{AnswerError, Deed, Row, bad, is_package, row};
 
 /// Options of everything: from the lists it has, no waiting without a limit, nothing for people. Weak dependencies are what
 /// others call recommended.
@@ -21,7 +16,6 @@ const FIXED: [&str; 6] = [
 ];
 
 /// Reads the lists of all repositories anew; one that does not answer must not count as one without news.
-#[must_use]
 pub fn refresh() -> Vec<String> {
     [
         "dnf",
@@ -36,80 +30,24 @@ pub fn refresh() -> Vec<String> {
 }
 
 /// What the solver would do now.
-#[must_use]
 pub fn simulate() -> Vec<String> {
     FIXED.iter().chain(&["--assumeno", "upgrade"]).map(|argument| (*argument).to_owned()).collect()
 }
 
 /// Every package with a newer version, whatever the solver does about it, what is excluded among them.
-#[must_use]
 pub fn upgradable() -> Vec<String> {
     let ask = ["-q", "--disableexcludes=all", "--disableplugin=versionlock", "list", "--upgrades"];
     FIXED.iter().chain(&ask).map(|argument| (*argument).to_owned()).collect()
 }
 
-/// Packages, as `(name, architecture, version)`, put into exact versions, up or down, in one transaction; or what would
-/// be done for that.
-#[must_use]
-pub fn install_exactly<'a>(
-    wanted: impl Iterator<Item = (&'a str, &'a Arch, &'a str)>,
-    simulate: bool,
-) -> Vec<String> {
+/// Installs what is named behind it, or says what it would do.
+pub fn install(simulate: bool) -> Vec<String> {
     let answer = if simulate { "--assumeno" } else { "-y" };
-    let specs = wanted.map(|(name, arch, version)| format!("{name}-{version}.{arch}"));
-    let fixed = FIXED.iter().copied().chain(["--best", answer, "install"]);
-    fixed.map(str::to_owned).chain(specs).collect()
+    FIXED.iter().chain(&["--best", answer, "install"]).map(|argument| (*argument).to_owned()).collect()
 }
 
 /// Where the versions are that packages are locked to.
 pub const LOCKS: &str = "/etc/dnf/plugins/versionlock.list";
-
-/// Locks packages to the version they have, or takes the locks away.
-#[must_use]
-pub fn lock<'a>(names: impl Iterator<Item = &'a str>, lock: bool) -> Vec<String> {
-    let verb = if lock { "add" } else { "delete" };
-    ["dnf", "-C", "-q", "versionlock", verb].into_iter().chain(names).map(str::to_owned).collect()
-}
-
-/// Why an answer of dnf's cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum AnswerError {
-    /// There is no answer in it.
-    #[error("there is no answer in it")]
-    Empty,
-    /// A line that should tell of a package and does not.
-    #[error("not a package: '{line}'")]
-    Line {
-        /// The line, made printable.
-        line: String,
-    },
-}
-
-/// What the solver would do about a package.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
-    /// It would be installed, up- or downgraded, or installed again.
-    Install,
-    /// It would be removed.
-    Remove,
-    /// It has a newer version that would not be installed.
-    Skip,
-}
-
-/// A package in an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// What would be done.
-    pub deed: Deed,
-    /// Package name.
-    pub name: String,
-    /// Architecture.
-    pub arch: Arch,
-    /// Version: the new one, or that of what would be removed.
-    pub version: String,
-    /// Its repository.
-    pub repository: String,
-}
 
 /// Reads the table of what a transaction would do. No table is an answer too, where dnf says that there is nothing to do.
 ///
@@ -166,19 +104,6 @@ fn section(line: &str) -> Option<Deed> {
     }
 }
 
-fn row(deed: Deed, words: &[&str]) -> Option<Row> {
-    let [name, arch, version, repository] = words[..] else { return None };
-    // An epoch of 0 is not written by others.
-    let version = version.strip_prefix("0:").unwrap_or(version);
-    (is_package(name) && is_arch(arch) && is_version(version)).then(|| Row {
-        deed,
-        name: name.to_owned(),
-        arch: Arch(arch.to_owned()),
-        version: version.to_owned(),
-        repository: printable(repository, 200),
-    })
-}
-
 fn replaced(line: &str) -> Option<Row> {
     let mut words = line.split_ascii_whitespace().skip(1);
     let (name, arch) = words.next()?.rsplit_once('.')?;
@@ -206,12 +131,7 @@ pub fn updates(output: &[u8]) -> Result<Vec<Row>, AnswerError> {
     if left.is_empty() { Ok(rows) } else { Err(AnswerError::Empty) }
 }
 
-fn bad(line: &str) -> AnswerError {
-    AnswerError::Line { line: printable(line, 120) }
-}
-
 /// Reads [`LOCKS`]: the names of packages that are locked to a version (`name-epoch:version-release.*`).
-#[must_use]
 pub fn locked_names(output: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(output);
     // What is excluded rather than locked begins with `!`.
@@ -220,7 +140,6 @@ pub fn locked_names(output: &[u8]) -> Vec<String> {
 }
 
 /// dnf's own words in the output of a question that failed (both streams): errors and problems, in one line.
-#[must_use]
 pub fn words(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -234,66 +153,9 @@ pub fn words(output: &[u8]) -> String {
     printable(&said.take(6).copied().collect::<Vec<_>>().join("; "), 1000)
 }
 
-/// Who holds the lock that dnf could not get, in its own words.
-#[must_use]
-pub fn lock_holder(output: &[u8]) -> String {
-    let text = String::from_utf8_lossy(output);
-    let line =
-        text.lines().map(str::trim).find(|line| line.contains("process with pid") || line.contains("lock"));
-    printable(line.unwrap_or("its lock is held"), 200)
-}
-
-/// What is pending: what the solver would do, and what else is newer and is left alone.
-#[must_use]
-pub fn pending(
-    simulation: &[Row],
-    updates: &[Row],
-    installed: impl Fn(&str, &Arch) -> Option<String>,
-    is_held: impl Fn(&str) -> bool,
-) -> Vec<PendingPatch> {
-    let patch = |row: &Row, status, why: &str| PendingPatch {
-        package: row.name.clone(),
-        arch: row.arch.clone(),
-        installed: installed(&row.name, &row.arch),
-        candidate: if row.deed == Deed::Remove { String::new() } else { row.version.clone() },
-        security: false,
-        origin: row.repository.clone(),
-        status,
-        size: 0,
-        sha256: None,
-        why: why.to_owned(),
-    };
-    let kept = |row: &Row| match is_held(&row.name) {
-        true => patch(row, PendingStatus::Held, "locked to its version"),
-        false => patch(row, PendingStatus::KeptBack, "kept back by the solver"),
-    };
-    let mut patches: Vec<PendingPatch> = simulation
-        .iter()
-        .map(|row| match row.deed {
-            Deed::Install => patch(row, PendingStatus::Available, ""),
-            Deed::Remove => patch(row, PendingStatus::Removal, ""),
-            Deed::Skip => kept(row),
-        })
-        .collect();
-    let others = updates.iter().filter(|u| !simulation.iter().any(|s| s.name == u.name && s.arch == u.arch));
-    patches.extend(others.map(kept));
-    patches.sort_unstable();
-    patches
-}
-
-/// What [`install_exactly`] would change, by the answer of its simulation.
-#[must_use]
-pub fn moves(simulation: &[Row]) -> Vec<Move> {
-    let would = simulation.iter().filter(|row| row.deed != Deed::Skip).map(|row| Move {
-        name: row.name.clone(),
-        arch: Some(row.arch.clone()),
-        to: (row.deed == Deed::Install).then(|| row.version.clone()),
-    });
-    would.collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::moves;
     use super::*;
 
     const TABLE: &str = "\
