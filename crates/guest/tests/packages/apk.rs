@@ -10,13 +10,14 @@ const APK: Kind = Kind {
     install_slow: "apk add --upgrade lab-slow",
 };
 
-shared!(APK);
+shared!(APK, ignore = "wants Alpine, of which `lab/guests apk` makes a machine");
 
 fn world(machine: &Machine) -> String {
     machine.sh("cat /etc/apk/world")
 }
 
 #[test]
+#[ignore = "wants Alpine, of which `lab/guests apk` makes a machine"]
 fn the_world_is_as_it_was_whatever_became_of_a_transaction() {
     let machine = Machine::new(APK.image);
     patchyard_contract::suite::run(async {
@@ -45,6 +46,7 @@ fn the_world_is_as_it_was_whatever_became_of_a_transaction() {
 }
 
 #[test]
+#[ignore = "wants Alpine, of which `lab/guests apk` makes a machine"]
 fn a_package_whose_script_failed_is_told_and_mended() {
     let machine = Machine::new(APK.image);
     patchyard_contract::suite::run(async {
@@ -70,6 +72,7 @@ fn a_package_whose_script_failed_is_told_and_mended() {
 
 /// The way back goes from there without a person.
 #[test]
+#[ignore = "wants Alpine, of which `lab/guests apk` makes a machine"]
 fn the_way_back_from_a_failed_script_is_a_transaction() {
     let machine = Machine::new(APK.image);
     patchyard_contract::suite::run(async {
@@ -87,6 +90,7 @@ fn the_way_back_from_a_failed_script_is_a_transaction() {
 }
 
 #[test]
+#[ignore = "wants Alpine, of which `lab/guests apk` makes a machine"]
 fn what_comes_in_new_is_told_and_goes_on_the_way_back() {
     let machine = Machine::new(APK.image);
     patchyard_contract::suite::run(async {
@@ -111,6 +115,7 @@ fn what_comes_in_new_is_told_and_goes_on_the_way_back() {
 }
 
 #[test]
+#[ignore = "wants Alpine, of which `lab/guests apk` makes a machine"]
 fn what_a_killed_transaction_has_left_is_taken_out() {
     let machine = Machine::new(APK.image);
     patchyard_contract::suite::run(async {
@@ -141,6 +146,7 @@ fn what_a_killed_transaction_has_left_is_taken_out() {
 }
 
 #[test]
+#[ignore = "wants Alpine, of which `lab/guests apk` makes a machine"]
 fn a_source_that_does_not_answer_is_told() {
     let machine = Machine::new(APK.image);
     patchyard_contract::suite::run(async {
