@@ -5,6 +5,9 @@ use std::process::Command;
 use crate::lab::{root, run, said};
 use crate::{Controller, Engine, lab};
 
+/// Waits for its systemd: what is written to `/run` before that is hidden by what it mounts there.
+const UP: &str = "for i in $(seq 600); do test ! -S /run/systemd/private || exit 0; sleep 0.1; done; exit 1";
+
 /// A system container that runs; gone, with its LXD, when this is dropped.
 pub struct SystemContainer {
     lxd: String,
@@ -27,6 +30,7 @@ impl SystemContainer {
         container.socket = lab("lxd", ["start", &container.lxd, &process]);
         container.lxc(&["copy", "guest", Self::NAME]);
         container.lxc(&["start", Self::NAME]);
+        let _ = container.sh(UP);
         let held = container.sh("dpkg-query -W -f '${Package}\\n' 'lab-*'");
         let held: Vec<&str> = held.lines().filter(|name| !packages.contains(name)).collect();
         let _ = container.sh(&format!("apt-mark hold {}", held.join(" ")));

@@ -9,6 +9,9 @@ use patchyard_contract::suite::transport::Fixture;
 use patchyard_contract::{Command as Program, Transport};
 use patchyard_incus::{Client, InstanceName, InstanceTransport};
 
+/// Waits for its systemd: what is written to `/run` before that is hidden by what it mounts there.
+const UP: &str = "for i in $(seq 600); do test ! -S /run/systemd/private || exit 0; sleep 0.1; done; exit 1";
+
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// A daemon. It is gone when this process has ended, and all that is in it, too.
@@ -69,6 +72,7 @@ impl Container {
         let name = format!("c{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         lxd.lxc(&[&["copy", "guest", &name], arguments].concat());
         lxd.lxc(&["start", &name]);
+        lxd.lxc(&["exec", &name, "--", "sh", "-c", UP]);
         Self { lxd, name: InstanceName::new(&name) }
     }
 
