@@ -13,7 +13,7 @@ pub struct Target {
     pub id: TargetId,
     /// Its stable name as people know it.
     pub name: String,
-    /// The provider that reaches it: `docker`, `ssh`, `local`, `sim`, …
+    /// The provider that reaches it: `docker`, `ssh`, `local`, `libvirt`, `incus`, `sim`, …
     pub provider: String,
     /// What kind of thing it is.
     #[serde(default)]
