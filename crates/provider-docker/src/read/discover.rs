@@ -172,9 +172,13 @@ pub(super) async fn os_release(
     let view = View::open(docker, container).await?;
     let release = async {
         for path in ["/etc/os-release", "/usr/lib/os-release"] {
-            // Mostly the one is a link to the other: to ask where it leads is far cheaper than to read it.
-            let Some(stat) = docker.client.stat(view.name(), path).await? else { continue };
-            let path = if stat.link.is_empty() { path } else { &stat.link };
+            // Mostly the one is a link to the other: to ask where it leads is far cheaper than to read it. Only reading
+            // tells a file that is not there from a container that has gone.
+            let stat = docker.client.stat(view.name(), path).await?;
+            let path = match &stat {
+                Some(stat) if !stat.link.is_empty() => &stat.link,
+                _ => path,
+            };
             if let Some(bytes) = docker.client.read_file(view.name(), path, OS_RELEASE_LIMIT).await? {
                 return Ok(patchyard_assess::parse_os_release(&bytes));
             }

@@ -1,10 +1,16 @@
 //! Targets as they are found.
 
+use std::path::Path;
+use std::process::Command;
+
 use patchyard_contract::Provider;
+use patchyard_provider_docker::client::{Address, Endpoint};
 use patchyard_types::{MountKind, TargetState, Unsaved};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
 
-use crate::support::{unique, yard};
+use crate::support::{endpoint, unique, yard, yard_on};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_is_found_with_everything_about_it() {
@@ -132,4 +138,45 @@ async fn only_what_recreation_would_lose_is_unsaved() {
         ["/etc/bash.bashrc", "/etc/debian_version", "/run/secrets/key", "/srv/full/file"]
     );
     assert!(unsaved.cannot_carry.is_some_and(|why| why.contains("deleted /etc/debian_version")));
+}
+
+/// The engine behind a socket of the test's own: there a container is removed just before the first question about its files.
+fn engine_that_loses(container: &str, folder: &Path) -> Endpoint {
+    let Address::Unix(socket) = endpoint().address else { panic!("this test wants an engine on a socket") };
+    let own = folder.join("docker.sock");
+    let listener = UnixListener::bind(&own).unwrap();
+    let container = container.to_owned();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (socket, container) = (socket.clone(), container.clone());
+            tokio::spawn(async move {
+                let (mut asks, mut told) = stream.into_split();
+                let (mut answers, mut engine) = UnixStream::connect(socket).await.unwrap().into_split();
+                tokio::spawn(async move { tokio::io::copy(&mut answers, &mut told).await });
+                let mut part = vec![0; 64 * 1024];
+                while let Ok(size @ 1..) = asks.read(&mut part).await {
+                    if String::from_utf8_lossy(&part[..size]).contains("/archive?") {
+                        drop(Command::new("docker").args(["rm", "--force", &container]).output());
+                    }
+                    if engine.write_all(&part[..size]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    Endpoint { address: Address::Unix(own), from: "--host".to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_goes_while_it_is_read_says_nothing_about_its_image() {
+    let maker = yard().await;
+    let made = maker.container("patchyard-lab/base:1", json!({})).await;
+    let image = maker.image_of(&made).await;
+    let going = maker.container(&image.name, json!({})).await;
+    let folder = tempfile::tempdir().unwrap();
+    let yard = yard_on(engine_that_loses(&going.name, folder.path()), None).await;
+    assert!(yard.target(&going).await.os.is_none(), "it went before it was read");
+    let next = maker.container(&image.name, json!({})).await;
+    assert!(yard.target(&next).await.os.is_some());
 }
