@@ -25,10 +25,11 @@ usage() { awk 'NR > 1 && !/^#/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0";
 need_root() { [ "$(id -u)" = 0 ] || die "must run as root"; }
 
 # need_packages COMMAND=PACKAGE...: installs, in one go, the packages whose command is missing.
+# A function of that name is no such command.
 need_packages() {
   local pair missing=()
   for pair in "$@"; do
-    command -v "${pair%%=*}" >/dev/null 2>&1 || missing+=("${pair#*=}")
+    type -P "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
   done
   [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 }
