@@ -133,6 +133,16 @@ start_time() {
   printf '%s' "${20}"
 }
 
+# Waits until a process has ended. For a guard, whose pid PIDFILE has: fails when it has another's, or none any more.
+wait_for_end() { # PID PIDFILE
+  local began
+  began=$(start_time "$1" || true)
+  while [ -n "$began" ] && [ "$(start_time "$1" || true)" = "$began" ]; do
+    sleep 1
+    [ "$(running_pid "$2" || true)" = $$ ] || return 1
+  done
+}
+
 # Prints the pid if the process that wrote PIDFILE still lives; a zombie does not count.
 running_pid() { # PIDFILE
   local pid started

@@ -234,25 +234,27 @@ impl Hosts {
 
 async fn of_libvirt(host: &str, uri: &patchyard_libvirt::Uri) -> Result<Vec<KeptMachine>, ProviderError> {
     let env = patchyard_libvirt::Environment::of_process();
-    patchyard_libvirt::machines(uri, &env).await.map_err(|error| {
-        let (host, reason) = (host.to_owned(), error.to_string());
-        match error {
-            LibvirtError::NotPermitted { .. } => ProviderError::Denied { host, reason },
-            _ => ProviderError::Unreachable { host, reason },
-        }
+    let machines = patchyard_libvirt::machines(uri, &env).await;
+    machines.map_err(|error| {
+        not_told(host, matches!(error, LibvirtError::NotPermitted { .. }), error.to_string())
     })
 }
 
 async fn of_incus(host: &str, socket: &Path) -> Result<Vec<KeptMachine>, ProviderError> {
-    patchyard_incus::machines(socket).await.map_err(|error| {
-        let (host, reason) = (host.to_owned(), error.to_string());
-        match error {
-            IncusError::NotPermitted { .. } | IncusError::NotTrusted { .. } => {
-                ProviderError::Denied { host, reason }
-            }
-            _ => ProviderError::Unreachable { host, reason },
-        }
+    let machines = patchyard_incus::machines(socket).await;
+    machines.map_err(|error| {
+        let is_denied = matches!(error, IncusError::NotPermitted { .. } | IncusError::NotTrusted { .. });
+        not_told(host, is_denied, error.to_string())
     })
+}
+
+/// Who keeps machines does not let us in, or does not answer.
+fn not_told(host: &str, is_denied: bool, reason: String) -> ProviderError {
+    let host = host.to_owned();
+    match is_denied {
+        true => ProviderError::Denied { host, reason },
+        false => ProviderError::Unreachable { host, reason },
+    }
 }
 
 /// The first line of a file.

@@ -7,6 +7,7 @@
 pub mod apk;
 pub mod deb;
 pub mod exact;
+mod names;
 pub mod needs;
 mod os_release;
 pub mod rpm;

@@ -14,7 +14,7 @@ use crate::{Agent, AgentTransport, Connection, Description, Environment, Libvirt
 /// All machines that may be seen, those that do not run among them, by name.
 ///
 /// # Errors
-/// When libvirt does not answer, or does not let us in. What is wrong with one machine hides no other.
+/// When libvirt does not answer, or does not let us in. XML of one machine that makes no sense hides no other.
 pub async fn machines(uri: &Uri, env: &Environment) -> Result<Vec<KeptMachine>, LibvirtError> {
     let connection = Connection::open(uri, env).await?;
     let mut machines = Vec::new();

@@ -139,6 +139,15 @@ impl Controller {
         Running::start(self.command(args)).finish()
     }
 
+    /// What it finds: the document of `discover`.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn discovered(&self) -> Value {
+        self.run(["discover", "--json"]).expect(0).json("patchyard.discover/v1")
+    }
+
     /// Starts it.
     pub fn start<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Running {
         Running::start(self.command(args))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::{Controller, Engine, unique};
+use crate::{Controller, Engine, Inside, unique};
 
 /// A machine; gone when this is dropped.
 pub struct SshMachine {
@@ -29,9 +29,7 @@ impl SshMachine {
         let machine = Self { engine: engine.clone(), name, folder: tempfile::tempdir().expect("room") };
         machine.wait_for("test -s /etc/ssh/ssh_host_ed25519_key.pub && test -s /etc/machine-id");
         machine.let_us_in();
-        let held = machine.sh("dpkg-query -W -f '${Package}\\n' 'lab-*'");
-        let held: Vec<&str> = held.lines().filter(|name| !packages.contains(name)).collect();
-        let _ = machine.sh(&format!("apt-mark hold {}", held.join(" ")));
+        machine.hold_all_but(packages);
         machine
     }
 
@@ -91,12 +89,6 @@ impl SshMachine {
         Controller::new(&self.engine).with_config(&config)
     }
 
-    /// Runs a shell script in it.
-    #[must_use]
-    pub fn sh(&self, script: &str) -> String {
-        self.engine.docker(["exec", &self.name, "sh", "-ec", script])
-    }
-
     /// Whether a script succeeds in it.
     #[must_use]
     pub fn is(&self, script: &str) -> bool {
@@ -116,11 +108,11 @@ impl SshMachine {
         }
         panic!("in {} this never became true: {script}", self.name);
     }
+}
 
-    /// The version of a package, and how it is installed.
-    #[must_use]
-    pub fn version(&self, package: &str) -> String {
-        self.sh(&format!("dpkg-query -W -f '${{Version}} ${{db:Status-Status}}' {package}"))
+impl Inside for SshMachine {
+    fn sh(&self, script: &str) -> String {
+        self.engine.docker(["exec", &self.name, "sh", "-ec", script])
     }
 }
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::lab::{root, run, said};
-use crate::{Controller, Engine, lab};
+use crate::{Controller, Engine, Inside, lab};
 
 /// Waits for its systemd: what is written to `/run` before that is hidden by what it mounts there.
 const UP: &str = "for i in $(seq 600); do test ! -S /run/systemd/private || exit 0; sleep 0.1; done; exit 1";
@@ -31,9 +31,7 @@ impl SystemContainer {
         container.lxc(&["copy", "guest", Self::NAME]);
         container.lxc(&["start", Self::NAME]);
         let _ = container.sh(UP);
-        let held = container.sh("dpkg-query -W -f '${Package}\\n' 'lab-*'");
-        let held: Vec<&str> = held.lines().filter(|name| !packages.contains(name)).collect();
-        let _ = container.sh(&format!("apt-mark hold {}", held.join(" ")));
+        container.hold_all_but(packages);
         container
     }
 
@@ -52,17 +50,11 @@ impl SystemContainer {
         assert!(told.status.success(), "lxc {arguments:?}: {}", said(&told));
         String::from_utf8_lossy(&told.stdout).trim_end().to_owned()
     }
+}
 
-    /// Runs a shell script in it, which must succeed: what it printed.
-    #[must_use]
-    pub fn sh(&self, script: &str) -> String {
+impl Inside for SystemContainer {
+    fn sh(&self, script: &str) -> String {
         self.lxc(&["exec", Self::NAME, "--", "sh", "-ec", script])
-    }
-
-    /// The version of a package, and how it is installed.
-    #[must_use]
-    pub fn version(&self, package: &str) -> String {
-        self.sh(&format!("dpkg-query -W -f '${{Version}} ${{db:Status-Status}}' {package}"))
     }
 }
 

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::lab::{root, run, said};
-use crate::{Controller, Engine, lab};
+use crate::{Controller, Engine, Inside, lab};
 
 /// How often its agent is asked, a second apart: emulated on a busy host, it may take its time.
 const TRIES: u32 = 300;
@@ -30,9 +30,7 @@ impl VirtualMachine {
         // Before it runs: what is half started has to go as well.
         let mut machine = Self { name: format!("e2e-{process}"), uri: String::new() };
         machine.uri = lab("machine", ["start", &machine.name, &process]);
-        let held = machine.sh("dpkg-query -W -f '${Package}\\n' 'lab-*'");
-        let held: Vec<&str> = held.lines().filter(|name| !packages.contains(name)).collect();
-        let _ = machine.sh(&format!("apt-mark hold {}", held.join(" ")));
+        machine.hold_all_but(packages);
         machine
     }
 
@@ -55,33 +53,6 @@ impl VirtualMachine {
         let config =
             format!("version: 1\nhosts:\n  hv1: {{libvirt: '{}'}}\ndefaults: {{ {defaults} }}\n", self.uri);
         Controller::new(&Engine::machine()).with_config(&config)
-    }
-
-    /// Runs a shell script in it, which must succeed: what it printed.
-    ///
-    /// # Panics
-    /// When it fails, or the agent does not answer.
-    #[must_use]
-    pub fn sh(&self, script: &str) -> String {
-        let arguments = json!({"path": "/bin/sh", "arg": ["-ec", script], "capture-output": true});
-        let pid = self.ask("guest-exec", &arguments)["pid"].clone();
-        for _ in 0..TRIES {
-            let status = self.ask("guest-exec-status", &json!({"pid": pid}));
-            if status["exited"] == true {
-                let printed =
-                    STANDARD.decode(status["out-data"].as_str().unwrap_or_default()).expect("base64");
-                assert_eq!(status["exitcode"], 0, "{script}: {status:#}");
-                return String::from_utf8_lossy(&printed).trim_end().to_owned();
-            }
-            std::thread::sleep(Duration::from_secs(1));
-        }
-        panic!("in {} this never ended: {script}", self.name);
-    }
-
-    /// The version of a package, and how it is installed.
-    #[must_use]
-    pub fn version(&self, package: &str) -> String {
-        self.sh(&format!("dpkg-query -W -f '${{Version}} ${{db:Status-Status}}' {package}"))
     }
 
     /// What its agent answers, however often it has to be asked.
@@ -114,6 +85,24 @@ impl VirtualMachine {
     /// Powers it off, as a cut cable does.
     pub fn power_off(&self) {
         self.virsh(&["destroy", &self.name]);
+    }
+}
+
+impl Inside for VirtualMachine {
+    fn sh(&self, script: &str) -> String {
+        let arguments = json!({"path": "/bin/sh", "arg": ["-ec", script], "capture-output": true});
+        let pid = self.ask("guest-exec", &arguments)["pid"].clone();
+        for _ in 0..TRIES {
+            let status = self.ask("guest-exec-status", &json!({"pid": pid}));
+            if status["exited"] == true {
+                let printed =
+                    STANDARD.decode(status["out-data"].as_str().unwrap_or_default()).expect("base64");
+                assert_eq!(status["exitcode"], 0, "{script}: {status:#}");
+                return String::from_utf8_lossy(&printed).trim_end().to_owned();
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        panic!("in {} this never ended: {script}", self.name);
     }
 }
 

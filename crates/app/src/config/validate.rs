@@ -134,9 +134,7 @@ impl Reader<'_> {
                 self.engine(url, tls)?
             }
             (None, ssh, local, None, None) if ssh.is_some() != local.is_some() => {
-                if let Some(tls) = tls {
-                    return Err(self.error(&tls.ca, "tls belongs to tcp:// addresses only"));
-                }
+                self.no_tls(tls)?;
                 if let Some(no) = local.filter(|local| !local.value) {
                     return Err(self.error(&no, "local is true, or left out"));
                 }
@@ -177,6 +175,14 @@ impl Reader<'_> {
         Ok(Host::Engine { url: url.value, tls })
     }
 
+    /// Only an engine's address has any.
+    fn no_tls(&self, tls: Option<raw::Tls>) -> Result<(), ConfigError> {
+        match tls {
+            Some(tls) => Err(self.error(&tls.ca, "tls belongs to tcp:// addresses only")),
+            None => Ok(()),
+        }
+    }
+
     /// Of who keeps machines: their labels. What only a single machine has is no key there.
     fn labels_of_kept(
         &self,
@@ -184,9 +190,7 @@ impl Reader<'_> {
         tls: Option<raw::Tls>,
         mut machine: Machinery,
     ) -> Result<BTreeMap<String, String>, ConfigError> {
-        if let Some(tls) = tls {
-            return Err(self.error(&tls.ca, "tls belongs to tcp:// addresses only"));
-        }
+        self.no_tls(tls)?;
         let labels = machine.labels.take();
         match machine.first() {
             Some(key) => {

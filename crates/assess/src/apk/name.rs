@@ -3,27 +3,15 @@
 //! Only what passes here ever becomes an argument of a command or a line on a terminal. apk takes patterns and operators, so that
 //! nothing with a meaning in one may pass.
 
+pub use crate::names::is_arch;
+use crate::names::is_name;
 use crate::version::apk::Version;
-
-/// The longest name accepted.
-const MAX_NAME: usize = 256;
 
 /// Letters, digits, `. _ + -`, the first a letter or digit. Names of virtual packages begin with a dot: they are none of these.
 #[must_use]
 pub fn is_package(text: &str) -> bool {
-    (1..=MAX_NAME).contains(&text.len())
-        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(&b))
-        // An argument with that in it is the path of a file to apk.
-        && !text.contains(".apk")
-}
-
-/// `noarch`, `x86_64`, `armv7` and the like.
-#[must_use]
-pub fn is_arch(text: &str) -> bool {
-    (1..=32).contains(&text.len())
-        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    // An argument with that in it is the path of a file to apk.
+    is_name(text, |_| false) && !text.contains(".apk")
 }
 
 /// A version by apk's rules.

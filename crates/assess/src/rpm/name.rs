@@ -3,25 +3,16 @@
 //! Only what passes here ever becomes an argument of a command or a line on a terminal. dnf and zypper take
 //! patterns, so that nothing with a meaning in one may pass.
 
-/// The longest name accepted.
-const MAX_NAME: usize = 256;
+pub use crate::names::is_arch;
+use crate::names::is_name;
+
 /// The longest version accepted.
 const MAX_VERSION: usize = 256;
 
 /// Letters, digits, `. _ + -`, the first a letter, a digit or `_`.
 #[must_use]
 pub fn is_package(text: &str) -> bool {
-    (1..=MAX_NAME).contains(&text.len())
-        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(&b))
-}
-
-/// `noarch`, `x86_64`, `armv7hl` and the like.
-#[must_use]
-pub fn is_arch(text: &str) -> bool {
-    (1..=32).contains(&text.len())
-        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    is_name(text, |b| b == b'_')
 }
 
 /// `[epoch:]version-release`.

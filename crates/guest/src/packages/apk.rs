@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use patchyard_assess::apk::{self as answers, AnswerError, Wanted, ask, is_arch, is_package, is_version};
 use patchyard_contract::{Ask, Command, Output};
-use patchyard_types::{Arch, InstalledPackage, PackageChange, PendingPatch, PendingStatus, printable};
+use patchyard_types::{InstalledPackage, PackageChange, PendingPatch, PendingStatus};
 
-use super::{Guest, Installed, QUESTION, REFRESH, Readiness};
+use super::{Exactly, Guest, Installed, QUESTION, REFRESH, Readiness, wanted, wished};
 use crate::GuestError;
 use crate::job::{Job, JobStep};
 
 /// sh … CODE: ends with CODE, and says who it is, while apk changes packages.
-const AT_WORK: &str = include_str!("apk_at_work.sh");
+const AT_WORK: &str = concat!(include_str!("held.sh"), include_str!("apk_at_work.sh"));
 /// What it ends with.
 const LOCKED: i32 = 200;
 /// sh … WAIT VIRTUAL NEED…: an exact transaction.
@@ -65,10 +65,9 @@ pub(super) async fn pending(
             (upgrade(guest, installed, &newer, &mut refused).await?, newer)
         }
         only => {
-            let wanted = only.iter().map(|wish| (&*wish.package, &wish.arch, &*wish.version));
-            valid(guest, wanted.clone())?;
+            valid(guest, wished(only))?;
             // What else there is was not asked for.
-            (simulated(guest, ask::simulate_exactly(wanted)).await?, Vec::new())
+            (simulated(guest, ask::simulate_exactly(wished(only))).await?, Vec::new())
         }
     };
     let here = |name: &str| installed.packages.iter().find(|package| package.name == name);
@@ -86,7 +85,7 @@ pub(super) async fn pending(
             let known = here(name).map(|package| &package.arch);
             known.or_else(|| new.iter().find(|one| one.name == name).map(|one| &one.arch)).cloned()
         },
-        |name| here(name).is_some_and(|package| package.held),
+        |name| installed.is_held(name),
         &refused,
     );
     if !how.allow_remove {
@@ -108,9 +107,8 @@ async fn upgrade(
     refused: &mut BTreeMap<String, String>,
 ) -> Result<Vec<answers::Row>, GuestError> {
     let mut answer = simulation(guest, ask::simulate()).await?;
-    let is_held = |name: &str| installed.packages.iter().any(|package| package.held && package.name == name);
     let mut wanted: Vec<_> =
-        answers::newest(newer).into_values().filter(|newest| !is_held(&newest.name)).collect();
+        answers::newest(newer).into_values().filter(|newest| !installed.is_held(&newest.name)).collect();
     while let Err(AnswerError::Refused { words, blamed }) = &answer {
         let is_blamed = |one: &answers::Available| blamed.contains(&format!("{}-{}", one.name, one.version));
         // Where none of them is to blame, nobody can tell which could be.
@@ -149,11 +147,7 @@ pub(super) async fn hold(
 
 pub(super) async fn ready(guest: &Guest, wait: Duration) -> Result<Readiness, GuestError> {
     // Questions are answered while another one works: only its lock tells.
-    let look = Command::new(["sh", "-c", AT_WORK, "sh", &LOCKED.to_string()]);
-    let at_work = |output: &Output| {
-        (output.code == LOCKED).then(|| printable(String::from_utf8_lossy(&output.stdout).trim(), 200))
-    };
-    guest.patiently(look, wait, at_work).await?;
+    guest.nobody_at_work(AT_WORK, LOCKED, wait).await?;
     if !installed(guest).await?.unfinished.is_empty() {
         return Ok(Readiness::Interrupted);
     }
@@ -176,28 +170,18 @@ pub(super) async fn transaction(
     installed: &Installed,
 ) -> Result<Job, GuestError> {
     let (staying, going): (Vec<_>, Vec<_>) = changes.iter().cloned().partition(|change| change.to.is_some());
-    let wanted = || staying.iter().filter_map(|c| Some((&*c.name, &c.arch, c.to.as_deref()?)));
-    valid(guest, wanted())?;
-    let mut rows = simulated(guest, ask::simulate_exactly(wanted())).await?;
+    valid(guest, wanted(&staying))?;
+    let mut rows = simulated(guest, ask::simulate_exactly(wanted(&staying))).await?;
     rows.retain(|row| row.to.is_some() || !going.iter().any(|change| change.name == row.name));
     guest.nothing_else(&staying, installed, &answers::moves(&rows))?;
     let argv = ["sh", "-c", EXACTLY, "sh"].map(str::to_owned);
-    let argv = argv.into_iter().chain(ask::install_exactly(wanted(), wait.as_secs())).collect();
+    let argv = argv.into_iter().chain(ask::install_exactly(wanted(&staying), wait.as_secs())).collect();
     Ok(Job { steps: vec![JobStep::new(argv, &[])] })
 }
 
-/// What becomes an argument is what it should be, and nothing that could be taken for an option, a pattern or a file.
-fn valid<'a>(
-    guest: &Guest,
-    mut wanted: impl Iterator<Item = (&'a str, &'a Arch, &'a str)>,
-) -> Result<(), GuestError> {
-    match wanted.find(|(name, arch, version)| !is_package(name) || !is_arch(&arch.0) || !is_version(version))
-    {
-        None => Ok(()),
-        Some((name, _, version)) => {
-            Err(guest.refused(&format!("'{name}={version}' is no package in a version")))
-        }
-    }
+fn valid<'a>(guest: &Guest, named: impl Iterator<Item = Exactly<'a>>) -> Result<(), GuestError> {
+    let spec = |(name, _, version): Exactly<'_>| format!("{name}={version}");
+    guest.only_packages(named, [is_package, is_arch, is_version], spec)
 }
 
 async fn asked(guest: &Guest, argv: Vec<String>) -> Result<Output, GuestError> {

@@ -12,7 +12,7 @@ use patchyard_assess::deb::{Layout, StatusReader, is_arch, is_package, is_versio
 use patchyard_contract::{Ask, Command, Output};
 use patchyard_types::{Arch, Digest, InstalledPackage, PackageChange, PendingPatch, PendingStatus};
 
-use super::{Guest, Installed, QUESTION, REFRESH, Readiness, is_there};
+use super::{Exactly, Guest, Installed, QUESTION, REFRESH, Readiness, is_there, wanted, wished};
 use crate::GuestError;
 use crate::job::{Job, JobStep};
 
@@ -57,9 +57,8 @@ pub(super) async fn pending(
     let asked = match &how.only[..] {
         [] => ask::simulate(how.allow_remove),
         only => {
-            let wanted = only.iter().map(|wish| (&*wish.package, &wish.arch, &*wish.version));
-            valid(guest, wanted.clone())?;
-            ask::simulate_only(wanted, how.allow_remove)
+            valid(guest, wished(only))?;
+            ask::simulate_only(wished(only), how.allow_remove)
         }
     };
     let simulation = answered(guest, asked.clone(), answer::simulation).await?;
@@ -131,7 +130,7 @@ pub(super) async fn transaction(
     wait: Duration,
     installed: &Installed,
 ) -> Result<Job, GuestError> {
-    valid(guest, changes.iter().filter_map(|c| Some((&*c.name, &c.arch, c.to.as_deref()?))))?;
+    valid(guest, wanted(changes))?;
     let simulation =
         answered(guest, ask::simulate_exactly(specs(guest, changes)), answer::simulation).await?;
     guest.nothing_else(changes, installed, &moves(&simulation))?;
@@ -175,18 +174,9 @@ fn qualified(name: &str, arch: &Arch) -> String {
     format!("{name}:{arch}")
 }
 
-/// What becomes an argument is what it should be, and nothing that apt could take for an option or a pattern.
-fn valid<'a>(
-    guest: &Guest,
-    mut wanted: impl Iterator<Item = (&'a str, &'a Arch, &'a str)>,
-) -> Result<(), GuestError> {
-    match wanted.find(|(name, arch, version)| !is_package(name) || !is_arch(&arch.0) || !is_version(version))
-    {
-        None => Ok(()),
-        Some((name, arch, version)) => {
-            Err(guest.refused(&format!("'{name}:{arch}={version}' is no package in a version")))
-        }
-    }
+fn valid<'a>(guest: &Guest, named: impl Iterator<Item = Exactly<'a>>) -> Result<(), GuestError> {
+    let spec = |(name, arch, version): Exactly<'_>| format!("{name}:{arch}={version}");
+    guest.only_packages(named, [is_package, is_arch, is_version], spec)
 }
 
 fn question(argv: Vec<String>) -> Command {

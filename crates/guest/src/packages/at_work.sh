@@ -13,13 +13,9 @@ for file in /var/lib/dnf/rpmdb_lock.pid /var/cache/dnf/metadata_lock.pid /var/ca
 done
 # dnf 5's, and rpm's own.
 for file in /run/dnf/rpmtransaction.lock "$(rpm --eval '%{_dbpath}')/.rpm.lock"; do
-  inode=$(stat -c %i "$file" 2>/dev/null) || continue
-  # 1: POSIX  ADVISORY  WRITE 42 fe:00:1234 0 EOF
-  while read -r _ _ _ access pid place _; do
-    if [ "$access" = WRITE ] && [ "${place##*:}" = "$inode" ]; then
-      echo "${says}process $pid ($(cat "/proc/$pid/comm" 2>/dev/null))"
-      exit "$code"
-    fi
-  done </proc/locks
+  if who=$(held "$file"); then
+    echo "$says$who"
+    exit "$code"
+  fi
 done
 [ $# -eq 0 ] || exec "$@"

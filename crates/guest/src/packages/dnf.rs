@@ -5,15 +5,15 @@ use std::time::Duration;
 use patchyard_assess::rpm::dnf::{self as questions, AnswerError, Dialect};
 use patchyard_assess::rpm::zypper::is_meant;
 use patchyard_contract::{Ask, Command, Output};
-use patchyard_types::{Arch, InstalledPackage, PackageChange, PendingPatch, PendingStatus, printable};
+use patchyard_types::{Arch, InstalledPackage, PackageChange, PendingPatch, PendingStatus};
 
-use super::{Guest, Installed, QUESTION, REFRESH, Readiness, rpm};
+use super::{Guest, Installed, QUESTION, REFRESH, Readiness, rpm, wanted, wished};
 use crate::GuestError;
 use crate::job::{Job, JobStep};
 
 /// sh … CODE [COMMAND…]: ends with CODE, and says who it is, while dnf or rpm changes packages, else as the command does. dnf 4 leaves
 /// its number in a file; of other locks the kernel knows who holds them.
-const AT_WORK: &str = include_str!("at_work.sh");
+const AT_WORK: &str = concat!(include_str!("held.sh"), include_str!("at_work.sh"));
 
 pub(super) async fn installed(guest: &Guest) -> Result<Installed, GuestError> {
     let is_locked =
@@ -32,7 +32,6 @@ pub(super) async fn pending(
     how: &Ask,
     wait: Duration,
 ) -> Result<Vec<PendingPatch>, GuestError> {
-    let held = |name: &str| installed.packages.iter().any(|package| package.held && package.name == name);
     let version = |name: &str, arch: &Arch| {
         // The newest, where there are several: it comes last.
         let mut all = installed.packages.iter().rev();
@@ -50,13 +49,12 @@ pub(super) async fn pending(
                 false if words.contains("No matching Packages to list") => Vec::new(),
                 false => return Err(guest.failed("dnf list", &listed, &words)),
             };
-            questions::pending(&rows, &updates, version, held)
+            questions::pending(&rows, &updates, version, |name| installed.is_held(name))
         }
         only => {
-            let wanted = only.iter().map(|wish| (&*wish.package, &wish.arch, &*wish.version));
-            rpm::valid(guest, wanted.clone())?;
-            let rows = simulated(guest, guest.dnf.install_exactly(wanted, true), wait).await?;
-            questions::pending(&rows, &[], version, held)
+            rpm::valid(guest, wished(only))?;
+            let rows = simulated(guest, guest.dnf.install_exactly(wished(only), true), wait).await?;
+            questions::pending(&rows, &[], version, |name| installed.is_held(name))
         }
     };
     if !how.allow_remove {
@@ -77,12 +75,7 @@ pub(super) async fn hold(
 
 pub(super) async fn ready(guest: &Guest, wait: Duration) -> Result<Readiness, GuestError> {
     // Questions are answered while another one works: only its lock tells. It ends as dnf does when it finds one.
-    let look = Command::new(["sh", "-c", AT_WORK, "sh", &questions::LOCKED.to_string()]);
-    let at_work = |output: &Output| {
-        (output.code == questions::LOCKED)
-            .then(|| printable(String::from_utf8_lossy(&output.stdout).trim(), 200))
-    };
-    guest.patiently(look, wait, at_work).await?;
+    guest.nobody_at_work(AT_WORK, questions::LOCKED, wait).await?;
     simulated(guest, guest.dnf.simulate(), wait).await?;
     Ok(Readiness::Ready)
 }
@@ -93,11 +86,10 @@ pub(super) async fn transaction(
     wait: Duration,
     installed: &Installed,
 ) -> Result<Job, GuestError> {
-    let wanted = || changes.iter().filter_map(|c| Some((&*c.name, &c.arch, c.to.as_deref()?)));
-    rpm::valid(guest, wanted())?;
-    let rows = simulated(guest, guest.dnf.install_exactly(wanted(), true), wait).await?;
+    rpm::valid(guest, wanted(changes))?;
+    let rows = simulated(guest, guest.dnf.install_exactly(wanted(changes), true), wait).await?;
     guest.nothing_else(changes, installed, &questions::moves(&rows))?;
-    let command = guest.dnf.install_exactly(wanted(), false);
+    let command = guest.dnf.install_exactly(wanted(changes), false);
     let command = match guest.dnf {
         Dialect::Four => command,
         // It does not tell by its exit code that another one is at work, nor does it wait: that is looked for before.

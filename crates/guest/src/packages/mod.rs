@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use patchyard_assess::exact::{self, Move};
 use patchyard_assess::rpm::dnf::Dialect;
 use patchyard_assess::{package_manager, parse_os_release};
-use patchyard_contract::{Ask, Command, Output, Transport};
+use patchyard_contract::{Ask, Command, Output, Transport, Wish};
 use patchyard_types::{
     Arch, Digest, InstalledPackage, OsRelease, PackageChange, PackageManager, PendingPatch, printable,
 };
@@ -40,6 +40,26 @@ pub struct Installed {
     pub packages: Vec<InstalledPackage>,
     /// Packages that were left in the middle of an installation: not counted as installed.
     pub unfinished: Vec<String>,
+}
+
+impl Installed {
+    /// Whether a package is on hold.
+    fn is_held(&self, name: &str) -> bool {
+        self.packages.iter().any(|package| package.held && package.name == name)
+    }
+}
+
+/// A package in a version: name, architecture, version.
+type Exactly<'a> = (&'a str, &'a Arch, &'a str);
+
+/// What changes come to; what would be removed is not among it.
+fn wanted(changes: &[PackageChange]) -> impl Iterator<Item = Exactly<'_>> + Clone {
+    changes.iter().filter_map(|change| Some((&*change.name, &change.arch, change.to.as_deref()?)))
+}
+
+/// What somebody wishes for.
+fn wished(wishes: &[Wish]) -> impl Iterator<Item = Exactly<'_>> + Clone {
+    wishes.iter().map(|wish| (&*wish.package, &wish.arch, &*wish.version))
 }
 
 /// Whether a machine's package manager can work.
@@ -362,6 +382,23 @@ impl Guest {
         }
     }
 
+    /// What becomes an argument is what it should be, and nothing that a package manager could take for an option, a pattern or a
+    /// file: the functions say what a name, an architecture and a version may
+    /// be, `spec` how all three are written.
+    fn only_packages<'a>(
+        &self,
+        mut named: impl Iterator<Item = Exactly<'a>>,
+        [is_package, is_arch, is_version]: [fn(&str) -> bool; 3],
+        spec: impl Fn(Exactly<'a>) -> String,
+    ) -> Result<(), GuestError> {
+        match named
+            .find(|(name, arch, version)| !is_package(name) || !is_arch(&arch.0) || !is_version(version))
+        {
+            None => Ok(()),
+            Some(bad) => Err(self.refused(&format!("'{}' is no package in a version", spec(bad)))),
+        }
+    }
+
     fn refused(&self, reason: &str) -> GuestError {
         GuestError::Refused { host: self.transport.host().to_owned(), reason: printable(reason, 1000) }
     }
@@ -394,6 +431,15 @@ impl Guest {
             program: program.to_owned(),
             reason: printable(&error.to_string(), 300),
         }
+    }
+
+    /// Waits, for at most `wait`, while a script of ours ends with `code`: it prints who is at work then.
+    async fn nobody_at_work(&self, script: &str, code: i32, wait: Duration) -> Result<(), GuestError> {
+        let look = Command::new(["sh", "-c", script, "sh", &code.to_string()]);
+        let at_work = |output: &Output| {
+            (output.code == code).then(|| printable(String::from_utf8_lossy(&output.stdout).trim(), 200))
+        };
+        self.patiently(look, wait, at_work).await.map(|_| ())
     }
 
     /// Runs a command again while `locked` says that another package manager is at work, for at most `wait`.

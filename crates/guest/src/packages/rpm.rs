@@ -2,9 +2,8 @@
 
 use patchyard_assess::rpm::{self, is_arch, is_package, is_version};
 use patchyard_contract::Command;
-use patchyard_types::Arch;
 
-use super::{Guest, Installed, QUESTION};
+use super::{Exactly, Guest, Installed, QUESTION};
 use crate::GuestError;
 
 /// What is installed; `file` holds the locks, and `is_locked` reads them.
@@ -26,16 +25,7 @@ pub(super) async fn installed(
     Ok(Installed { packages, unfinished: Vec::new() })
 }
 
-/// What becomes an argument is what it should be, and nothing that could be taken for an option or a pattern.
-pub(super) fn valid<'a>(
-    guest: &Guest,
-    mut wanted: impl Iterator<Item = (&'a str, &'a Arch, &'a str)>,
-) -> Result<(), GuestError> {
-    match wanted.find(|(name, arch, version)| !is_package(name) || !is_arch(&arch.0) || !is_version(version))
-    {
-        None => Ok(()),
-        Some((name, arch, version)) => {
-            Err(guest.refused(&format!("'{name}-{version}.{arch}' is no package in a version")))
-        }
-    }
+pub(super) fn valid<'a>(guest: &Guest, named: impl Iterator<Item = Exactly<'a>>) -> Result<(), GuestError> {
+    let spec = |(name, arch, version): Exactly<'_>| format!("{name}-{version}.{arch}");
+    guest.only_packages(named, [is_package, is_arch, is_version], spec)
 }

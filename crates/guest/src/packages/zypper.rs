@@ -6,7 +6,7 @@ use patchyard_assess::rpm::zypper::{self as questions, AnswerError};
 use patchyard_contract::{Ask, Command, Output};
 use patchyard_types::{InstalledPackage, PackageChange, PendingPatch, PendingStatus, printable};
 
-use super::{Guest, Installed, QUESTION, REFRESH, Readiness, rpm};
+use super::{Guest, Installed, QUESTION, REFRESH, Readiness, rpm, wanted, wished};
 use crate::GuestError;
 use crate::job::{Job, JobStep};
 
@@ -27,19 +27,18 @@ pub(super) async fn pending(
     how: &Ask,
     wait: Duration,
 ) -> Result<Vec<PendingPatch>, GuestError> {
-    let held = |name: &str| installed.packages.iter().any(|package| package.held && package.name == name);
     let mut patches = match &how.only[..] {
         [] => {
             let would = asked(guest, questions::simulate(), wait, questions::simulation).await?;
             let updates = asked(guest, questions::upgradable(), wait, questions::updates).await?;
-            questions::pending(&would, &updates, held)
+            questions::pending(&would, &updates, |name| installed.is_held(name))
         }
         only => {
-            let wanted = only.iter().map(|wish| (&*wish.package, &wish.arch, &*wish.version));
-            rpm::valid(guest, wanted.clone())?;
+            rpm::valid(guest, wished(only))?;
             let would =
-                asked(guest, questions::install_exactly(wanted, true), wait, questions::simulation).await?;
-            questions::pending(&would, &[], held)
+                asked(guest, questions::install_exactly(wished(only), true), wait, questions::simulation)
+                    .await?;
+            questions::pending(&would, &[], |name| installed.is_held(name))
         }
     };
     if !how.allow_remove {
@@ -68,11 +67,11 @@ pub(super) async fn transaction(
     wait: Duration,
     installed: &Installed,
 ) -> Result<Job, GuestError> {
-    let wanted = || changes.iter().filter_map(|c| Some((&*c.name, &c.arch, c.to.as_deref()?)));
-    rpm::valid(guest, wanted())?;
-    let would = asked(guest, questions::install_exactly(wanted(), true), wait, questions::simulation).await?;
+    rpm::valid(guest, wanted(changes))?;
+    let would =
+        asked(guest, questions::install_exactly(wanted(changes), true), wait, questions::simulation).await?;
     guest.nothing_else(changes, installed, &questions::moves(&would))?;
-    let mut step = JobStep::new(questions::install_exactly(wanted(), false), &[]);
+    let mut step = JobStep::new(questions::install_exactly(wanted(changes), false), &[]);
     step.again = Some((questions::LOCKED, wait.as_secs()));
     step.fine = questions::DONE.to_vec();
     Ok(Job { steps: vec![step] })

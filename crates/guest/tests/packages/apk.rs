@@ -63,8 +63,7 @@ fn a_package_whose_script_failed_is_told_and_mended() {
         assert!(refused(&guest, &[APK.change("lab-lib", "1.0", "1.1")]).await.contains("repair first"));
 
         machine.sh("touch /run/lab-mended");
-        let (state, output) = run_job(&guest, "repair", &guest.repair(LONG)).await;
-        assert_eq!(state, JobState::Ended { code: 0 }, "{output}");
+        done(&guest, "repair", &guest.repair(LONG)).await;
         assert_eq!(guest.ready(LONG).await.unwrap(), Readiness::Ready);
         guest.settled(&changes).await.unwrap();
     });
@@ -83,8 +82,7 @@ fn the_way_back_from_a_failed_script_is_a_transaction() {
         run_job(&guest, "broken", &job).await;
         let back = [APK.change("lab-broken", "1.1", "1.0"), APK.change("lab-tool", "1.1", "1.0")];
         let job = guest.back(&back, LONG).await.unwrap();
-        let (state, output) = run_job(&guest, "back", &job).await;
-        assert_eq!(state, JobState::Ended { code: 0 }, "{output}");
+        done(&guest, "back", &job).await;
         assert_eq!((guest.installed().await.unwrap(), world(&machine)), before);
     });
 }
@@ -108,8 +106,7 @@ fn what_comes_in_new_is_told_and_goes_on_the_way_back() {
         change(&guest, "up", &[APK.change("grown", "1.0", "1.1"), sprout(None, Some("1.0"))]).await;
         let back = [APK.change("grown", "1.1", "1.0"), sprout(Some("1.0"), None)];
         let job = guest.back(&back, LONG).await.unwrap();
-        let (state, output) = run_job(&guest, "back", &job).await;
-        assert_eq!(state, JobState::Ended { code: 0 }, "{output}");
+        done(&guest, "back", &job).await;
         assert_eq!((guest.installed().await.unwrap(), world(&machine)), before);
     });
 }
@@ -129,8 +126,7 @@ fn what_a_killed_transaction_has_left_is_taken_out() {
         assert_eq!(watch(&guest, &id).await.0, JobState::Lost);
         machine.sh("touch /run/lab-go");
         // Whatever it has come to: repaired, and once more.
-        let (state, output) = run_job(&guest, "repair", &guest.repair(LONG)).await;
-        assert_eq!(state, JobState::Ended { code: 0 }, "{output}");
+        done(&guest, "repair", &guest.repair(LONG)).await;
         assert_eq!((guest.ready(LONG).await.unwrap(), world(&machine)), (Readiness::Ready, before.clone()));
         change(&guest, "again", &changes).await;
 
@@ -138,8 +134,7 @@ fn what_a_killed_transaction_has_left_is_taken_out() {
         machine.sh("apk add --virtual .patchyard lab-tool=1.1-r0");
         assert_eq!(guest.installed().await.unwrap().unfinished, [".patchyard"]);
         assert_eq!(guest.ready(LONG).await.unwrap(), Readiness::Interrupted);
-        let (state, output) = run_job(&guest, "repair-2", &guest.repair(LONG)).await;
-        assert_eq!(state, JobState::Ended { code: 0 }, "{output}");
+        done(&guest, "repair-2", &guest.repair(LONG)).await;
         assert_eq!((guest.ready(LONG).await.unwrap(), world(&machine)), (Readiness::Ready, before));
         assert_eq!(versions(&guest, &["lab-tool"]).await, [APK.version("1.1")]);
     });

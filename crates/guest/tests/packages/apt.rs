@@ -65,8 +65,7 @@ fn an_interrupted_dpkg_is_told_and_repaired() {
         );
 
         machine.sh("touch /run/lab-go");
-        let (state, output) = run_job(&guest, "repair", &guest.repair(LONG)).await;
-        assert_eq!(state, JobState::Ended { code: 0 }, "{output}");
+        done(&guest, "repair", &guest.repair(LONG)).await;
         assert_eq!(guest.ready(LONG).await.unwrap(), Readiness::Ready);
         guest.settled(&changes).await.unwrap();
         change(&guest, "next", &next).await;
@@ -89,8 +88,7 @@ fn a_package_whose_script_fails_fails_the_job_in_its_own_words() {
         assert!(error.to_string().contains("lab-broken was left in the middle"), "{error}");
         assert_eq!(guest.ready(LONG).await.unwrap(), Readiness::Interrupted);
         machine.sh("touch /run/lab-mended");
-        let (state, output) = run_job(&guest, "repair", &guest.repair(LONG)).await;
-        assert_eq!(state, JobState::Ended { code: 0 }, "{output}");
+        done(&guest, "repair", &guest.repair(LONG)).await;
         guest.settled(&changes).await.unwrap();
     });
 }
@@ -125,8 +123,7 @@ fn marks_that_a_failed_transaction_has_lost_come_back_with_the_way_back() {
         let back = [APT.change("lab-broken", "1.1", "1.0")];
         let guest = guest.with_automatic(automatic);
         let job = guest.back(&back, LONG).await.unwrap();
-        let (state, output) = run_job(&guest, "down", &job).await;
-        assert_eq!(state, JobState::Ended { code: 0 }, "{output}");
+        done(&guest, "down", &job).await;
         assert_eq!(machine.sh("apt-mark showauto | grep lab-"), "lab-broken");
     });
 }

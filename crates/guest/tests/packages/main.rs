@@ -98,11 +98,16 @@ async fn watch(guest: &Guest, id: &JobId) -> (JobState, String) {
     }
 }
 
+/// Runs a job to a good end: what it said.
+async fn done(guest: &Guest, name: &str, job: &Job) -> String {
+    let (state, output) = run_job(guest, name, job).await;
+    assert_eq!(state, JobState::Ended { code: 0 }, "{output}");
+    output
+}
+
 /// Runs a transaction to a good end.
 async fn change(guest: &Guest, name: &str, changes: &[PackageChange]) -> String {
-    let job = guest.transaction(changes, LONG).await.unwrap();
-    let (state, output) = run_job(guest, name, &job).await;
-    assert_eq!(state, JobState::Ended { code: 0 }, "{output}");
+    let output = done(guest, name, &guest.transaction(changes, LONG).await.unwrap()).await;
     guest.settled(changes).await.unwrap();
     output
 }

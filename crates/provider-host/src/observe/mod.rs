@@ -12,7 +12,7 @@ use patchyard_types::{Health, HttpAnswer, Observation, Protocol, TargetState, pr
 
 use crate::{HostProvider, words};
 
-const LOOK: &str = include_str!("look.sh");
+const LOOK: &str = concat!(include_str!("../boot.sh"), include_str!("look.sh"));
 /// How many ports are asked in the language of HTTP: a machine with more has something else on most of them.
 const PORTS: usize = 16;
 /// How long a port may take of which nobody knows that it speaks HTTP: many others say nothing at all, and they are asked one

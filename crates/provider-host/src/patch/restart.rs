@@ -36,11 +36,10 @@ pub(super) async fn on_the_way_back(run: &Run<'_>) -> Result<Measures, StepError
     Ok(measures(&needs, Reboot::ServicesOnly))
 }
 
-/// By which a machine is known until it is started anew: the kernel's boot id, and since when its first process runs (proc(5),
-/// field 22 of its `stat`), as a system container is started anew under the same kernel.
-const BOOT_ID: &str = "boot=$(cat /proc/sys/kernel/random/boot_id) && read -r stat </proc/1/stat && set -- ${stat##*) } && echo \"$boot ${20}\"";
+/// By which a machine is known until it is started anew.
+const BOOT: &str = concat!(include_str!("../boot.sh"), "boot");
 
-/// What [`BOOT_ID`] says.
+/// What [`BOOT`] says.
 pub(super) async fn boot_id(transport: &dyn Transport) -> Result<String, StepError> {
     let told = told_boot_id(transport).await.map_err(|error| trouble(error.into()))?;
     told.ok_or_else(|| StepError::Unknown("the machine does not say which boot this is".to_owned()))
@@ -49,7 +48,7 @@ pub(super) async fn boot_id(transport: &dyn Transport) -> Result<String, StepErr
 /// The same; nothing where it does not say. One that goes down may fail to start even this, and nothing must not pass for
 /// another boot.
 pub(super) async fn told_boot_id(transport: &dyn Transport) -> Result<Option<String>, TransportError> {
-    let output = transport.run(Command::new(["sh", "-c", BOOT_ID])).await?;
+    let output = transport.run(Command::new(["sh", "-c", BOOT])).await?;
     let boot_id = printable(String::from_utf8_lossy(&output.stdout).trim(), 60);
     Ok((output.success() && !boot_id.is_empty()).then_some(boot_id))
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-use patchyard_e2e_tests::{Controller, Engine, Outcome, Service, ServiceOptions, SshMachine, unique};
+use patchyard_e2e_tests::{Controller, Engine, Inside, Outcome, Service, ServiceOptions, SshMachine, unique};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn a_machine_is_found_assessed_patched_and_put_back() {
     let machine = SshMachine::start(&Engine::machine(), &["lab-tool", "lab-lib", "lab-needs"]);
     let controller = machine.controller(DEFAULTS);
 
-    let found = controller.run(["discover", "--json"]).expect(0).json("patchyard.discover/v1");
+    let found = controller.discovered();
     let targets = found["targets"].as_array().unwrap();
     assert_eq!(targets.len(), 1, "nothing but what the configuration names: {found:#}");
     assert_eq!((&targets[0]["name"], &targets[0]["kind"]), (&json!("db01"), &json!("host")), "{found:#}");

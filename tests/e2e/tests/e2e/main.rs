@@ -15,6 +15,7 @@ mod face;
 mod good_versions;
 mod harness;
 mod hostile;
+mod kept;
 mod machines;
 mod podman;
 mod start_first;

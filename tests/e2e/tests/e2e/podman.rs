@@ -45,7 +45,7 @@ fn is_patched_and_back_on(rootless: bool) {
     run(&podman, "bad", bad, "web-http-500");
     let controller = controller(&podman);
 
-    let found = controller.run(["discover", "--json"]).expect(0).json("patchyard.discover/v1");
+    let found = controller.discovered();
     let ids: Vec<&Value> = found["targets"].as_array().unwrap().iter().map(|target| &target["id"]).collect();
     assert_eq!(ids, ["docker:pod/bad", "docker:pod/good"]);
 

@@ -60,7 +60,7 @@ fn a_good_version_is_rolled_out_by_swarm_and_put_back_by_it() {
     let controller = swarm.controller(DEFAULTS);
     let (before, first) = (swarm.spec(&name), swarm.digest(&name));
 
-    let found = controller.run(["discover", "--json"]).expect(0).json("patchyard.discover/v1");
+    let found = controller.discovered();
     let targets = found["targets"].as_array().unwrap();
     assert_eq!(targets.len(), 1, "a service is one target, and its tasks are none: {found:#}");
     assert_eq!((&targets[0]["name"], &targets[0]["kind"]), (&json!(name), &json!("service")), "{found:#}");

@@ -2,7 +2,7 @@
 
 use patchyard_types::printable;
 
-use super::{AnswerError, Deed, Row, bad, row};
+use super::{AnswerError, Deed, Row, bad, command, row};
 
 /// Its table is as wide as a terminal, and 80 columns wide without one: what does not fit is cut off.
 pub const ENVIRONMENT: &[(&str, &str)] = &[("COLUMNS", "2000")];
@@ -15,10 +15,6 @@ const FIXED: [&str; 4] = [
     "--setopt=clean_requirements_on_remove=False",
 ];
 
-fn words_of(more: &[&str]) -> Vec<String> {
-    FIXED.iter().chain(more).map(|argument| (*argument).to_owned()).collect()
-}
-
 /// Reads the lists of all repositories anew.
 pub fn refresh() -> Vec<String> {
     ["dnf", "-q", "--refresh", "--setopt=*.skip_if_unavailable=False", "makecache"].map(str::to_owned).into()
@@ -26,18 +22,21 @@ pub fn refresh() -> Vec<String> {
 
 /// What the solver would do now.
 pub fn simulate() -> Vec<String> {
-    words_of(&["--assumeno", "upgrade"])
+    command(&FIXED, &["--assumeno", "upgrade"])
 }
 
 /// Every package with a newer version; what is locked to a version is among them.
 pub fn upgradable() -> Vec<String> {
     let format = "--queryformat=%{name}\t%{arch}\t%{evr}\t%{repoid}\n";
-    words_of(&["-q", "--setopt=disable_excludes=*", "repoquery", "--upgrades", "--latest-limit=1", format])
+    command(
+        &FIXED,
+        &["-q", "--setopt=disable_excludes=*", "repoquery", "--upgrades", "--latest-limit=1", format],
+    )
 }
 
 /// Installs what is named behind it, or says what it would do.
 pub fn install(simulate: bool) -> Vec<String> {
-    words_of(&[if simulate { "--assumeno" } else { "-y" }, "install", "--best", "--allow-downgrade"])
+    command(&FIXED, &[if simulate { "--assumeno" } else { "-y" }, "install", "--best", "--allow-downgrade"])
 }
 
 /// Where the versions are that packages are locked to.

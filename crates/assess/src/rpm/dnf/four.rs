@@ -2,7 +2,7 @@
 
 use patchyard_types::printable;
 
-use super::{AnswerError, Deed, Row, bad, is_package, row};
+use super::{AnswerError, Deed, Row, bad, command, is_package, row};
 
 /// Options of everything: from the lists it has, no waiting without a limit, nothing for people. Weak dependencies are what
 /// others call recommended.
@@ -31,19 +31,19 @@ pub fn refresh() -> Vec<String> {
 
 /// What the solver would do now.
 pub fn simulate() -> Vec<String> {
-    FIXED.iter().chain(&["--assumeno", "upgrade"]).map(|argument| (*argument).to_owned()).collect()
+    command(&FIXED, &["--assumeno", "upgrade"])
 }
 
 /// Every package with a newer version, whatever the solver does about it, what is excluded among them.
 pub fn upgradable() -> Vec<String> {
     let ask = ["-q", "--disableexcludes=all", "--disableplugin=versionlock", "list", "--upgrades"];
-    FIXED.iter().chain(&ask).map(|argument| (*argument).to_owned()).collect()
+    command(&FIXED, &ask)
 }
 
 /// Installs what is named behind it, or says what it would do.
 pub fn install(simulate: bool) -> Vec<String> {
     let answer = if simulate { "--assumeno" } else { "-y" };
-    FIXED.iter().chain(&["--best", answer, "install"]).map(|argument| (*argument).to_owned()).collect()
+    command(&FIXED, &["--best", answer, "install"])
 }
 
 /// Where the versions are that packages are locked to.

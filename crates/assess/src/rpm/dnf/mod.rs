@@ -202,6 +202,11 @@ fn row(deed: Deed, words: &[&str]) -> Option<Row> {
     })
 }
 
+/// A command: what is fixed, and more.
+fn command(fixed: &[&str], more: &[&str]) -> Vec<String> {
+    fixed.iter().chain(more).map(|argument| (*argument).to_owned()).collect()
+}
+
 fn bad(line: &str) -> AnswerError {
     AnswerError::Line { line: printable(line, 120) }
 }

@@ -1,0 +1,21 @@
+//! The inside of the lab's machines, whatever leads into it.
+
+/// A machine whose packages are those of the lab's apt guest (`lab/guests`).
+pub trait Inside {
+    /// Runs a shell script in it, which must succeed: what it printed.
+    #[must_use]
+    fn sh(&self, script: &str) -> String;
+
+    /// Holds all of the lab's packages but these.
+    fn hold_all_but(&self, packages: &[&str]) {
+        let held = self.sh("dpkg-query -W -f '${Package}\\n' 'lab-*'");
+        let held: Vec<&str> = held.lines().filter(|name| !packages.contains(name)).collect();
+        let _ = self.sh(&format!("apt-mark hold {}", held.join(" ")));
+    }
+
+    /// The version of a package, and how it is installed.
+    #[must_use]
+    fn version(&self, package: &str) -> String {
+        self.sh(&format!("dpkg-query -W -f '${{Version}} ${{db:Status-Status}}' {package}"))
+    }
+}
