@@ -60,6 +60,7 @@ fn settings(config: &Config, target: Option<&Target>) -> Vec<Setting> {
     tell("defaults.drain.wait", values.drain.wait.to_string());
     tell("defaults.reboot", values.reboot.to_string());
     tell("defaults.way_back", values.way_back.to_string());
+    tell("defaults.snapshot", values.snapshot.to_string());
     tell("defaults.tag", if config.keep_tags { "keep" } else { "move" }.to_owned());
     tell("defaults.timeouts.ask", config.ask_timeout.to_string());
     tell("defaults.timeouts.step", values.timeouts.step.to_string());

@@ -16,7 +16,7 @@ use patchyard_libvirt::LibvirtError;
 use patchyard_provider_docker::client::{Address, Endpoint, Environment, TlsFiles, resolve};
 pub(crate) use patchyard_provider_docker::last_words;
 use patchyard_provider_docker::{DockerProvider, Options, RegistryLogin};
-use patchyard_provider_host::{HostProvider, Options as HostOptions, is_root};
+use patchyard_provider_host::{HostProvider, Kept, Options as HostOptions, is_root};
 use patchyard_types::printable;
 
 use crate::config::{Config, Host, Keeper, KeptAt, Machine, Registry, Way};
@@ -174,7 +174,7 @@ impl Hosts {
             Way::Ssh { .. } => "ssh",
         };
         let (service, labels) = (service.clone(), labels.clone());
-        self.inside(self.transport(way, privilege)?, kind, name, service, labels).await
+        self.inside(self.transport(way, privilege)?, kind, name, service, labels, None).await
     }
 
     /// The machine at the end of a way.
@@ -185,9 +185,10 @@ impl Hosts {
         name: &str,
         service: Option<String>,
         labels: BTreeMap<String, String>,
+        kept: Option<Kept>,
     ) -> Result<Arc<dyn Provider>, ProviderError> {
         let Ours { controller, cache, .. } = self.ours.clone();
-        let options = HostOptions { controller, cache, kind, name: name.to_owned(), service, labels };
+        let options = HostOptions { controller, cache, kind, name: name.to_owned(), service, labels, kept };
         let host = HostProvider::connect(way, options).await?;
         Ok(Arc::new(host.with_patience(self.patience)))
     }
@@ -202,7 +203,8 @@ impl Hosts {
             Ok(machines) => machines,
             Err(error) => return vec![Reached { name: name.to_owned(), provider: Err(error) }],
         };
-        let reached = machines.into_iter().map(|KeptMachine { name, labels: own, way }| async move {
+        let reached = machines.into_iter().map(|machine| async move {
+            let KeptMachine { name, labels: own, way, keeper, no_snapshot } = machine;
             let labels: BTreeMap<String, String> = labels.clone().into_iter().chain(own).collect();
             if self.excludes && labels.get(EXCLUDE).and_then(|value| flag(value)) == Some(true) {
                 return None;
@@ -210,7 +212,7 @@ impl Hosts {
             let provider = match way {
                 Ok(way) => {
                     let service = labels.get(SERVICE).cloned();
-                    self.inside(way, kind, &name, service, labels).await
+                    self.inside(way, kind, &name, service, labels, Some(Kept { keeper, no_snapshot })).await
                 }
                 Err(reason) => Err(ProviderError::Denied { host: name.clone(), reason }),
             };

@@ -180,6 +180,7 @@ mod tests {
             tags: Vec::new(),
             volumes: Vec::new(),
             packages: Vec::new(),
+            disks: None,
             size: 0,
             lost: Vec::new(),
         }

@@ -32,6 +32,7 @@ pub fn target(name: &str, service: &str) -> Target {
         alone: Vec::new(),
         kind: TargetKind::Container,
         traps: Vec::new(),
+        disk_snapshots: patchyard_types::DiskSnapshots::Nobody,
         config: Digest::of_bytes(b"config"),
     }
 }

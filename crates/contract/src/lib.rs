@@ -19,7 +19,7 @@ mod transport;
 pub use audit::{AuditEntry, AuditHead, AuditReport, Auditor};
 pub use cache::{CacheError, PackageCache};
 pub use clock::Clock;
-pub use kept::KeptMachine;
+pub use kept::{Keeper, KeeperError, KeptMachine};
 pub use memory::Memory;
 pub use provider::{
     Ask, Call, ImageSource, Leftover, Note, OfDependent, Part, Progress, Provider, ProviderError, Wish,

@@ -1,6 +1,6 @@
 //! Providers: how the targets of one host are found, read, changed and changed back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -136,6 +136,8 @@ pub struct Call {
     pub plan: Arc<Plan>,
     /// What the run's earlier steps left on record.
     pub records: BTreeMap<Step, Record>,
+    /// The steps that could not be taken back, and are not tried again: what they have changed is there still.
+    pub given_up: BTreeSet<Step>,
     /// The same patch set's image on another host, built there earlier in this rollout: moved, not
     /// built again.
     pub source: Option<ImageSource>,

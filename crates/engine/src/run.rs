@@ -282,6 +282,7 @@ impl RunTask<'_> {
             direction,
             plan: Arc::clone(&self.plan),
             records: state.records.clone(),
+            given_up: state.given_up().keys().copied().collect(),
             source: self.source(),
             progress: Some(Arc::new(Notes { run: self.id, watcher: Arc::clone(&self.watcher) })),
             dependent: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use patchyard_contract::KeptMachine;
 
-use crate::{Client, IncusError, Instance, InstanceTransport};
+use crate::{Client, IncusError, Instance, InstanceKeeper, InstanceTransport};
 
 /// All instances of all projects, those that do not run among them, by name. `socket` is the server's.
 ///
@@ -21,9 +21,10 @@ fn machine(client: &Client, instance: Instance) -> KeptMachine {
     let name = instance.name.to_string();
     let way = match instance.is_running() {
         false => Err(barred(&instance.status)),
-        true => Ok(Arc::new(InstanceTransport::new(client.clone(), instance.name, &name)) as _),
+        true => Ok(Arc::new(InstanceTransport::new(client.clone(), instance.name.clone(), &name)) as _),
     };
-    KeptMachine { name, labels: instance.labels, way }
+    let keeper = Arc::new(InstanceKeeper::new(client.clone(), instance.name));
+    KeptMachine { name, labels: instance.labels, way, keeper, no_snapshot: None }
 }
 
 /// Why there is no way into an instance, by how its server says it is.

@@ -1,7 +1,7 @@
 //! Snapshots of an instance: its disk at one moment, with its configuration, without its memory.
 
 use hyper::Method;
-use patchyard_types::{ObjectName, RunId, printable};
+use patchyard_types::printable;
 use serde_json::{Value, json};
 
 use crate::client::target;
@@ -16,14 +16,6 @@ pub struct Snapshot {
     pub created_at: String,
     /// Whether the memory is in it.
     pub stateful: bool,
-}
-
-/// What the snapshot of a run is called: `patchyard-1a2b3c4d-r12.3`, with the first eight letters and digits of the
-/// controller's id.
-#[must_use]
-pub fn snapshot_name(controller: &str, run: RunId) -> ObjectName {
-    let controller: String = controller.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
-    ObjectName::new(format!("patchyard-{controller}-{run}").to_lowercase())
 }
 
 impl Client {
@@ -81,16 +73,5 @@ impl Client {
         let path = ["instances", &instance.name, "snapshots", name];
         let target = target(&path, &[("project", &instance.project)]);
         self.operate(Method::DELETE, &target, None).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_snapshot_is_found_again_by_the_run() {
-        let name = snapshot_name("1A2b-3c4d-eeee", "R12.3".parse().unwrap());
-        assert_eq!(name.as_str(), "patchyard-1a2b3c4d-r12.3");
     }
 }

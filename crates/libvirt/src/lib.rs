@@ -5,13 +5,15 @@
 //! here or at the far end of `ssh`. The rooms, from the wire up: [`xdr`] (bytes), [`message`] (frames,
 //! errors), [`uri`] (which daemon), [`connection`] (the way to it), [`calls`] (what it is asked), [`domain`]
 //! (what its XML says of a machine), [`agent`] (the inside of a machine, as a
-//! [`Transport`](patchyard_contract::Transport)), `machines` (which there are, and the way into each).
+//! [`Transport`](patchyard_contract::Transport)), `keeper` (its outside, as a [`Keeper`](patchyard_contract::Keeper)),
+//! `machines` (which there are, and the way into each).
 
 pub mod agent;
 pub mod calls;
 pub mod connection;
 pub mod domain;
 mod error;
+mod keeper;
 mod machines;
 pub mod message;
 pub mod uri;
@@ -23,6 +25,7 @@ pub use calls::Domain;
 pub use connection::Connection;
 pub use domain::Description;
 pub use error::LibvirtError;
+pub use keeper::DomainKeeper;
 pub use machines::machines;
 pub use uri::{Environment, Uri};
 pub use uuid::Uuid;

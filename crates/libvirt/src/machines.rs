@@ -8,8 +8,12 @@ use patchyard_types::printable;
 
 use crate::agent::words;
 use crate::calls::{Domain, ListFlags, StateKind, XmlFlags};
+use crate::connection::Line;
 use crate::domain::AgentChannel;
-use crate::{Agent, AgentTransport, Connection, Description, Environment, LibvirtError, Uri};
+use crate::keeper::no_snapshot;
+use crate::{
+    Agent, AgentTransport, Connection, Description, DomainKeeper, Environment, LibvirtError, Uri, Uuid,
+};
 
 /// All machines that may be seen, those that do not run among them, by name.
 ///
@@ -18,8 +22,10 @@ use crate::{Agent, AgentTransport, Connection, Description, Environment, Libvirt
 pub async fn machines(uri: &Uri, env: &Environment) -> Result<Vec<KeptMachine>, LibvirtError> {
     let connection = Connection::open(uri, env).await?;
     let mut machines = Vec::new();
+    let stay: Vec<Uuid> =
+        connection.domains(ListFlags::PERSISTENT).await?.into_iter().map(|domain| domain.uuid).collect();
     for domain in connection.domains(ListFlags::NONE).await? {
-        match machine(&connection, &domain, env).await {
+        match machine(&connection, &domain, env, stay.contains(&domain.uuid)).await {
             // Gone since it was listed.
             Err(LibvirtError::NoDomain { .. }) => {}
             machine => machines.push(machine?),
@@ -33,26 +39,28 @@ async fn machine(
     connection: &Connection,
     domain: &Domain,
     env: &Environment,
+    is_persistent: bool,
 ) -> Result<KeptMachine, LibvirtError> {
     let name = printable(&domain.name, 100);
     let described = Description::read(&connection.xml(domain, XmlFlags::NONE).await?);
     let state = connection.state(domain).await?.kind;
-    let (labels, barred) = match described {
+    let (labels, barred, no_snapshot) = match described {
         Ok(described) => {
+            let no_snapshot = no_snapshot(connection, domain, &described, is_persistent).await?;
             let barred = barred(state, &described);
-            (described.labels, barred)
+            (described.labels, barred, no_snapshot)
         }
-        Err(error) => (BTreeMap::new(), Some(error.to_string())),
+        Err(error) => (BTreeMap::new(), Some(error.to_string()), Some(error.to_string())),
     };
+    // Lines of their own, opened when they are needed: whoever asks one machine waits for no other, an agent may take its
+    // time, and its keeper is asked just then.
+    let line = || Line::new(connection.uri().clone(), env.clone());
     let way = match barred {
         Some(reason) => Err(reason),
-        // Of its own: whoever asks one machine waits for no other, and an agent may take its time.
-        None => Connection::open(connection.uri(), env)
-            .await
-            .map(|own| Arc::new(AgentTransport::new(Agent::new(Arc::new(own), domain.clone()), &name)) as _)
-            .map_err(|error| error.to_string()),
+        None => Ok(Arc::new(AgentTransport::new(Agent::new(line(), domain.clone()), &name)) as _),
     };
-    Ok(KeptMachine { name, labels, way })
+    let keeper = Arc::new(DomainKeeper::new(line(), domain.uuid));
+    Ok(KeptMachine { name, labels, way, keeper, no_snapshot })
 }
 
 /// Why there is no way into a machine, by what is known of it from outside.

@@ -1,6 +1,6 @@
 //! Methods and kinds: how a target of each kind can be patched, and what to say to the other methods.
 
-use patchyard_types::{Method, Settings, Target, TargetKind, printable};
+use patchyard_types::{DiskSnapshots, Method, Settings, SnapshotPolicy, Target, TargetKind, printable};
 
 use crate::service;
 
@@ -21,6 +21,25 @@ pub fn cannot_patch(target: &Target, settings: &Settings) -> Option<String> {
         }
         (TargetKind::Container, Method::Layer | Method::Image | Method::Restore)
         | (TargetKind::Host, Method::Packages | Method::Restore) => None,
+    }
+}
+
+/// Whether a snapshot of its disks is taken before its packages are changed: where somebody can, and the settings say so.
+pub(crate) fn snapshot(target: &Target, settings: &Settings) -> SnapshotPolicy {
+    match (target.kind, &target.disk_snapshots) {
+        (TargetKind::Host, DiskSnapshots::Keeper) => settings.snapshot,
+        _ => SnapshotPolicy::Never,
+    }
+}
+
+/// Why a machine is not patched whose keeper takes snapshots, but none of this one, if it is not.
+pub(crate) fn no_snapshot(target: &Target, settings: &Settings) -> Option<String> {
+    match (target.kind, settings.snapshot, &target.disk_snapshots) {
+        (TargetKind::Host, SnapshotPolicy::Required, DiskSnapshots::Refused(reason)) => Some(format!(
+            "no snapshot of its disks can be taken before the patch: {}; say snapshot: never to go without",
+            printable(reason, 300)
+        )),
+        _ => None,
     }
 }
 

@@ -103,6 +103,9 @@ pub fn judge(
     {
         return LeftOut(LeftOutReason::Refused, detail);
     }
+    if let Some(detail) = host::no_snapshot(target, &candidate.settings) {
+        return LeftOut(LeftOutReason::Refused, detail);
+    }
     if let Some((reason, detail)) = dependents::in_the_way(&candidate.settings, &candidate.dependents) {
         return LeftOut(reason, detail);
     }
@@ -419,8 +422,9 @@ pub fn skeleton(
         drain: settings.drain.clone(),
         reboot: settings.reboot,
         way_back: settings.way_back,
+        snapshot: host::snapshot(target, settings),
         max_unavailable: 1,
-        losses: losses::losses(target, method, restored),
+        losses: losses::losses(target, settings, method, restored),
         dependents: Vec::new(),
     }
 }

@@ -1,12 +1,16 @@
 //! Losses: what a way back does not bring back, stated before anybody says yes.
 
-use patchyard_types::{Loss, Method, MountKind, Target, TargetKind, WritableLayer, printable};
+use patchyard_types::{
+    Loss, Method, MountKind, Settings, SnapshotPolicy, Target, TargetKind, WritableLayer, printable,
+};
+
+use crate::host;
 
 /// Everything a swap of this target and its way back lose, sorted. `restored` are the volumes that do not
 /// stay as they are.
-pub fn losses(target: &Target, method: Method, restored: &[String]) -> Vec<Loss> {
+pub fn losses(target: &Target, settings: &Settings, method: Method, restored: &[String]) -> Vec<Loss> {
     if target.kind == TargetKind::Host {
-        return of_a_machine(method);
+        return of_a_machine(method, host::snapshot(target, settings));
     }
     let mut losses = vec![loss("logs", "the engine's logs of the old container are lost".to_owned())];
     if method == Method::Restore {
@@ -59,14 +63,20 @@ pub fn losses(target: &Target, method: Method, restored: &[String]) -> Vec<Loss>
     losses
 }
 
-/// Packages are put back, and nothing else.
-fn of_a_machine(method: Method) -> Vec<Loss> {
+/// Packages are put back, and nothing else; where they cannot be, the disks are.
+fn of_a_machine(method: Method, snapshot: SnapshotPolicy) -> Vec<Loss> {
     let mut losses = vec![
         loss("data", "data and configuration stay as they are, not rolled back".to_owned()),
         loss("new_packages", "packages that come in new stay".to_owned()),
     ];
     if method == Method::Restore {
         losses.remove(1);
+    }
+    if snapshot == SnapshotPolicy::Required {
+        losses.push(loss(
+            "disks",
+            "where its packages cannot be put back, its disks go back to the moment before the patch: what was written since is LOST then".to_owned(),
+        ));
     }
     losses
 }

@@ -685,6 +685,7 @@ fn snapshot(of: &Candidate, number: usize) -> Snapshot {
         tags: Vec::new(),
         volumes: Vec::new(),
         packages: Vec::new(),
+        disks: None,
         size: 0,
         lost: Vec::new(),
     }

@@ -80,6 +80,7 @@ fn a_rollback_of_a_service_names_the_image_that_it_goes_back_to() {
         tags: Vec::new(),
         volumes: Vec::new(),
         packages: Vec::new(),
+        disks: None,
         size: 0,
         lost: Vec::new(),
     };

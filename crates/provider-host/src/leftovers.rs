@@ -1,12 +1,15 @@
-//! What is left of runs on a machine: the folders of their jobs and of their packages.
+//! What is left of runs on a machine: the folders of their jobs and of their packages, and, with its keeper, snapshots.
 
 use patchyard_contract::{Command, Leftover, ProviderError};
-use patchyard_types::RunId;
+use patchyard_types::{RunId, Snapshot};
 
-use crate::{HostProvider, words};
+use crate::{HostProvider, patch, words};
 
 /// Where everything of ours is on a machine; the guest layer's jobs are there too.
 pub(crate) const ROOT: &str = "/var/lib/patchyard";
+
+/// A leftover that is with the machine's keeper.
+const SNAPSHOT: &str = "snapshot";
 
 /// Names and sizes in KiB.
 const LIST: &str = "cd \"$1\" 2>/dev/null || exit 0; for d in run-* packages-* fetch-*; do [ ! -d \"$d\" ] || du -sk -- \"$d\"; done";
@@ -15,7 +18,9 @@ const REMOVE: &str = "cd \"$1\" && rm -rf -- \"./$2\"";
 pub(crate) async fn leftovers(
     host: &HostProvider,
     unfinished: &[RunId],
+    kept: &[Snapshot],
 ) -> Result<Vec<Leftover>, ProviderError> {
+    let mut left = snapshots(host, unfinished, kept).await?;
     let output = run(host, LIST, None).await?;
     let ours = host.controller8().to_owned();
     let found = output.lines().filter_map(|line| {
@@ -25,10 +30,32 @@ pub(crate) async fn leftovers(
         let size = size.parse::<u64>().ok()?.saturating_mul(1024);
         (!is_needed).then(|| Leftover { kind: "file".to_owned(), name: name.to_owned(), run, size })
     });
-    Ok(found.collect())
+    left.extend(found);
+    Ok(left)
+}
+
+/// Snapshots of disks that no run goes back to any more.
+async fn snapshots(
+    host: &HostProvider,
+    unfinished: &[RunId],
+    kept: &[Snapshot],
+) -> Result<Vec<Leftover>, ProviderError> {
+    let Some(keeping) = &host.options.kept else { return Ok(Vec::new()) };
+    let prefix = patch::prefix(host);
+    let saved = keeping.keeper.all_saved(&prefix).await.map_err(|error| patch::of_keeper(host, error))?;
+    let left = saved.into_iter().filter_map(|name| {
+        let run: RunId = name.strip_prefix(&prefix)?.to_uppercase().parse().ok()?;
+        let is_kept = kept.iter().any(|snapshot| snapshot.disks.as_ref().is_some_and(|d| d.name == name));
+        let is_needed = is_kept || unfinished.contains(&run);
+        (!is_needed).then_some(Leftover { kind: SNAPSHOT.to_owned(), name, run: Some(run), size: 0 })
+    });
+    Ok(left.collect())
 }
 
 pub(crate) async fn collect(host: &HostProvider, leftover: &Leftover) -> Result<(), ProviderError> {
+    if leftover.kind == SNAPSHOT {
+        return patch::forget(host, &leftover.name).await;
+    }
     // What comes from the machine must not lead out of the folder.
     if of_ours(&leftover.name, host.controller8()).is_none() {
         return Ok(());

@@ -1,10 +1,11 @@
 //! Machines as targets: one provider a machine, whatever the way to it.
 //!
 //! `facts` says who a machine is, `read` what it has and what is pending, `patch` has the steps of a run, `observe` looks,
-//! `words` says what is told when it does not answer. [`HostProvider`] joins them behind the provider's contract. What is done inside a machine is the guest
+//! `kept` tells a machine that is broken from one out of reach, `words` says what is told when it does not answer. [`HostProvider`] joins them behind the provider's contract. What is done inside a machine is the guest
 //! layer's.
 
 mod facts;
+mod kept;
 mod leftovers;
 mod managers;
 mod observe;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use patchyard_contract::{PackageCache, ProviderError, Transport};
+use patchyard_contract::{Keeper, PackageCache, ProviderError, Transport};
 use patchyard_types::HostId;
 
 use facts::Facts;
@@ -40,6 +41,17 @@ pub struct Options {
     pub service: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Who keeps it, where somebody does.
+    pub kept: Option<Kept>,
+}
+
+/// The outside of a machine that somebody keeps.
+#[derive(Clone)]
+pub struct Kept {
+    /// Who keeps it.
+    pub keeper: Arc<dyn Keeper>,
+    /// Why no snapshot of its disks can be taken, with what to do; nothing where it can.
+    pub no_snapshot: Option<String>,
 }
 
 /// One machine.

@@ -93,13 +93,20 @@ impl Provider for HostProvider {
         Err(never())
     }
 
-    async fn remove_snapshot(&self, _: &Snapshot) -> Result<(), ProviderError> {
-        // Nothing of it is here: its packages are in the controller's cache.
-        Ok(())
+    async fn remove_snapshot(&self, snapshot: &Snapshot) -> Result<(), ProviderError> {
+        // Its packages are in the controller's cache.
+        match &snapshot.disks {
+            Some(disks) => patch::forget(self, &disks.name).await,
+            None => Ok(()),
+        }
     }
 
-    async fn leftovers(&self, unfinished: &[RunId], _: &[Snapshot]) -> Result<Vec<Leftover>, ProviderError> {
-        leftovers::leftovers(self, unfinished).await
+    async fn leftovers(
+        &self,
+        unfinished: &[RunId],
+        kept: &[Snapshot],
+    ) -> Result<Vec<Leftover>, ProviderError> {
+        leftovers::leftovers(self, unfinished, kept).await
     }
 
     async fn collect(&self, leftover: &Leftover) -> Result<(), ProviderError> {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use patchyard_contract::{Ask, Command, ProviderError};
 use patchyard_guest::{Guest, GuestError, Installed};
 use patchyard_types::{
-    Digest, Health, Image, Inventory, PackageManager, PendingPatch, StartingState, Target, TargetId,
-    TargetKind, TargetState, printable,
+    Digest, DiskSnapshots, Health, Image, Inventory, PackageManager, PendingPatch, StartingState, Target,
+    TargetId, TargetKind, TargetState, printable,
 };
 
-use crate::{HostProvider, words};
+use crate::{HostProvider, Kept, words};
 
 /// Label: its environment.
 const ENVIRONMENT: &str = "io.patchyard.env";
@@ -63,6 +63,11 @@ pub(crate) fn target(host: &HostProvider) -> Target {
         refusals: Vec::new(),
         alone: Vec::new(),
         traps: Vec::new(),
+        disk_snapshots: match &options.kept {
+            None => DiskSnapshots::Nobody,
+            Some(Kept { no_snapshot: Some(reason), .. }) => DiskSnapshots::Refused(printable(reason, 300)),
+            Some(Kept { no_snapshot: None, .. }) => DiskSnapshots::Keeper,
+        },
         // What of a machine a patch depends on are the versions that its patch set names.
         config: Digest::of(&(&facts.machine_id, &facts.platform)),
     }

@@ -49,6 +49,7 @@ impl Place {
             name: "db01".to_owned(),
             service: None,
             labels: BTreeMap::new(),
+            kept: None,
         };
         let provider = Arc::new(HostProvider::connect(machine.transport(), options).await.unwrap());
         let plan = Arc::new(plan(&provider, packages, way_back).await);
@@ -62,6 +63,7 @@ impl Place {
             direction,
             plan: Arc::clone(&self.plan),
             records: records.clone(),
+            given_up: std::collections::BTreeSet::new(),
             source: None,
             progress: None,
             dependent: None,

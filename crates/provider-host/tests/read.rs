@@ -30,7 +30,7 @@ fn options(name: &str) -> Options {
     // Nothing is kept by looking.
     let cache = Arc::new(FileCache::open(&std::env::temp_dir().join("patchyard-read-only")).unwrap());
     let service = Some("db".to_owned());
-    Options { controller, cache, kind: "ssh", name: name.to_owned(), service, labels }
+    Options { controller, cache, kind: "ssh", name: name.to_owned(), service, labels, kept: None }
 }
 
 async fn reach(transport: Arc<dyn Transport>) -> Result<HostProvider, ProviderError> {

@@ -74,6 +74,7 @@ pub fn snapshot(world: &World, run: RunId, action: &Action, at: Timestamp) -> Sn
         volumes: vec![],
         tags: vec![],
         packages: Vec::new(),
+        disks: None,
         size: 0,
         lost: vec![],
     }

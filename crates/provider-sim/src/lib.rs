@@ -15,6 +15,6 @@ mod world;
 pub use clock::SimClock;
 pub use fault::{Fault, FaultAt, Faults};
 pub use image::{SimLayer, base_image};
-pub use machine::SimMachine;
+pub use machine::{Keeping, SimMachine};
 pub use provider::SimProvider;
 pub use world::{Behaviour, Interference, SimObject, SimTarget, World};

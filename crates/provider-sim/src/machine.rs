@@ -5,14 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use patchyard_contract::{Call, ProviderError};
 use patchyard_types::{
-    Action, Change, Digest, Direction, FailureKind, Health, HttpAnswer, Image, InstalledPackage, Inventory,
-    MachineStep, Millis, Observation, PackageChange, PackageManager, PatchSet, PendingPatch, Protocol,
-    Record, Snapshot, SnapshotId, Socket, StartingState, StepError, Target, TargetId, TargetKind,
-    TargetState,
+    Action, Change, Digest, Direction, DiskSnapshots, FailureKind, Health, HttpAnswer, Image,
+    InstalledPackage, Inventory, MachineStep, Millis, Observation, PackageChange, PackageManager, PatchSet,
+    PendingPatch, Protocol, Record, RunId, SavedDisks, Snapshot, SnapshotId, Socket, StartingState, Step,
+    StepError, Target, TargetId, TargetKind, TargetState,
 };
 
 use crate::provider::{Work, failed};
 use crate::world::{Behaviour, Effect, World, pending};
+
+/// Who keeps a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// Nobody who could take a snapshot.
+    Nobody,
+    /// Somebody who takes snapshots.
+    Keeper,
+    /// Somebody who takes snapshots, of a machine whose packages cannot be put back once they have changed.
+    KeeperOfStuck,
+}
 
 /// One simulated machine. It has one package, of which the first version is good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +46,10 @@ pub struct SimMachine {
     pub boots: u64,
     /// Somebody else has laid hands on it.
     pub interfered: bool,
+    /// Who keeps it.
+    pub keeping: Keeping,
+    /// The versions that were installed when snapshots of its disks were taken, by run.
+    pub saved: BTreeMap<RunId, String>,
 }
 
 impl SimMachine {
@@ -68,9 +83,18 @@ impl World {
             stale: false,
             boots: 1,
             interfered: false,
+            keeping: Keeping::Nobody,
+            saved: BTreeMap::new(),
         };
         self.machines.insert(id.clone(), machine);
         id
+    }
+
+    /// Says who keeps a machine.
+    pub fn keep(&mut self, machine: &TargetId, keeping: Keeping) {
+        if let Some(machine) = self.machines.get_mut(machine) {
+            machine.keeping = keeping;
+        }
     }
 }
 
@@ -100,6 +124,10 @@ pub(crate) fn target(world: &World, id: &TargetId, machine: &SimMachine) -> Targ
         refusals: vec![],
         alone: vec![],
         traps: vec![],
+        disk_snapshots: match machine.keeping {
+            Keeping::Nobody => DiskSnapshots::Nobody,
+            Keeping::Keeper | Keeping::KeeperOfStuck => DiskSnapshots::Keeper,
+        },
         config: Digest::of_bytes(machine.name.as_bytes()),
     }
 }
@@ -162,6 +190,14 @@ pub(crate) fn work(world: &World, call: &Call, step: MachineStep, at: Timestamp)
             }
             Vec::new()
         }
+        (MachineStep::Save, Direction::Do) => {
+            record = Record::DisksSaved { disks: saved(call.run) };
+            vec![Effect::SaveDisks { run: call.run, target }]
+        }
+        (MachineStep::Save, Direction::Undo) => {
+            let back = call.given_up.contains(&Step::Machine(MachineStep::Install));
+            vec![Effect::ForgetDisks { run: call.run, target, back }]
+        }
         (MachineStep::Install, direction) => {
             let begun = world.has_begun(call.run, call.step);
             match direction {
@@ -170,6 +206,9 @@ pub(crate) fn work(world: &World, call: &Call, step: MachineStep, at: Timestamp)
                 }
                 // What stands there is somebody else's.
                 Direction::Undo if !begun => return Ok(Work { effects: Vec::new(), record, half: 0 }),
+                Direction::Undo if machine.keeping == Keeping::KeeperOfStuck && machine.version != from => {
+                    return Err(failed(FailureKind::PackageManager, "its packages do not go back"));
+                }
                 Direction::Do | Direction::Undo => {}
             }
             let version = if direction == Direction::Do { to } else { from };
@@ -203,6 +242,10 @@ pub(crate) fn work(world: &World, call: &Call, step: MachineStep, at: Timestamp)
     Ok(Work { effects, record, half })
 }
 
+fn saved(run: RunId) -> SavedDisks {
+    SavedDisks { name: format!("saved-{run}"), disks: Vec::new(), left_out: Vec::new() }
+}
+
 fn snapshot(call: &Call, action: &Action, back: PackageChange, at: Timestamp) -> Snapshot {
     Snapshot {
         id: SnapshotId(call.run.to_string()),
@@ -219,6 +262,10 @@ fn snapshot(call: &Call, action: &Action, back: PackageChange, at: Timestamp) ->
         tags: vec![],
         volumes: vec![],
         packages: vec![back],
+        disks: match call.records.get(&Step::Machine(MachineStep::Save)) {
+            Some(Record::DisksSaved { disks }) => Some(disks.clone()),
+            _ => None,
+        },
         size: 0,
         lost: vec![],
     }
@@ -231,10 +278,12 @@ pub(crate) fn already(world: &World, call: &Call, step: MachineStep) -> bool {
     let idle = !machine.half && !world.installs(call.run);
     let has = |version: &Option<String>| idle && Some(&machine.version) == version.as_ref();
     match (step, call.direction) {
+        (MachineStep::Save, Direction::Do) => machine.saved.contains_key(&call.run),
+        (MachineStep::Save, Direction::Undo) => !machine.saved.contains_key(&call.run),
         (MachineStep::Install, Direction::Do) => has(&change.to),
         (MachineStep::Install, Direction::Undo) => has(&change.from),
         (MachineStep::Reboot, _) => {
-            let record = call.records.get(&patchyard_types::Step::Machine(MachineStep::Restart));
+            let record = call.records.get(&Step::Machine(MachineStep::Restart));
             matches!(record, Some(Record::Restarted { boot_id, .. }) if *boot_id != machine.boots.to_string())
         }
         // They only look, or find nothing left to do.

@@ -522,6 +522,7 @@ impl Provider for SimProvider {
                 refusals: target.refusals.clone(),
                 kind: TargetKind::Container,
                 traps: vec![],
+                disk_snapshots: patchyard_types::DiskSnapshots::Nobody,
                 alone: world.restores.then(single_writer).into_iter().collect(),
                 config: value.config,
             })

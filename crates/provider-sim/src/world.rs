@@ -196,6 +196,17 @@ pub(crate) enum Effect {
         target: TargetId,
         how: Interference,
     },
+    /// A snapshot of a machine's disks.
+    SaveDisks {
+        run: RunId,
+        target: TargetId,
+    },
+    /// It goes, and the disks go back to it, or stay as they are.
+    ForgetDisks {
+        run: RunId,
+        target: TargetId,
+        back: bool,
+    },
     /// A machine's package becomes a version, half of it at first.
     Install {
         run: RunId,
@@ -229,6 +240,8 @@ impl Effect {
             | Self::Keep { .. }
             | Self::Forget { .. }
             | Self::Install { .. }
+            | Self::SaveDisks { .. }
+            | Self::ForgetDisks { .. }
             | Self::Renew { .. }
             | Self::Interfere { .. } => None,
         }
@@ -494,6 +507,21 @@ impl World {
             }
             Effect::Interfere { target, how } => self.apply_interference(&target, how),
             Effect::Install { target, version, half, .. } => self.install(&target, version, half),
+            Effect::SaveDisks { run, target } => {
+                if let Some(machine) = self.machines.get_mut(&target) {
+                    let version = machine.version.clone();
+                    machine.saved.entry(run).or_insert(version);
+                }
+            }
+            Effect::ForgetDisks { run, target, back } => {
+                let now = self.now;
+                let Some(machine) = self.machines.get_mut(&target) else { return };
+                if let (Some(version), true) = (machine.saved.remove(&run), back) {
+                    (machine.version, machine.half, machine.stale) = (version, false, false);
+                    machine.boots += 1;
+                    machine.since = now;
+                }
+            }
             Effect::Renew { target, boot } => {
                 let now = self.now;
                 if let Some(machine) = self.machines.get_mut(&target) {

@@ -41,12 +41,14 @@ pub use plan::{
     TagMove, Wave,
 };
 pub use quarantine::{Quarantine, QuarantineId};
-pub use settings::{Budget, Data, Drain, Order, Reboot, Settings, Timeouts, WayBack, WritableLayer};
-pub use snapshot::{SavedVolume, Snapshot, SnapshotId};
+pub use settings::{
+    Budget, Data, Drain, Order, Reboot, Settings, SnapshotPolicy, Timeouts, WayBack, WritableLayer,
+};
+pub use snapshot::{SavedDisks, SavedVolume, Snapshot, SnapshotId};
 pub use step::{Direction, MachineStep, Probe, Record, ServiceStep, Step, SwapStep};
 pub use target::{
-    Health, HostManager, Image, Manager, Mount, MountKind, PublishedPort, Refusal, Target, TargetKind,
-    TargetState, Trap,
+    DiskSnapshots, Health, HostManager, Image, Manager, Mount, MountKind, PublishedPort, Refusal, Target,
+    TargetKind, TargetState, Trap,
 };
 pub use text::printable;
 pub use time::{Millis, ParseDurationError};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Budget, Check, Data, Digest, Drain, HostId, Method, Millis, Order, PatchSet, PatchSetId, Reboot,
-    RolloutId, Target, TargetId, TargetKind, Timeouts, WayBack, WritableLayer,
+    RolloutId, SnapshotPolicy, Target, TargetId, TargetKind, Timeouts, WayBack, WritableLayer,
 };
 
 /// Digest of a plan's decisions: its name.
@@ -104,6 +104,9 @@ pub struct Action {
     /// Whether a machine is patched of which not every previous version is to be had.
     #[serde(default, skip_serializing_if = "WayBack::is_required")]
     pub way_back: WayBack,
+    /// Whether a snapshot of a machine's disks is taken before its packages are changed.
+    #[serde(default, skip_serializing_if = "SnapshotPolicy::is_never")]
+    pub snapshot: SnapshotPolicy,
     /// How many targets of its service may be unavailable at the same time.
     pub max_unavailable: usize,
     /// What a way back would lose.

@@ -282,6 +282,48 @@ impl std::str::FromStr for WayBack {
     }
 }
 
+/// Whether a snapshot of a machine's disks is taken before its packages are changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotPolicy {
+    /// None is.
+    #[default]
+    Never,
+    /// Where somebody keeps the machine who could; one of which none can be taken is not patched.
+    Required,
+}
+
+impl SnapshotPolicy {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Never, Self::Required];
+
+    /// Whether none is taken.
+    #[must_use]
+    pub fn is_never(&self) -> bool {
+        *self == Self::Never
+    }
+}
+
+impl std::fmt::Display for SnapshotPolicy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Never => "never",
+            Self::Required => "required",
+        })
+    }
+}
+
+impl std::str::FromStr for SnapshotPolicy {
+    type Err = crate::IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|choice| choice.to_string() == text).ok_or_else(|| crate::IdError {
+            expected: "required or never",
+            found: crate::printable(text, 40),
+        })
+    }
+}
+
 /// What is done before a container that serves is stopped, so that whoever sends it work finds out in time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Drain {
@@ -337,6 +379,9 @@ pub struct Settings {
     /// Whether a machine is patched of which not every previous version is to be had.
     #[serde(default)]
     pub way_back: WayBack,
+    /// Whether a snapshot of a machine's disks is taken before its packages are changed.
+    #[serde(default)]
+    pub snapshot: SnapshotPolicy,
     /// Checks named by configuration and labels; the baseline is always there.
     pub checks: Vec<Check>,
 }
@@ -365,6 +410,7 @@ impl Default for Settings {
             drain: Drain::default(),
             reboot: Reboot::ServicesOnly,
             way_back: WayBack::Required,
+            snapshot: SnapshotPolicy::Required,
             checks: Vec::new(),
         }
     }

@@ -51,6 +51,9 @@ pub struct Snapshot {
     /// Of a machine: the packages that going back installs, from the versions that the patch has made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub packages: Vec<PackageChange>,
+    /// Of a machine: its disks before the patch, where its keeper has taken a snapshot of them. Merged when this is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disks: Option<SavedDisks>,
     /// What it takes on the host's disk, in bytes.
     pub size: u64,
     /// What it does not hold.
@@ -66,4 +69,17 @@ pub struct SavedVolume {
     pub copy: String,
     /// The bytes that the copy takes on the host's disk, where nothing of it is shared.
     pub size: u64,
+}
+
+/// A snapshot of a machine's disks, taken from outside by whoever keeps the machine.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SavedDisks {
+    /// Its name there, derived from the run.
+    pub name: String,
+    /// The disks that are in it, as the keeper calls them (`vda`). Empty where it has the whole machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<String>,
+    /// The disks that are not, and stay as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Baseline, Failure, Order, PackageChange, SavedVolume, Snapshot};
+use crate::{Baseline, Failure, Order, PackageChange, SavedDisks, SavedVolume, Snapshot};
 
 /// A part of a run. One enum per way of patching: a container is swapped, a Swarm service is updated, a machine is
 /// changed in place.
@@ -71,7 +71,7 @@ impl std::fmt::Display for Step {
 }
 
 /// The steps of a machine's patch: its packages are changed in place, and what was there before is kept as their
-/// previous versions.
+/// previous versions, and, by whoever keeps the machine, as its disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MachineStep {
@@ -80,6 +80,8 @@ pub enum MachineStep {
     Prepare,
     /// Would its package manager do exactly what is planned; take the baseline.
     Preflight,
+    /// Have its keeper take a snapshot of its disks, for where its packages cannot be put back. Only where the plan says so.
+    Save,
     /// Change the packages, in one transaction.
     Install,
     /// Restart what still runs on files that were replaced. Only where the plan restarts anything.
@@ -93,10 +95,12 @@ pub enum MachineStep {
 }
 
 impl MachineStep {
-    /// All steps, in order; [`MachineStep::Restart`] and [`MachineStep::Reboot`] only where the plan asks for them.
-    pub const ALL: [Self; 7] = [
+    /// All steps, in order; [`MachineStep::Save`], [`MachineStep::Restart`] and [`MachineStep::Reboot`] only where the plan
+    /// asks for them.
+    pub const ALL: [Self; 8] = [
         Self::Prepare,
         Self::Preflight,
+        Self::Save,
         Self::Install,
         Self::Restart,
         Self::Reboot,
@@ -110,6 +114,7 @@ impl std::fmt::Display for MachineStep {
         f.write_str(match self {
             Self::Prepare => "prepare",
             Self::Preflight => "preflight",
+            Self::Save => "save",
             Self::Install => "install",
             Self::Restart => "restart",
             Self::Reboot => "reboot",
@@ -334,6 +339,11 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         automatic: Vec<String>,
     },
+    /// `Save` of a machine: the snapshot of its disks.
+    DisksSaved {
+        /// The snapshot.
+        disks: SavedDisks,
+    },
     /// `Restart` of a machine.
     Restarted {
         /// The services that were restarted.
@@ -379,6 +389,7 @@ impl Record {
             | Self::Drained { .. }
             | Self::Saved { .. }
             | Self::Kept { .. }
+            | Self::DisksSaved { .. }
             | Self::Restarted { .. }
             | Self::Verified { .. }
             | Self::Snapshotted { .. } => None,

@@ -61,6 +61,9 @@ pub struct Target {
     /// What its owner may not expect of how it is updated; nothing here stands in the way.
     #[serde(default)]
     pub traps: Vec<Trap>,
+    /// Of a machine: whether somebody can take a snapshot of its disks from outside of it.
+    #[serde(default)]
+    pub disk_snapshots: DiskSnapshots,
     /// Keyed digest of its normalised configuration, to notice a change by somebody else.
     pub config: Digest,
 }
@@ -84,6 +87,19 @@ impl TargetKind {
     pub fn is_container(&self) -> bool {
         *self == Self::Container
     }
+}
+
+/// Whether a snapshot of a target's disks can be taken from outside of it, by whoever keeps it: a libvirt, an Incus.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "by", content = "reason")]
+pub enum DiskSnapshots {
+    /// Nobody is known who could: a machine that is reached by ssh alone, a container.
+    #[default]
+    Nobody,
+    /// It can.
+    Keeper,
+    /// Its keeper could, but not of this one: why, with what to do.
+    Refused(String),
 }
 
 /// An image as the engine knows it.

@@ -1,4 +1,4 @@
-//! The inside of the lab's machines, whatever leads into it.
+//! The inside of the lab's machines, whatever leads into it, and the outside of those that somebody keeps.
 
 /// A machine whose packages are those of the lab's apt guest (`lab/guests`).
 pub trait Inside {
@@ -17,5 +17,18 @@ pub trait Inside {
     #[must_use]
     fn version(&self, package: &str) -> String {
         self.sh(&format!("dpkg-query -W -f '${{Version}} ${{db:Status-Status}}' {package}"))
+    }
+}
+
+/// A machine that somebody keeps.
+pub trait Kept: Inside {
+    /// What its keeper calls Patchyard's snapshots of its disks.
+    #[must_use]
+    fn saved(&self) -> Vec<String>;
+
+    /// Has apt call this at the end of each transaction, as root: what a bad package may do, and more.
+    fn at_the_end_of_a_transaction(&self, script: &str) {
+        let hook = format!("DPkg::Post-Invoke {{\"{script}\";}};");
+        let _ = self.sh(&format!("echo '{hook}' >/etc/apt/apt.conf.d/99lab"));
     }
 }

@@ -38,7 +38,7 @@ pub use engine::{Engine, Objects, PrivateEngine};
 pub use events::{Events, intent};
 pub use fingerprint::Fingerprint;
 pub use guest::Guest;
-pub use inside::Inside;
+pub use inside::{Inside, Kept};
 pub use lab::lab;
 pub use machine::SshMachine;
 pub use parallel::in_parallel;

@@ -1,9 +1,10 @@
 //! A system container of the lab's LXD: nothing leads into it but its server.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::lab::{root, run, said};
-use crate::{Controller, Engine, Inside, lab};
+use crate::{Controller, Engine, Inside, Kept, lab};
 
 /// Waits for its systemd: what is written to `/run` before that is hidden by what it mounts there.
 const UP: &str = "for i in $(seq 600); do test ! -S /run/systemd/private || exit 0; sleep 0.1; done; exit 1";
@@ -18,15 +19,17 @@ impl SystemContainer {
     /// Its name.
     pub const NAME: &'static str = "web";
 
-    /// Starts one, with the lab's packages held but for these. Only one at a time: LXD's name is the process's.
+    /// Starts one, in an LXD of its own, with the lab's packages held but for these.
     ///
     /// # Panics
     /// When it does not start.
     #[must_use]
     pub fn start(packages: &[&str]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         let process = std::process::id().to_string();
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
         // Before it runs: what is half started has to go as well.
-        let mut container = Self { lxd: format!("e2e-{process}"), socket: String::new() };
+        let mut container = Self { lxd: format!("e2e-{process}-{number}"), socket: String::new() };
         container.socket = lab("lxd", ["start", &container.lxd, &process]);
         container.lxc(&["copy", "guest", Self::NAME]);
         container.lxc(&["start", Self::NAME]);
@@ -55,6 +58,15 @@ impl SystemContainer {
 impl Inside for SystemContainer {
     fn sh(&self, script: &str) -> String {
         self.lxc(&["exec", Self::NAME, "--", "sh", "-ec", script])
+    }
+}
+
+impl Kept for SystemContainer {
+    fn saved(&self) -> Vec<String> {
+        let listed = self.lxc(&["query", &format!("/1.0/instances/{}/snapshots", Self::NAME)]);
+        let listed: Vec<String> = serde_json::from_str(&listed).expect("a list");
+        let names = listed.iter().filter_map(|path| path.rsplit('/').next());
+        names.filter(|name| name.starts_with("patchyard-")).map(str::to_owned).collect()
     }
 }
 

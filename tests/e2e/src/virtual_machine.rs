@@ -1,6 +1,7 @@
 //! A virtual machine of the lab's, on a libvirt of its own: nothing leads into it but its guest agent.
 
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -8,27 +9,34 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::lab::{root, run, said};
-use crate::{Controller, Engine, Inside, lab};
+use crate::{Controller, Engine, Inside, Kept, lab};
 
 /// How often its agent is asked, a second apart: emulated on a busy host, it may take its time.
 const TRIES: u32 = 300;
+
+/// Whoever has one at work: one test at a time, however many threads there are. What a processor emulates takes all of
+/// another.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// A virtual machine that runs; gone, with its libvirt, when this is dropped.
 pub struct VirtualMachine {
     name: String,
     uri: String,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl VirtualMachine {
-    /// Starts one, with the lab's packages held but for these. Only one at a time: a name is the process's.
+    /// Starts one, with the lab's packages held but for these, when no other test has one.
     ///
     /// # Panics
     /// When it does not start.
     #[must_use]
     pub fn start(packages: &[&str]) -> Self {
+        // A test that failed is no reason for the others to.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let process = std::process::id().to_string();
         // Before it runs: what is half started has to go as well.
-        let mut machine = Self { name: format!("e2e-{process}"), uri: String::new() };
+        let mut machine = Self { name: format!("e2e-{process}"), uri: String::new(), _turn: turn };
         machine.uri = lab("machine", ["start", &machine.name, &process]);
         machine.hold_all_but(packages);
         machine
@@ -44,7 +52,8 @@ impl VirtualMachine {
     pub fn label(&self, name: &str, value: &str) {
         let labels = format!("<labels><label name='{name}'>{value}</label></labels>");
         let uri = "https://patchyard.dev/libvirt/1";
-        self.virsh(&["metadata", &self.name, uri, "--key", "patchyard", "--current", "--set", &labels]);
+        let _ =
+            self.virsh(&["metadata", &self.name, uri, "--key", "patchyard", "--current", "--set", &labels]);
     }
 
     /// A Patchyard that knows its libvirt, and nothing else.
@@ -76,15 +85,16 @@ impl VirtualMachine {
         command
     }
 
-    /// libvirt's own client, which must succeed.
-    fn virsh(&self, arguments: &[&str]) {
+    /// libvirt's own client, which must succeed: what it printed.
+    fn virsh(&self, arguments: &[&str]) -> String {
         let told = run(&mut self.virsh_command(arguments));
         assert!(told.status.success(), "virsh {arguments:?}: {}", said(&told));
+        String::from_utf8_lossy(&told.stdout).into_owned()
     }
 
     /// Powers it off, as a cut cable does.
     pub fn power_off(&self) {
-        self.virsh(&["destroy", &self.name]);
+        let _ = self.virsh(&["destroy", &self.name]);
     }
 }
 
@@ -103,6 +113,14 @@ impl Inside for VirtualMachine {
             std::thread::sleep(Duration::from_secs(1));
         }
         panic!("in {} this never ended: {script}", self.name);
+    }
+}
+
+impl Kept for VirtualMachine {
+    fn saved(&self) -> Vec<String> {
+        let xml = self.virsh(&["dumpxml", &self.name]);
+        let files = xml.split(['\'', '/']).filter_map(|part| part.strip_suffix("-vda.qcow2"));
+        files.filter(|name| name.starts_with("patchyard-")).map(str::to_owned).collect()
     }
 }
 

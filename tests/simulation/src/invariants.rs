@@ -1,7 +1,9 @@
 //! What must hold at the end of every rollout, whatever went wrong.
 
 use patchyard_provider_sim::{Behaviour, SimMachine, SimObject, World};
-use patchyard_types::{Action, Data, Dependent, RunEnd, RunId, SnapshotId, TargetId, WritableLayer};
+use patchyard_types::{
+    Action, Data, Dependent, RunEnd, RunId, SnapshotId, SnapshotPolicy, TargetId, WritableLayer,
+};
 
 use crate::history;
 use crate::scenario::{Outcome, Scenario};
@@ -18,7 +20,7 @@ pub fn broken(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
     for (action, planned) in scenario.plan.decisions.actions.iter().enumerate() {
         if let Some(machine) = world.machines.get(&planned.target) {
             let before = outcome.machines_before.get(&planned.target);
-            broken.extend(machine_of(machine, before, outcome, action));
+            broken.extend(machine_of(machine, before, outcome, action, planned));
             continue;
         }
         let Some(target) = world.targets.get(&planned.target) else { continue };
@@ -57,6 +59,7 @@ fn machine_of(
     before: Option<&SimMachine>,
     outcome: &Outcome,
     action: usize,
+    planned: &Action,
 ) -> Vec<String> {
     let Some(end) = outcome.rollout.runs[action].end() else {
         return vec![format!("{} has no defined end", machine.name)];
@@ -73,6 +76,11 @@ fn machine_of(
     let version = if end == RunEnd::Succeeded { Some("2") } else { before.map(|before| &*before.version) };
     if machine.half || Some(&*machine.version) != version {
         complaints.push(format!("{} ({end:?}): it was left as {machine:?}", machine.name));
+    }
+    // Its disks are kept where it was patched, and nothing of them stays where it was not.
+    let is_saved = machine.saved.contains_key(&RunId { rollout: outcome.id, action });
+    if is_saved != (end == RunEnd::Succeeded && planned.snapshot == SnapshotPolicy::Required) {
+        complaints.push(format!("{} ({end:?}): saved: {is_saved}", machine.name));
     }
     complaints
 }

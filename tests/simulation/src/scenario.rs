@@ -9,7 +9,9 @@ use patchyard_contract::{Clock, Note, Provider, Store};
 use patchyard_decide::rollout::RolloutState;
 use patchyard_decide::run::RunState;
 use patchyard_engine::{DriveEnd, Engine, Stop, Watcher};
-use patchyard_provider_sim::{Behaviour, Interference, SimClock, SimMachine, SimObject, SimProvider, World};
+use patchyard_provider_sim::{
+    Behaviour, Interference, Keeping, SimClock, SimMachine, SimObject, SimProvider, World,
+};
 use patchyard_store_memory::MemoryStore;
 use patchyard_types::{
     Actor, Budget, Event, EventBody, HostId, Order, PatchSetId, PersonVerdict, Plan, Request, RolloutEnd,
@@ -120,9 +122,14 @@ impl Scenario {
     }
 
     /// The same with machines besides, and a plan for all of them.
-    async fn with_machines(mut self, machines: &[(String, String, Behaviour)]) -> Self {
-        for (service, name, behaviour) in machines {
+    async fn with_machines(
+        mut self,
+        machines: &[(String, String, Behaviour)],
+        keeping: impl Fn(usize) -> Keeping,
+    ) -> Self {
+        for (number, (service, name, behaviour)) in machines.iter().enumerate() {
             let id = self.world().add_machine(service, name, *behaviour, self.clock.now());
+            self.world().keep(&id, keeping(number));
             self.targets.push(id);
             let budget = budget(self.limits, machines, service);
             self.world().budget.insert(service.clone(), budget);
@@ -176,7 +183,10 @@ impl Scenario {
             })
             .collect();
         let scenario = Self::living_together(rng.u64(..), &targets, &lives_in, limits).await;
-        let scenario = scenario.with_machines(&machines).await;
+        let keepings = [Keeping::Nobody, Keeping::Keeper, Keeping::KeeperOfStuck];
+        let first = rng.usize(..);
+        let keeping = |number: usize| keepings[(first % keepings.len() + number) % keepings.len()];
+        let scenario = scenario.with_machines(&machines, keeping).await;
         {
             let mut world = scenario.world();
             if rng.u32(0..10) >= 4 {

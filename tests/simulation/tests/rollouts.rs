@@ -57,6 +57,8 @@ struct Met {
     machines: AtomicU32,
     /// Machines that were put back.
     machines_back: AtomicU32,
+    /// Machines whose disks went back, as their packages could not be put back.
+    disks_back: AtomicU32,
 }
 
 /// One random rollout, now and then with another one after it; everything in it follows from the seed.
@@ -120,6 +122,8 @@ async fn run_randomly(scenario: &Scenario, rng: &mut fastrand::Rng, met: &Met) -
         if action.kind == TargetKind::Host {
             met.machines.fetch_add(u32::from(end == Some(RunEnd::Succeeded)), Relaxed);
             met.machines_back.fetch_add(u32::from(end == Some(RunEnd::RolledBack)), Relaxed);
+            let by_disks = end == Some(RunEnd::RolledBack) && !outcome.runs[number].given_up().is_empty();
+            met.disks_back.fetch_add(u32::from(by_disks), Relaxed);
         }
         if !action.dependents.is_empty() {
             met.together.fetch_add(u32::from(end == Some(RunEnd::Succeeded)), Relaxed);
@@ -152,6 +156,7 @@ fn ten_thousand_random_rollouts_hold_every_invariant() {
         started_first,
         machines,
         machines_back,
+        disks_back,
     } = &met;
     let counts = [
         several_down,
@@ -165,6 +170,7 @@ fn ten_thousand_random_rollouts_hold_every_invariant() {
         started_first,
         machines,
         machines_back,
+        disks_back,
     ];
     for count in counts {
         assert!(count.load(Relaxed) > 100, "hardly met: {met:?}");

@@ -293,6 +293,7 @@ impl Reader<'_> {
             drain,
             reboot,
             way_back,
+            snapshot,
             tag,
             timeouts,
             retention,
@@ -344,6 +345,7 @@ impl Reader<'_> {
         }
         self.set("defaults.reboot", &mut settings.reboot, reboot)?;
         self.set("defaults.way_back", &mut settings.way_back, way_back)?;
+        self.set("defaults.snapshot", &mut settings.snapshot, snapshot)?;
         let mut ask_timeout = Config::default().ask_timeout;
         if let Some(raw::Timeouts { ask, step, healthy, check }) = timeouts {
             self.set("defaults.timeouts.ask", &mut ask_timeout, ask)?;

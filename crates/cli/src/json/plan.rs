@@ -58,6 +58,7 @@ struct ActionJson {
     drain: DrainJson,
     reboot: String,
     way_back: String,
+    disk_snapshot: String,
     max_unavailable: usize,
     losses: Vec<LossJson>,
     /// Who lives in its namespaces and is made again with it.
@@ -233,6 +234,7 @@ impl ActionJson {
             drain,
             reboot,
             way_back,
+            snapshot: disk_snapshot,
             max_unavailable,
             losses,
             dependents,
@@ -269,6 +271,7 @@ impl ActionJson {
             drain: DrainJson::from(drain),
             reboot: reboot.to_string(),
             way_back: way_back.to_string(),
+            disk_snapshot: disk_snapshot.to_string(),
             max_unavailable: *max_unavailable,
             losses: losses.collect(),
             dependents: dependents.iter().map(DependentJson::from).collect(),

@@ -1,7 +1,7 @@
 //! `patchyard.snapshots/v1`: the ways back that are kept, or what became of those to be removed.
 
 use patchyard_app::snapshots::Pruned;
-use patchyard_types::Snapshot;
+use patchyard_types::{SavedDisks, Snapshot};
 use serde::Serialize;
 
 /// What `snapshots` lists, or `snapshots prune` did.
@@ -29,8 +29,17 @@ struct SnapshotJson {
     own_layer: bool,
     /// The volumes that it keeps copies of.
     volumes: Vec<String>,
+    /// The disks of a machine, where its keeper has them.
+    disks: Option<DisksJson>,
     size: u64,
     lost: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct DisksJson {
+    name: String,
+    disks: Vec<String>,
+    left_out: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,6 +83,7 @@ impl From<&Snapshot> for SnapshotJson {
             tags: _,
             volumes,
             packages: _,
+            disks,
             size,
             lost,
         } = snapshot;
@@ -90,8 +100,16 @@ impl From<&Snapshot> for SnapshotJson {
             base_image: base_image.clone(),
             own_layer: *own_layer,
             volumes: volumes.iter().map(|saved| saved.volume.clone()).collect(),
+            disks: disks.as_ref().map(DisksJson::from),
             size: *size,
             lost: lost.clone(),
         }
+    }
+}
+
+impl From<&SavedDisks> for DisksJson {
+    fn from(saved: &SavedDisks) -> Self {
+        let SavedDisks { name, disks, left_out } = saved;
+        Self { name: name.clone(), disks: disks.clone(), left_out: left_out.clone() }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use patchyard_types::{Image, Manager, Mount, OsRelease, PublishedPort, Refusal, Target};
+use patchyard_types::{DiskSnapshots, Image, Manager, Mount, OsRelease, PublishedPort, Refusal, Target};
 use serde::Serialize;
 
 use super::words;
@@ -29,6 +29,7 @@ pub struct TargetJson {
     depends_on: Vec<String>,
     managers: Vec<ManagerJson>,
     refusals: Vec<RefusalJson>,
+    disk_snapshots: DiskSnapshotsJson,
     note: Option<String>,
 }
 
@@ -71,6 +72,12 @@ struct ManagerJson {
 }
 
 #[derive(Debug, Serialize)]
+struct DiskSnapshotsJson {
+    by: &'static str,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
 struct RefusalJson {
     code: String,
     message: String,
@@ -105,6 +112,7 @@ impl From<&Target> for TargetJson {
             // Only to be said where it is wanted: `why`, and a plan's left out.
             alone: _,
             traps: _,
+            disk_snapshots,
             config: _,
         } = target;
         Self {
@@ -128,8 +136,20 @@ impl From<&Target> for TargetJson {
             depends_on: depends_on.clone(),
             managers: managers.iter().map(ManagerJson::from).collect(),
             refusals: refusals.iter().map(RefusalJson::from).collect(),
+            disk_snapshots: DiskSnapshotsJson::from(disk_snapshots),
             note: note(target),
         }
+    }
+}
+
+impl From<&DiskSnapshots> for DiskSnapshotsJson {
+    fn from(snapshots: &DiskSnapshots) -> Self {
+        let (by, reason) = match snapshots {
+            DiskSnapshots::Nobody => ("nobody", None),
+            DiskSnapshots::Keeper => ("keeper", None),
+            DiskSnapshots::Refused(reason) => ("refused", Some(reason.clone())),
+        };
+        Self { by, reason }
     }
 }
 

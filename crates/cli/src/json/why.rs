@@ -51,6 +51,7 @@ struct SettingsJson {
     writable_layer: String,
     reboot: String,
     way_back: String,
+    disk_snapshot: String,
     data: String,
     order: String,
     drain: DrainJson,
@@ -138,6 +139,7 @@ impl From<&Settings> for SettingsJson {
             drain,
             reboot,
             way_back,
+            snapshot,
             checks,
         } = settings;
         Self {
@@ -154,6 +156,7 @@ impl From<&Settings> for SettingsJson {
             writable_layer: writable_layer.to_string(),
             reboot: reboot.to_string(),
             way_back: way_back.to_string(),
+            disk_snapshot: snapshot.to_string(),
             data: data.to_string(),
             order: order.to_string(),
             drain: DrainJson::from(drain),

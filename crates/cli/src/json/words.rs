@@ -56,6 +56,7 @@ const fn machine_step(step: MachineStep) -> &'static str {
     match step {
         MachineStep::Prepare => "prepare",
         MachineStep::Preflight => "preflight",
+        MachineStep::Save => "save",
         MachineStep::Install => "install",
         MachineStep::Restart => "restart",
         MachineStep::Reboot => "reboot",

@@ -224,6 +224,7 @@ fn left(record: &Record) -> String {
                 format!(" ({} kept, {} not, {} first)", back.len(), missing.len(), name(first))
             }
         },
+        Record::DisksSaved { disks } => format!(" ({})", name(&disks.name)),
         Record::Restarted { services, reboot, .. } => {
             let wants = if reboot.is_empty() {
                 String::new()

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchyard_app::settings::Overrides;
 use patchyard_app::{Error, PlanReport, PlanRequest, plan};
 use patchyard_types::{
-    Action, Change, LeftOut, LeftOutReason, Method, Order, PatchSetId, Plan, Reboot, TargetKind,
+    Action, Change, LeftOut, LeftOutReason, Method, Order, PatchSetId, Plan, Reboot, SnapshotPolicy,
+    TargetKind,
 };
 
 use super::overview::unreachable;
@@ -293,6 +294,15 @@ fn push_way_back(text: &mut String, session: &Session, plan: &Plan) {
             names.join(", ")
         );
         push(text, ui, &line);
+        let saved = machines.iter().filter(|action| action.snapshot == SnapshotPolicy::Required);
+        let saved: Vec<_> = saved.map(|action| name(&action.name)).collect();
+        if !saved.is_empty() {
+            let line = format!(
+                "Second way back of {}: a snapshot of the disks, taken before the patch, gone back to where packages cannot be.",
+                saved.join(", ")
+            );
+            push(text, ui, &line);
+        }
         push(text, ui, &format!("Restarts: {}", restarts(first.reboot)));
     }
     let mut losses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

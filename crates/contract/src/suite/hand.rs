@@ -1,6 +1,6 @@
 //! A run that is driven by hand, step by step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use patchyard_types::{Direction, Plan, Probe, Record, RolloutId, RunId, Step, StepError};
@@ -13,11 +13,12 @@ pub(super) struct Hand {
     pub plan: Arc<Plan>,
     pub rollout: u64,
     pub records: BTreeMap<Step, Record>,
+    pub given_up: BTreeSet<Step>,
 }
 
 impl Hand {
     pub fn new(provider: Arc<dyn Provider>, plan: Arc<Plan>, rollout: u64) -> Self {
-        Self { provider, plan, rollout, records: BTreeMap::new() }
+        Self { provider, plan, rollout, records: BTreeMap::new(), given_up: BTreeSet::new() }
     }
 
     pub fn call(&self, step: impl Into<Step>, direction: Direction) -> Call {
@@ -27,6 +28,7 @@ impl Hand {
             direction,
             plan: Arc::clone(&self.plan),
             records: self.records.clone(),
+            given_up: self.given_up.clone(),
             source: None,
             progress: None,
             dependent: None,

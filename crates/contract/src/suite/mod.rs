@@ -7,6 +7,7 @@
 
 pub mod cache;
 mod hand;
+pub mod keeper;
 pub mod machine;
 pub mod provider;
 pub mod sample;

@@ -58,6 +58,7 @@ pub fn snapshot(run: RunId) -> Snapshot {
         tags: vec!["patchyard/snapshot:r1.1".to_owned()],
         volumes: Vec::new(),
         packages: Vec::new(),
+        disks: None,
         size: 4096,
         lost: vec!["docker logs".to_owned()],
     }
@@ -283,6 +284,7 @@ pub fn plan(name: &str) -> Plan {
         drain: Drain { command: vec!["drain".to_owned()], wait: Millis::from_secs(5) },
         reboot: patchyard_types::Reboot::ServicesOnly,
         way_back: patchyard_types::WayBack::Required,
+        snapshot: patchyard_types::SnapshotPolicy::Never,
         max_unavailable: 1,
         losses: vec![Loss { kind: "volume".to_owned(), detail: "db: kept as it is".to_owned() }],
         dependents: Vec::new(),

@@ -6,7 +6,7 @@
 //!               │ failed
 //!               ▼
 //!   back     Perform Undo, begun steps in reverse ──▶ End rolled back | failed | skipped
-//!               │ failed three times
+//!               │ failed three times, and the disks were not saved
 //!               ▼
 //!            CallPerson ──resolve --done──▶ on behind it · --undo ──▶ back, again · --close ──▶ End failed
 //! ```
@@ -169,7 +169,13 @@ fn the_end_of_the_way_back(state: &RunState, action: &Action) -> RunCommand {
         FailureKind::Precondition => RunEnd::Skipped,
         _ => RunEnd::Failed,
     };
-    RunCommand::End { end, reason: Some(failure.message.clone()), quarantine: blames_patch(state, action) }
+    let reason = match state.given_up().values().next() {
+        Some(why) => format!(
+            "{failure}; its packages could not be put back ({why}), so its disks went back to the moment before the patch"
+        ),
+        None => failure.message.clone(),
+    };
+    RunCommand::End { end, reason: Some(reason), quarantine: blames_patch(state, action) }
 }
 
 /// Whether what went wrong speaks against the patch set.

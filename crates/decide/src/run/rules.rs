@@ -1,8 +1,8 @@
 //! What is known about every step without looking at a run: its time, its undo, whom it blames.
 
 use patchyard_types::{
-    Action, Data, FailureKind, MachineStep, Method, Millis, Reboot, ServiceStep, Step, SwapStep, TargetKind,
-    WritableLayer,
+    Action, Data, FailureKind, MachineStep, Method, Millis, Reboot, ServiceStep, SnapshotPolicy, Step,
+    SwapStep, TargetKind, WritableLayer,
 };
 
 use super::{machine, service, swap};
@@ -45,6 +45,8 @@ pub enum Undo {
     Nothing,
     /// By an effect of the provider.
     Effect,
+    /// By an effect of the provider. Where that fails for good, and the disks were saved before, they go back instead.
+    EffectOrDisks,
     /// By an effect of the provider; started first, the original has to serve as before by then.
     ConfirmedEffect,
     /// By confirming that the target serves as before, if anything behind this step has disturbed it.
@@ -83,6 +85,7 @@ pub const fn rules(step: Step) -> StepRules {
         Step::Machine(step) => match step {
             MachineStep::Prepare => machine::prepare::RULES,
             MachineStep::Preflight => machine::preflight::RULES,
+            MachineStep::Save => machine::save::RULES,
             MachineStep::Install => machine::install::RULES,
             MachineStep::Restart => machine::restart::RULES,
             MachineStep::Reboot => machine::reboot::RULES,
@@ -105,8 +108,9 @@ pub fn steps(action: &Action) -> impl DoubleEndedIterator<Item = Step> + use<> {
         SwapStep::Carry => carries,
         _ => true,
     };
-    let reboot = action.reboot;
+    let (reboot, snapshot) = (action.reboot, action.snapshot);
     let is_wanted_of_a_machine = move |step: &MachineStep| match step {
+        MachineStep::Save => snapshot == SnapshotPolicy::Required,
         MachineStep::Restart => reboot != Reboot::Never,
         MachineStep::Reboot => matches!(reboot, Reboot::AsNeeded | Reboot::Always),
         _ => true,

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use patchyard_types::{
-    Action, Direction, Event, EventBody, Failure, FailureKind, PersonVerdict, Probe, Record, RunEnd,
-    RunEvent, Step, SwapStep, TargetId,
+    Action, Direction, Event, EventBody, Failure, FailureKind, MachineStep, PersonVerdict, Probe, Record,
+    RunEnd, RunEvent, Step, SwapStep, TargetId,
 };
 
-use super::{ATTEMPTS, Undo, rules, steps};
+use super::{ATTEMPTS, UNDO_ATTEMPTS, Undo, rules, steps};
 
 /// Which way a run is going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,6 +69,7 @@ pub struct RunState {
     /// In the order in which they were begun first: taken back in reverse.
     begun: Vec<Step>,
     undone: BTreeSet<Step>,
+    given_up: BTreeMap<Step, Failure>,
     attempts: BTreeMap<(Step, Direction), u32>,
 }
 
@@ -153,14 +154,31 @@ impl RunState {
         self.begun.iter().rev().copied().find(|step| {
             let rules = rules(*step);
             let is_next = !self.undone.contains(step)
+                && !self.given_up.contains_key(step)
                 && match rules.undo {
-                    Undo::Effect | Undo::ConfirmedEffect => true,
+                    Undo::Effect | Undo::EffectOrDisks | Undo::ConfirmedEffect => true,
                     Undo::Confirm => disturbed_behind && self.records.contains_key(step),
                     Undo::Nothing | Undo::Never => false,
                 };
             disturbed_behind |= rules.disturbs;
             is_next
         })
+    }
+
+    /// The steps that could not be taken back, and why: the disks go back instead.
+    #[must_use]
+    pub fn given_up(&self) -> &BTreeMap<Step, Failure> {
+        &self.given_up
+    }
+
+    /// Whether a step that could not be taken back is not tried again, because there is another way back. Who has waited for
+    /// an answer that never came need not wait three times.
+    fn gives_up(&self, step: Step, failure: &Failure) -> bool {
+        let saved = self.records.get(&Step::Machine(MachineStep::Save));
+        let is_silent = matches!(failure.kind, FailureKind::Check | FailureKind::Timeout);
+        rules(step).undo == Undo::EffectOrDisks
+            && matches!(saved, Some(Record::DisksSaved { .. }))
+            && (is_silent || self.attempts(step, Direction::Undo) >= UNDO_ATTEMPTS)
     }
 
     fn succeeded(&mut self, step: Step, direction: Direction, record: &Record, at: Timestamp) {
@@ -196,7 +214,12 @@ impl RunState {
                     self.open = Some(Open { step, direction, cannot_tell: None });
                 }
             }
-            Direction::Undo => self.undo_failure = Some(failure.clone()),
+            Direction::Undo => {
+                self.undo_failure = Some(failure.clone());
+                if self.gives_up(step, failure) {
+                    self.given_up.insert(step, failure.clone());
+                }
+            }
         }
     }
 

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use patchyard_types::{
-    Action, Data, Digest, Direction, Drain, Event, EventBody, Expected, Failure, FailureKind, HostId, Method,
-    Millis, Order, Record, RolloutId, RunEnd, RunEvent, RunId, Settings, Step, Stream, TargetId, TargetKind,
-    WritableLayer,
+    Action, Data, Digest, Direction, Drain, Event, EventBody, Expected, Failure, FailureKind, HostId,
+    MachineStep, Method, Millis, Order, Record, RolloutId, RunEnd, RunEvent, RunId, SavedDisks, Settings,
+    Step, Stream, TargetId, TargetKind, WritableLayer,
 };
 
 use super::{Mode, RunCommand, RunState, decide, steps};
@@ -44,6 +44,7 @@ pub(crate) fn action() -> Action {
         drain: Drain { command: vec!["drain".into()], wait: Millis::from_secs(5) },
         reboot: patchyard_types::Reboot::ServicesOnly,
         way_back: patchyard_types::WayBack::Required,
+        snapshot: patchyard_types::SnapshotPolicy::Never,
         max_unavailable: 1,
         losses: Vec::new(),
         dependents: Vec::new(),
@@ -103,6 +104,9 @@ impl Story {
             Record::Preflighted { baseline: no_baseline(), dependents: Vec::new() }
         } else if step.is_verify() {
             Record::Verified { first_good: Timestamp::UNIX_EPOCH }
+        } else if step == Step::Machine(MachineStep::Save) {
+            let (disks, left_out) = (vec!["vda".into()], Vec::new());
+            Record::DisksSaved { disks: SavedDisks { name: "saved".into(), disks, left_out } }
         } else {
             Record::Nothing
         };
@@ -118,9 +122,13 @@ impl Story {
     }
 
     pub fn fail(&mut self, step: impl Into<Step>, kind: FailureKind) {
-        let step = self.intend(step, Direction::Do);
+        self.fail_to(step, Direction::Do, kind);
+    }
+
+    pub fn fail_to(&mut self, step: impl Into<Step>, direction: Direction, kind: FailureKind) {
+        let step = self.intend(step, direction);
         let failure = Failure::new(kind, "it broke");
-        self.tell(RunEvent::Failed { step, direction: Direction::Do, failure });
+        self.tell(RunEvent::Failed { step, direction, failure });
     }
 
     /// How it ended, and whether the patch is to blame.

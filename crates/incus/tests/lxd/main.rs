@@ -11,13 +11,17 @@ use std::time::Duration;
 use patchyard_cache::FileCache;
 use patchyard_contract::{Ask, Command, Provider as _, Transport as _, TransportError};
 use patchyard_guest::files;
-use patchyard_incus::{IncusError, InstanceName, InstanceTransport, Kind, Product, snapshot_name};
+use patchyard_incus::{IncusError, InstanceName, InstanceTransport, Kind, Product};
 use patchyard_provider_host::{HostProvider, Options};
 use patchyard_types::Digest;
 use yard::{Container, Lxd, Shared};
 
 mod suite {
     patchyard_contract::transport_suite!(super::Shared);
+}
+
+mod keeper {
+    patchyard_contract::keeper_suite!(super::Container::new());
 }
 
 #[tokio::test]
@@ -81,26 +85,26 @@ async fn what_does_not_run_or_is_not_there_is_told() {
 async fn an_instance_goes_back_to_its_snapshot() {
     let container = Container::new();
     let client = container.lxd.client().await;
-    let name = snapshot_name("a1b2c3d4e5f6", "R1.2".parse().unwrap());
+    let name = "patchyard-a1b2c3d4-r1.2";
     let uuid = client.instance(&container.name).await.unwrap().uuid;
     container.sh("echo before >/etc/state; sync").await;
-    client.create_snapshot(&container.name, name.as_str()).await.unwrap();
+    client.create_snapshot(&container.name, name).await.unwrap();
     let [snapshot] = &client.snapshots(&container.name).await.unwrap()[..] else { panic!("one snapshot") };
-    assert_eq!((&*snapshot.name, snapshot.stateful), (name.as_str(), false));
-    let again = client.create_snapshot(&container.name, name.as_str()).await.unwrap_err();
+    assert_eq!((&*snapshot.name, snapshot.stateful), (name, false));
+    let again = client.create_snapshot(&container.name, name).await.unwrap_err();
     assert!(again.to_string().contains("already exists"), "{again}");
 
     container.sh("echo after >/etc/state; touch /etc/more").await;
-    client.restore(&container.name, name.as_str()).await.unwrap();
+    client.restore(&container.name, name).await.unwrap();
     let restored = client.instance(&container.name).await.unwrap();
     assert!(restored.is_running() && restored.uuid == uuid, "{restored:?}");
     assert_eq!(container.sh("cat /etc/state; test ! -e /etc/more").await, "before");
 
-    client.delete_snapshot(&container.name, name.as_str()).await.unwrap();
+    client.delete_snapshot(&container.name, name).await.unwrap();
     assert!(client.snapshots(&container.name).await.unwrap().is_empty());
-    let gone = client.delete_snapshot(&container.name, name.as_str()).await;
+    let gone = client.delete_snapshot(&container.name, name).await;
     assert!(matches!(gone, Err(IncusError::NotFound { .. })), "{gone:?}");
-    let nothing = client.restore(&container.name, name.as_str()).await;
+    let nothing = client.restore(&container.name, name).await;
     assert!(nothing.is_err(), "{nothing:?}");
 }
 
@@ -119,6 +123,7 @@ async fn a_container_is_a_machine_like_any_other() {
         name: "web".to_owned(),
         service: None,
         labels: BTreeMap::new(),
+        kept: None,
     };
     let host = HostProvider::connect(Arc::new(container.transport().await), options).await.unwrap();
     assert_eq!(host.host().as_str(), id);

@@ -5,9 +5,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use patchyard_contract::suite::transport::Fixture;
-use patchyard_contract::{Command as Program, Transport};
-use patchyard_incus::{Client, InstanceName, InstanceTransport};
+use patchyard_contract::suite::{keeper, transport};
+use patchyard_contract::{Command as Program, Keeper, Transport};
+use patchyard_incus::{Client, InstanceKeeper, InstanceName, InstanceTransport};
 
 /// Waits for its systemd: what is written to `/run` before that is hidden by what it mounts there.
 const UP: &str = "for i in $(seq 600); do test ! -S /run/systemd/private || exit 0; sleep 0.1; done; exit 1";
@@ -104,10 +104,22 @@ impl Shared {
     }
 }
 
-impl Fixture for Shared {
+fn now<T>(future: impl Future<Output = T>) -> T {
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
+}
+
+impl transport::Fixture for Shared {
     fn open(&self) -> Arc<dyn Transport> {
-        let transport = async { Self::container().transport().await };
-        let transport = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(transport));
-        Arc::new(transport)
+        Arc::new(now(Self::container().transport()))
+    }
+}
+
+impl keeper::Fixture for Container {
+    fn keeper(&self) -> Arc<dyn Keeper> {
+        Arc::new(InstanceKeeper::new(now(self.lxd.client()), self.name.clone()))
+    }
+
+    fn inside(&self) -> Arc<dyn Transport> {
+        Arc::new(now(self.transport()))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The commands and their fields are those of QEMU's `qga/qapi-schema.json`. libvirt passes them on and
 //! brings itself in step with the agent before each. Answers are small by design: see
-//! [`Connection::agent_command`].
+//! [`Connection::agent_command`](crate::Connection::agent_command).
 //!
 //! An agent takes one command at a time, whoever gives it. What libvirt could not pass on, because the guest was
 //! too busy to come into step or somebody else's command was there for too long, is given again after a pause;
@@ -25,7 +25,8 @@ use patchyard_types::printable;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::{Connection, Domain, LibvirtError};
+use crate::connection::Line;
+use crate::{Domain, LibvirtError};
 
 /// How long libvirt waits for an answer. Nothing that is asked here takes long in itself; a guest may be
 /// slow.
@@ -39,7 +40,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// for as described [above](self).
 #[derive(Debug, Clone)]
 pub struct Agent {
-    connection: Arc<Connection>,
+    line: Line,
     domain: Domain,
     patience: Duration,
     /// Whose turn it is, and stays until the command has been passed on.
@@ -67,7 +68,7 @@ pub struct Exec<'a> {
     /// What it reads.
     pub input: &'a [u8],
     /// Whether what it prints is kept until it is asked for. It must not be more than
-    /// [some MiB](Connection::agent_command) in all.
+    /// [some MiB](crate::Connection::agent_command) in all.
     pub capture: bool,
 }
 
@@ -87,8 +88,8 @@ pub struct Exit {
 impl Agent {
     /// The agent in that domain.
     #[must_use]
-    pub fn new(connection: Arc<Connection>, domain: Domain) -> Self {
-        Self { connection, domain, patience: PATIENCE, turn: Arc::default() }
+    pub fn new(line: impl Into<Line>, domain: Domain) -> Self {
+        Self { line: line.into(), domain, patience: PATIENCE, turn: Arc::default() }
     }
 
     /// The same agent, for who waits so long while it is silent or taken by others; two minutes otherwise.
@@ -195,7 +196,8 @@ impl Agent {
         let _turn = self.turn.lock().await;
         loop {
             let asked = Instant::now();
-            let answer = self.connection.agent_command(&self.domain, question, WAIT).await;
+            let connection = self.line.connection().await?;
+            let answer = connection.agent_command(&self.domain, question, WAIT).await;
             let is_passed_on = match &answer {
                 Err(LibvirtError::Busy { .. }) => false,
                 // The same words after all of the time for an answer mean that there is none: what it may be

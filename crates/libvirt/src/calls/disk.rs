@@ -2,7 +2,7 @@
 
 use super::procedures::{
     DOMAIN_BLOCK_COMMIT, DOMAIN_BLOCK_JOB_ABORT, DOMAIN_GET_BLOCK_INFO, DOMAIN_GET_BLOCK_JOB_INFO,
-    DOMAIN_SNAPSHOT_CREATE_XML,
+    DOMAIN_SNAPSHOT_CREATE_XML, DOMAIN_SNAPSHOT_NUM,
 };
 use super::{AbortFlags, CommitFlags, Domain, LONG, SHORT, SnapshotFlags, text};
 use crate::message::LONGEST_STRING;
@@ -100,6 +100,15 @@ impl Connection {
             Ok(name)
         })
         .await
+    }
+
+    /// How many snapshots of a domain libvirt itself remembers, ours not among them. `REMOTE_PROC_DOMAIN_SNAPSHOT_NUM`.
+    ///
+    /// # Errors
+    /// See [`LibvirtError`].
+    pub async fn remembered_snapshots(&self, domain: &Domain) -> Result<i32, LibvirtError> {
+        let arguments = domain.arguments().u32(0);
+        self.ask(&DOMAIN_SNAPSHOT_NUM, arguments, SHORT, |reader| reader.i32()).await
     }
 
     /// Begins to commit a layer of a disk (by its target, `vda`); [`Connection::block_job`] tells how far it

@@ -37,6 +37,7 @@ pub(crate) const AUTH_LIST: Procedure = remote(66, "AUTH_LIST");
 pub(crate) const AUTH_POLKIT: Procedure = remote(70, "AUTH_POLKIT");
 pub(crate) const CONNECT_GET_LIB_VERSION: Procedure = remote(157, "CONNECT_GET_LIB_VERSION");
 pub(crate) const DOMAIN_SNAPSHOT_CREATE_XML: Procedure = remote(185, "DOMAIN_SNAPSHOT_CREATE_XML");
+pub(crate) const DOMAIN_SNAPSHOT_NUM: Procedure = remote(187, "DOMAIN_SNAPSHOT_NUM");
 pub(crate) const DOMAIN_GET_BLOCK_INFO: Procedure = remote(194, "DOMAIN_GET_BLOCK_INFO");
 pub(crate) const DOMAIN_CREATE_WITH_FLAGS: Procedure = remote(196, "DOMAIN_CREATE_WITH_FLAGS");
 pub(crate) const DOMAIN_GET_STATE: Procedure = remote(212, "DOMAIN_GET_STATE");

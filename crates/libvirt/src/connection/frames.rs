@@ -68,6 +68,11 @@ impl Frames {
         Self { pipe, incoming: Vec::new(), outgoing: Vec::new(), sent: 0, serial: 0, broken: None }
     }
 
+    /// Whether no further call can be made.
+    pub fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
     /// Makes a call and waits for its reply.
     pub async fn call(&mut self, procedure: &Procedure, arguments: &[u8]) -> Result<Vec<u8>, LibvirtError> {
         if let Some(reason) = &self.broken {

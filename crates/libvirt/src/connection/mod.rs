@@ -3,13 +3,15 @@
 //! One call is under way at a time; whoever calls meanwhile waits. A call that is given up (its time is over,
 //! its future is dropped) leaves the connection in order: what was half sent is sent to its end before the
 //! next call, and a reply that nobody waits for any more is known by its serial number and thrown away. A
-//! connection that broke stays broken: open another.
+//! connection that broke stays broken: a [`Line`] opens another.
 
 mod dial;
 mod frames;
 mod handshake;
-mod ssh;
+mod line;
+pub(crate) mod ssh;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::process::Child;
@@ -20,6 +22,7 @@ use crate::calls::Procedure;
 use crate::uri::{Environment, Uri};
 use crate::xdr::Writer;
 use frames::Frames;
+pub use line::Line;
 
 /// How long a connection may take to come about, with all that is said before the first call.
 const OPEN: Duration = Duration::from_secs(30);
@@ -29,6 +32,7 @@ const OPEN: Duration = Duration::from_secs(30);
 pub struct Connection {
     uri: Uri,
     frames: Mutex<Frames>,
+    broken: AtomicBool,
     /// The `ssh` that it goes through, where it does: killed when this is dropped.
     _ssh: Option<Child>,
 }
@@ -43,7 +47,8 @@ impl Connection {
         let opened = async {
             let dialed = dial::dial(uri, env).await?;
             let frames = Mutex::new(Frames::new(dialed.pipe));
-            let connection = Self { uri: uri.clone(), frames, _ssh: dialed.ssh };
+            let connection =
+                Self { uri: uri.clone(), frames, broken: AtomicBool::new(false), _ssh: dialed.ssh };
             match handshake::shake(&connection).await {
                 Ok(()) => Ok(connection),
                 // Nothing has been asked for yet: whatever broke, it is the way there.
@@ -68,6 +73,11 @@ impl Connection {
         &self.uri
     }
 
+    /// Whether no further call can be made.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
     /// Calls a procedure and waits for the payload of its reply, with the calls before it, for at most
     /// `limit`.
     pub(crate) async fn call(
@@ -80,7 +90,12 @@ impl Connection {
         let arguments = arguments
             .finish()
             .map_err(|error| LibvirtError::TooLarge { what: what.to_owned(), reason: error.to_string() })?;
-        let called = async { self.frames.lock().await.call(procedure, &arguments).await };
+        let called = async {
+            let mut frames = self.frames.lock().await;
+            let answer = frames.call(procedure, &arguments).await;
+            self.broken.fetch_or(frames.is_broken(), Ordering::Relaxed);
+            answer
+        };
         tokio::time::timeout(limit, called)
             .await
             .unwrap_or_else(|_| Err(LibvirtError::TimedOut { what: what.to_owned(), after: limit }))

@@ -48,7 +48,7 @@ pub(super) fn start(uri: &Uri, to: &SshHost) -> Result<Dialed, LibvirtError> {
         },
     };
     let mut child = Command::new("ssh")
-        .args(arguments(uri, to))
+        .args(arguments(to, far_end(uri)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -64,7 +64,8 @@ pub(super) fn start(uri: &Uri, to: &SshHost) -> Result<Dialed, LibvirtError> {
     Ok(Dialed { pipe, ssh: Some(child), words: Words::of(errors) })
 }
 
-fn arguments(uri: &Uri, to: &SshHost) -> Vec<String> {
+/// The arguments of an `ssh` that has this line run by the far end's shell.
+pub(crate) fn arguments(to: &SshHost, line: String) -> Vec<String> {
     let mut arguments = vec!["-T".to_owned()];
     for option in [
         // Nobody is there to be asked.
@@ -89,7 +90,7 @@ fn arguments(uri: &Uri, to: &SshHost) -> Vec<String> {
     if let Some(port) = to.port {
         arguments.extend(["-p".to_owned(), port.to_string()]);
     }
-    arguments.extend(["--".to_owned(), to.host.clone(), far_end(uri)]);
+    arguments.extend(["--".to_owned(), to.host.clone(), line]);
     arguments
 }
 
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn the_host_is_an_argument_of_its_own_behind_all_options() {
         let (uri, host) = of("qemu+ssh://ops@kvm01:2222/system");
-        let arguments = arguments(&uri, &host);
+        let arguments = arguments(&host, far_end(&uri));
         let [.., l, user, p, port, dashes, name, line] = arguments.as_slice() else {
             panic!("{arguments:?}")
         };

@@ -4,10 +4,13 @@
 //! layers); what is not asked for here is not looked at. Labels are ours: they stand in the domain's
 //! `<metadata>`, where libvirt keeps what it does not understand.
 
+mod below;
 mod devices;
 mod guard;
 mod tree;
 
+pub(crate) use below::escaped;
+pub use below::without_layers;
 pub use devices::{AgentChannel, Backing, Device, Disk, Image, Nic, Source};
 
 use std::collections::BTreeMap;

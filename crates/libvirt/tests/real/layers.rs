@@ -1,22 +1,35 @@
-//! Snapshots of a disk: taken, kept, gone back to.
+//! Snapshots of a disk: taken, forgotten, put back.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use patchyard_contract::{Command as Program, Transport, TransportError};
-use patchyard_libvirt::LibvirtError;
+use patchyard_contract::{Command as Program, Keeper, KeeperError, Transport, TransportError};
 use patchyard_libvirt::agent::Exec;
-use patchyard_libvirt::calls::{
-    AbortFlags, BlockJobKind, Commit, CommitBase, CommitFlags, SnapshotFlags, StartFlags, StateKind,
-};
 use patchyard_libvirt::domain::{AgentChannel, Disk, Image, Source};
+use patchyard_types::Digest;
 
 use crate::machine::{Machine, Opened};
 
-/// Says which boot of the machine this is.
-const BOOT: &str = "cat /proc/sys/kernel/random/boot_id";
+mod suite {
+    patchyard_contract::keeper_suite! { super::Machine::own("kept");
+        what_is_forgotten_leaves_what_was_written_since
+        snapshots_go_in_any_order
+    }
+
+    #[test]
+    fn what_is_put_back_has_never_been() {
+        if std::env::var_os("PATCHYARD_SLOW").is_none() {
+            eprintln!("not run: it boots an emulated machine; PATCHYARD_SLOW=1 runs it");
+            return;
+        }
+        let machine = super::Machine::own("back");
+        patchyard_contract::suite::run(async {
+            patchyard_contract::suite::keeper::what_is_put_back_has_never_been(&machine).await;
+        });
+    }
+}
+
+const NAME: &str = "patchyard-0a1b2c3d-r3.0";
 
 /// The names of a disk's files, its own first.
 pub fn files(disk: &Disk) -> Vec<String> {
@@ -31,47 +44,6 @@ async fn layers(opened: &Opened) -> Vec<String> {
     let description = opened.description().await;
     assert!(description.disks[0].backing.complete);
     files(&description.disks[0])
-}
-
-/// Of the disk alone, with its file systems held still.
-async fn snapshot(opened: &Opened, file: &Path) -> Result<String, LibvirtError> {
-    let xml = format!(
-        "<domainsnapshot><disks><disk name='vda' snapshot='external'><source file='{}'/></disk></disks>\
-         </domainsnapshot>",
-        file.display()
-    );
-    let how = SnapshotFlags::DISK_ONLY
-        | SnapshotFlags::NO_METADATA
-        | SnapshotFlags::ATOMIC
-        | SnapshotFlags::QUIESCE;
-    opened.connection.snapshot(&opened.domain, &xml, how).await
-}
-
-/// What is in a layer is given to the one below.
-async fn keep(opened: &Opened) {
-    let commit = Commit { base: CommitBase::Below, top: None, bandwidth: 0, flags: CommitFlags::ACTIVE };
-    opened.connection.commit(&opened.domain, "vda", &commit).await.unwrap();
-    loop {
-        let job = opened.connection.block_job(&opened.domain, "vda").await.unwrap().expect("a job");
-        assert_eq!(job.kind, BlockJobKind::ActiveCommit);
-        if job.is_complete() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    opened.connection.end_block_job(&opened.domain, "vda", AbortFlags::PIVOT).await.unwrap();
-    assert_eq!(opened.connection.block_job(&opened.domain, "vda").await.unwrap(), None);
-}
-
-/// An empty layer in place of one that is thrown away; its owner is the one who runs the machine.
-fn empty(layer: &Path, below: &Path) {
-    let owner = std::fs::metadata(below).unwrap();
-    let made = Command::new("qemu-img")
-        .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
-        .args([below, layer])
-        .status();
-    assert!(made.unwrap().success());
-    std::os::unix::fs::chown(layer, Some(owner.uid()), Some(owner.gid())).unwrap();
 }
 
 /// Whoever asks an agent to stop hears no more of it.
@@ -94,12 +66,33 @@ async fn stop_agent(opened: &Opened) {
     panic!("the agent still listens");
 }
 
+fn is_there(folder: &Path) -> bool {
+    folder.join(format!("{NAME}-vda.qcow2")).exists()
+}
+
 #[tokio::test]
-async fn a_layer_is_kept_while_the_machine_runs() {
-    let machine = Machine::own("kept");
+async fn a_layer_goes_into_the_file_below_and_never_into_the_image_that_others_share() {
+    let machine = Machine::own("base");
+    let opened = machine.opened().await;
+    let folder: PathBuf = opened.folder().await;
+    let image = || Digest::of_bytes(&std::fs::read(folder.join("disk.raw")).unwrap());
+    let before = image();
+
+    opened.keeper.save(NAME).await.unwrap();
+    assert_eq!(layers(&opened).await, [&*format!("{NAME}-vda.qcow2"), "disk.qcow2", "disk.raw"]);
+    opened.sh("echo kept >/root/kept; sync").await;
+    opened.keeper.forget(NAME).await.unwrap();
+    assert_eq!(layers(&opened).await, ["disk.qcow2", "disk.raw"]);
+    assert!(!is_there(&folder), "its file is gone");
+    assert_eq!(opened.sh("cat /root/kept").await, "kept");
+    assert_eq!(image(), before);
+}
+
+#[tokio::test]
+async fn without_an_agent_nothing_is_held_still_and_no_snapshot_taken() {
+    let machine = Machine::own("still");
     let opened = machine.opened().await;
     let folder = opened.folder().await;
-    let boot = opened.sh(BOOT).await;
 
     // Held still, programs are refused, and it is said why.
     assert!(opened.connection.freeze(&opened.domain, &[]).await.unwrap() > 0);
@@ -108,49 +101,13 @@ async fn a_layer_is_kept_while_the_machine_runs() {
     assert!(reason.contains("held still for a snapshot"), "{reason}");
     assert!(opened.connection.thaw(&opened.domain).await.unwrap() > 0);
 
-    // What is kept becomes part of the layer below, and of no other: that one is shared.
-    snapshot(&opened, &folder.join("kept.qcow2")).await.unwrap();
-    assert_eq!(layers(&opened).await, ["kept.qcow2", "disk.qcow2", "disk.raw"]);
-    opened.sh("echo kept >/root/kept").await;
-    keep(&opened).await;
-    assert_eq!(layers(&opened).await, ["disk.qcow2", "disk.raw"]);
-    assert_eq!(opened.sh("cat /root/kept").await, "kept");
-    assert_eq!(opened.sh(BOOT).await, boot, "it has run all the time");
-
-    // Without an agent nothing can be held still: no snapshot, and nothing has changed.
     stop_agent(&opened).await;
-    let silent = opened.agent.ping().await;
-    assert!(matches!(silent, Err(LibvirtError::AgentSilent { .. })), "{silent:?}");
-    let none = folder.join("none.qcow2");
-    let refused = snapshot(&opened, &none).await;
-    assert!(matches!(refused, Err(LibvirtError::AgentSilent { .. })), "{refused:?}");
-    assert!(!none.exists());
+    let refused = opened.keeper.save(NAME).await.unwrap_err();
+    assert!(
+        matches!(&refused, KeeperError::Refused(why) if why.contains("did not hold its file systems still")),
+        "{refused}"
+    );
+    assert!(!is_there(&folder));
     assert_eq!(layers(&opened).await, ["disk.qcow2", "disk.raw"]);
-}
-
-#[tokio::test]
-async fn a_layer_that_is_thrown_away_has_never_been() {
-    if std::env::var_os("PATCHYARD_SLOW").is_none() {
-        eprintln!("not run: it boots an emulated machine; PATCHYARD_SLOW=1 runs it");
-        return;
-    }
-    let machine = Machine::own("thrown");
-    let opened = machine.opened().await;
-    let folder = opened.folder().await;
-    let boot = opened.sh(BOOT).await;
-
-    // What was written just before the snapshot is there still: it was quiesced.
-    opened.sh("echo late >/root/late").await;
-    let thrown = folder.join("thrown.qcow2");
-    snapshot(&opened, &thrown).await.unwrap();
-    opened.sh("echo bad >/root/bad; rm /root/late; sync").await;
-    opened.connection.destroy(&opened.domain).await.unwrap();
-    assert_eq!(opened.connection.state(&opened.domain).await.unwrap().kind, StateKind::Off);
-    empty(&thrown, &folder.join("disk.qcow2"));
-    let started = opened.connection.start(&opened.domain, StartFlags::NONE).await.unwrap();
-    assert_eq!((&started.name, started.uuid), (&opened.domain.name, opened.domain.uuid));
-    opened.wait().await;
-    assert_eq!(opened.sh("cd /root; ls; cat late").await, "late\nlate");
-    assert_ne!(opened.sh(BOOT).await, boot);
-    assert_eq!(layers(&opened).await, ["thrown.qcow2", "disk.qcow2", "disk.raw"]);
+    assert!(opened.keeper.is_running().await.unwrap(), "it runs, and its agent does not answer");
 }

@@ -5,15 +5,14 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
 
-use patchyard_contract::suite::transport::Fixture;
-use patchyard_contract::{Command as Program, Transport};
+use patchyard_contract::suite::{keeper, transport};
+use patchyard_contract::{Command as Program, Keeper, Transport};
 use patchyard_libvirt::calls::XmlFlags;
-use patchyard_libvirt::{Agent, AgentTransport, Connection, Description, Domain, Environment, Uri};
-
-/// How long a machine may take to come up. Emulated on a busy host it is slow.
-const UP: Duration = Duration::from_secs(900);
+use patchyard_libvirt::connection::Line;
+use patchyard_libvirt::{
+    Agent, AgentTransport, Connection, Description, Domain, DomainKeeper, Environment, Uri,
+};
 
 /// Whoever has a machine at work: one test at a time, however many threads there are. What a processor emulates
 /// takes all of another.
@@ -73,16 +72,21 @@ impl Machine {
     }
 
     pub async fn open(&self) -> Arc<Connection> {
-        let uri = Uri::parse(&self.uri).unwrap();
-        Arc::new(Connection::open(&uri, &Environment::default()).await.unwrap())
+        self.line().connection().await.unwrap()
+    }
+
+    pub fn line(&self) -> Line {
+        Line::new(Uri::parse(&self.uri).unwrap(), Environment::default())
     }
 
     pub async fn opened(&self) -> Opened {
-        let connection = self.open().await;
+        let line = self.line();
+        let connection = line.connection().await.unwrap();
         let domain = connection.domain_by_name(&self.name).await.unwrap();
-        let agent = Agent::new(Arc::clone(&connection), domain.clone());
+        let agent = Agent::new(line, domain.clone());
         let transport = AgentTransport::new(agent.clone(), &self.name);
-        Opened { connection, domain, agent, transport }
+        let keeper = DomainKeeper::new(self.line(), domain.uuid);
+        Opened { connection, domain, agent, transport, keeper }
     }
 
     fn command(&self, verb: &str) -> Command {
@@ -112,6 +116,7 @@ pub struct Opened {
     pub domain: Domain,
     pub agent: Agent,
     pub transport: AgentTransport,
+    pub keeper: DomainKeeper,
 }
 
 impl Opened {
@@ -125,15 +130,6 @@ impl Opened {
         let output = self.transport.run(Program::new(["sh", "-ec", script])).await.unwrap();
         assert!(output.success(), "{script}: {}", String::from_utf8_lossy(&output.said()));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    /// Waits until its agent answers.
-    pub async fn wait(&self) {
-        let began = Instant::now();
-        while let Err(error) = self.agent.ping().await {
-            assert!(began.elapsed() < UP, "{error}");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
     }
 
     /// The folder of its disks, on the host.
@@ -153,10 +149,22 @@ impl Shared {
     }
 }
 
-impl Fixture for Shared {
+fn now<T>(future: impl Future<Output = T>) -> T {
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
+}
+
+impl transport::Fixture for Shared {
     fn open(&self) -> Arc<dyn Transport> {
-        let opened = async { self.0.opened().await };
-        let opened = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(opened));
-        Arc::new(opened.transport)
+        Arc::new(now(self.0.opened()).transport)
+    }
+}
+
+impl keeper::Fixture for Taken<Machine> {
+    fn keeper(&self) -> Arc<dyn Keeper> {
+        Arc::new(now(self.opened()).keeper)
+    }
+
+    fn inside(&self) -> Arc<dyn Transport> {
+        Arc::new(now(self.opened()).transport)
     }
 }

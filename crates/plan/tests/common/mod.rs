@@ -38,6 +38,7 @@ pub fn target(host: &str, service: &str, number: usize, image: &str) -> Target {
         alone: Vec::new(),
         kind: TargetKind::Container,
         traps: Vec::new(),
+        disk_snapshots: patchyard_types::DiskSnapshots::Nobody,
         config: Digest::of_bytes(name.as_bytes()),
     }
 }

@@ -95,6 +95,7 @@ pub(super) fn target(
         alone: alone(inspect),
         kind: TargetKind::Container,
         traps: Vec::new(),
+        disk_snapshots: patchyard_types::DiskSnapshots::Nobody,
         config: config_digest(inspect, engine.key),
         name,
         labels,

@@ -90,6 +90,7 @@ fn snapshot(run: &Run<'_>) -> Record {
             tags: Vec::new(),
             volumes: Vec::new(),
             packages: Vec::new(),
+            disks: None,
             size: 0,
             lost: LOST.iter().map(|&text| text.to_owned()).collect(),
         }),

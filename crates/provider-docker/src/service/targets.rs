@@ -135,6 +135,7 @@ impl Engine<'_> {
             refusals: refusals(service, &labels, containers),
             alone: alone(of_order),
             traps: traps(service, healthcheck),
+            disk_snapshots: patchyard_types::DiskSnapshots::Nobody,
             config: config_digest(spec, &self.docker.options.key),
             name,
             labels,

@@ -89,6 +89,7 @@ pub(crate) async fn perform(run: &Run<'_>) -> Result<Record, Trouble> {
         tags,
         volumes,
         packages: Vec::new(),
+        disks: None,
         size,
         lost: lost.collect(),
     };

@@ -10,6 +10,7 @@ use std::time::Duration;
 use patchyard_contract::{Call, Command, ProviderError};
 use patchyard_types::{Health, HttpAnswer, Observation, Protocol, TargetState, printable};
 
+use crate::kept::{self, Silence};
 use crate::{HostProvider, words};
 
 const LOOK: &str = concat!(include_str!("../boot.sh"), include_str!("look.sh"));
@@ -21,10 +22,23 @@ const UNKNOWN: Duration = Duration::from_secs(2);
 /// What a look may print, in bytes.
 const MOST: usize = 32 * 1024 * 1024;
 
+/// Looks once. A machine that does not answer where its keeper does is bad; else nothing was learned about it.
 pub(crate) async fn observe(host: &HostProvider, call: &Call) -> Result<Observation, ProviderError> {
     let (action, _) = call.action().map_err(|error| ProviderError::Local { reason: error.to_string() })?;
+    let looked = look(host, call).await;
+    let Err(ProviderError::Unreachable { .. }) = looked else { return looked };
+    match kept::silence(host, kept::patience(action)).await {
+        Silence::Over => look(host, call).await,
+        Silence::Broken(reason) => Err(ProviderError::NoAnswer { reason, hint: String::new() }),
+        Silence::Unknown => looked,
+    }
+}
+
+async fn look(host: &HostProvider, call: &Call) -> Result<Observation, ProviderError> {
+    let (action, _) = call.action().map_err(|error| ProviderError::Local { reason: error.to_string() })?;
     let limit = action.timeouts.check.as_duration();
-    let command = Command::new(["sh", "-c", LOOK]).limit(limit.max(Duration::from_secs(20))).most(MOST);
+    // On a machine that has just been started it takes as long as its services do to come up.
+    let command = Command::new(["sh", "-c", LOOK]).limit(kept::patience(action)).most(MOST);
     let output = host.transport.run(command).await.map_err(|e| words::no_way(&host.options.name, e))?;
     if !output.success() {
         // From half a look it would not be known what is missing.

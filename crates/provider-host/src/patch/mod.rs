@@ -7,6 +7,7 @@ mod preflight;
 mod prepare;
 mod reboot;
 mod restart;
+mod save;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use patchyard_types::{
     StepError,
 };
 
+use crate::kept::{self, Silence};
 use crate::{HostProvider, words};
 
 /// How long another package manager is waited for before something is changed.
@@ -98,9 +100,13 @@ impl<'a> Run<'a> {
     }
 
     fn note(&self, text: impl Into<String>) {
-        if let Some(progress) = &self.call.progress {
-            progress.note(Note { text: text.into(), part: None });
-        }
+        note(self.call, text);
+    }
+}
+
+fn note(call: &Call, text: impl Into<String>) {
+    if let Some(progress) = &call.progress {
+        progress.note(Note { text: text.into(), part: None });
     }
 }
 
@@ -113,6 +119,13 @@ fn step(call: &Call) -> Result<MachineStep, StepError> {
 
 pub(crate) async fn perform(host: &HostProvider, call: &Call) -> Result<Record, StepError> {
     let step = step(call)?;
+    match (step, call.direction) {
+        // Nobody inside is needed for it.
+        (MachineStep::Save, Direction::Do) => return save::perform(host, call).await,
+        (MachineStep::Save, Direction::Undo) => return save::undo(host, call).await,
+        (MachineStep::Install, Direction::Undo) => kept::wake(host, call.action()?.0).await?,
+        _ => {}
+    }
     let run = Run::open(host, call).await?;
     match (step, call.direction) {
         (MachineStep::Prepare, Direction::Do) => prepare::perform(&run).await,
@@ -122,36 +135,47 @@ pub(crate) async fn perform(host: &HostProvider, call: &Call) -> Result<Record, 
         (MachineStep::Restart, Direction::Do) => restart::perform(&run).await,
         (MachineStep::Reboot, Direction::Do) => reboot::perform(&run).await,
         (MachineStep::Snapshot, Direction::Do) => Ok(snapshot::perform(&run)),
-        (_, Direction::Undo) | (MachineStep::Verify, Direction::Do) => {
+        (_, Direction::Undo) | (MachineStep::Save | MachineStep::Verify, Direction::Do) => {
             Err(StepError::Unknown(format!("never asked of a provider: {step}")))
         }
     }
 }
 
+/// Asks the machine, or its keeper. Where that answers and the machine does not, nobody needs to wait for it any longer.
 pub(crate) async fn probe(host: &HostProvider, call: &Call) -> Result<Probe, ProviderError> {
-    let asked = async {
-        let step = step(call)?;
-        let run = Run::open(host, call).await?;
-        match (step, call.direction) {
-            (MachineStep::Prepare, Direction::Do) => prepare::probe(&run).await,
-            (MachineStep::Install, Direction::Do) => install::probe(&run).await,
-            (MachineStep::Install, Direction::Undo) => install::probe_undo(&run).await,
-            (MachineStep::Reboot, Direction::Do) => reboot::probe(&run).await,
-            (MachineStep::Snapshot, Direction::Do) => Ok(Probe::Done { record: snapshot::perform(&run) }),
-            // They are done again.
-            _ => Ok(Probe::NotDone),
-        }
-    };
-    match asked.await {
+    let unknown = |reason| ProviderError::Unreachable { host: host.options.name.clone(), reason };
+    match asked(host, call).await {
         Ok(probe) => Ok(probe),
         Err(StepError::Failed(failure)) => Ok(Probe::CannotTell { reason: failure.message }),
         Err(StepError::Unknown(reason)) => {
-            Err(ProviderError::Unreachable { host: host.options.name.clone(), reason })
+            let (action, _) = call.action().map_err(|error| unknown(error.to_string()))?;
+            match kept::silence(host, kept::patience(action)).await {
+                Silence::Broken(why) => Ok(Probe::Failed { failure: Failure::new(FailureKind::Check, why) }),
+                // Whoever asks again finds out.
+                Silence::Over | Silence::Unknown => Err(unknown(reason)),
+            }
         }
     }
 }
 
-fn failed(kind: FailureKind, message: impl Into<String>) -> StepError {
+async fn asked(host: &HostProvider, call: &Call) -> Result<Probe, StepError> {
+    let step = step(call)?;
+    if step == MachineStep::Save {
+        return save::probe(host, call).await;
+    }
+    let run = Run::open(host, call).await?;
+    match (step, call.direction) {
+        (MachineStep::Prepare, Direction::Do) => prepare::probe(&run).await,
+        (MachineStep::Install, Direction::Do) => install::probe(&run).await,
+        (MachineStep::Install, Direction::Undo) => install::probe_undo(&run).await,
+        (MachineStep::Reboot, Direction::Do) => reboot::probe(&run).await,
+        (MachineStep::Snapshot, Direction::Do) => Ok(Probe::Done { record: snapshot::perform(&run) }),
+        // They are done again.
+        _ => Ok(Probe::NotDone),
+    }
+}
+
+pub(crate) fn failed(kind: FailureKind, message: impl Into<String>) -> StepError {
     StepError::Failed(Failure::new(kind, message))
 }
 
@@ -184,3 +208,4 @@ pub(crate) fn no_answer(host: &HostProvider, error: GuestError) -> ProviderError
 }
 
 pub(crate) use keep::fetch;
+pub(crate) use save::{forget, of_keeper, prefix};

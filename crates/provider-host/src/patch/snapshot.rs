@@ -27,6 +27,10 @@ pub(super) fn perform(run: &Run<'_>) -> Record {
             tags: Vec::new(),
             volumes: Vec::new(),
             packages: run.back().to_vec(),
+            disks: match call.records.get(&Step::Machine(MachineStep::Save)) {
+                Some(Record::DisksSaved { disks }) => Some(disks.clone()),
+                _ => None,
+            },
             size: 0,
             lost: lost.collect(),
         }),

@@ -167,6 +167,7 @@ fn target() -> Target {
         alone: Vec::new(),
         kind: TargetKind::Container,
         traps: vec![Trap { code: "monitor".into(), message: "its update counts as good too early".into() }],
+        disk_snapshots: patchyard_types::DiskSnapshots::Refused("its disk vdb is a block device".into()),
         config: Digest::of_bytes(b"config"),
     }
 }

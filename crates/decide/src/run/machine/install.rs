@@ -10,7 +10,7 @@ pub(in crate::run) const RULES: StepRules = StepRules {
     interruptible: false,
     // The job's own word, then the machine's package database.
     probing: Probing::AskTheWorld,
-    undo: Undo::Effect,
+    undo: Undo::EffectOrDisks,
     retries: 0,
     timeout: configured,
     // A transaction that is at work is waited for first: package managers must not be stopped.

@@ -5,6 +5,7 @@ pub(super) mod preflight;
 pub(super) mod prepare;
 pub(super) mod reboot;
 pub(super) mod restart;
+pub(super) mod save;
 pub(super) mod snapshot;
 pub(super) mod verify;
 

@@ -1,7 +1,8 @@
 //! A machine's patch, told as little stories.
 
 use patchyard_types::{
-    Action, Direction, FailureKind, MachineStep, Method, Probe, Reboot, RunEnd, RunEvent, Step, TargetKind,
+    Action, Direction, FailureKind, MachineStep, Method, Probe, Reboot, RunEnd, RunEvent, SnapshotPolicy,
+    Step, TargetKind,
 };
 
 use crate::run::tests_support::{Story, action};
@@ -9,6 +10,11 @@ use crate::run::{RunCommand, steps};
 
 fn machine(reboot: Reboot) -> Action {
     Action { kind: TargetKind::Host, method: Method::Packages, reboot, ..action() }
+}
+
+/// Of a machine whose disks are saved first.
+fn saved(reboot: Reboot) -> Story {
+    Story::of(Action { snapshot: SnapshotPolicy::Required, ..machine(reboot) })
 }
 
 fn story(reboot: Reboot) -> Story {
@@ -21,8 +27,8 @@ fn a_good_patch_goes_through_its_own_steps_and_is_restarted_as_the_plan_says() {
     for (reboot, expected) in [
         (Reboot::Never, vec![Prepare, Preflight, Install, Verify, Snapshot]),
         (Reboot::ServicesOnly, vec![Prepare, Preflight, Install, Restart, Verify, Snapshot]),
-        (Reboot::AsNeeded, MachineStep::ALL.to_vec()),
-        (Reboot::Always, MachineStep::ALL.to_vec()),
+        (Reboot::AsNeeded, vec![Prepare, Preflight, Install, Restart, MachineStep::Reboot, Verify, Snapshot]),
+        (Reboot::Always, vec![Prepare, Preflight, Install, Restart, MachineStep::Reboot, Verify, Snapshot]),
     ] {
         let all: Vec<_> = steps(&machine(reboot)).collect();
         assert_eq!(all, expected.iter().copied().map(Step::Machine).collect::<Vec<_>>(), "{reboot}");
@@ -77,4 +83,67 @@ fn an_installation_whose_outcome_is_lost_is_asked_about() {
     story.tell(RunEvent::Probed { step, direction, probe: Probe::NotDone });
     story.succeed(MachineStep::Install, Direction::Do);
     story.succeed(MachineStep::Verify, Direction::Do);
+}
+
+#[test]
+fn disks_are_saved_before_packages_are_changed() {
+    let mut story = saved(Reboot::Always);
+    for step in MachineStep::ALL {
+        story.succeed(step, Direction::Do);
+    }
+    assert_eq!(story.end(), (RunEnd::Succeeded, false));
+}
+
+#[test]
+fn a_machine_whose_disks_cannot_be_saved_is_left_alone() {
+    let mut story = saved(Reboot::Never);
+    story.up_to(MachineStep::Save);
+    story.fail(MachineStep::Save, FailureKind::NoSpace);
+    story.succeed(MachineStep::Save, Direction::Undo);
+    assert_eq!(story.end(), (RunEnd::Failed, false));
+}
+
+#[test]
+fn packages_are_put_back_first_and_the_snapshot_goes_then() {
+    let mut story = saved(Reboot::Never);
+    story.up_to(MachineStep::Verify);
+    story.fail(MachineStep::Verify, FailureKind::Check);
+    // One that may yet go well is tried again.
+    story.fail_to(MachineStep::Install, Direction::Undo, FailureKind::PackageManager);
+    for step in [MachineStep::Install, MachineStep::Save, MachineStep::Preflight] {
+        story.succeed(step, Direction::Undo);
+    }
+    assert_eq!(story.end(), (RunEnd::RolledBack, true));
+}
+
+#[test]
+fn where_packages_cannot_be_put_back_the_disks_are() {
+    for (kind, tries) in
+        [(FailureKind::PackageManager, 3), (FailureKind::Check, 1), (FailureKind::Timeout, 1)]
+    {
+        let mut story = saved(Reboot::Never);
+        story.up_to(MachineStep::Install);
+        story.fail(MachineStep::Install, FailureKind::PackageManager);
+        for _ in 0..tries {
+            story.fail_to(MachineStep::Install, Direction::Undo, kind);
+        }
+        story.succeed(MachineStep::Save, Direction::Undo);
+        story.succeed(MachineStep::Preflight, Direction::Undo);
+        let RunCommand::End { end, reason: Some(reason), quarantine } = story.next() else {
+            panic!("{kind:?}")
+        };
+        assert_eq!((end, quarantine), (RunEnd::RolledBack, true), "{kind:?}");
+        assert!(reason.contains("its disks went back"), "{reason}");
+    }
+}
+
+#[test]
+fn without_a_snapshot_a_person_is_called() {
+    let mut story = story(Reboot::Never);
+    story.up_to(MachineStep::Install);
+    story.fail(MachineStep::Install, FailureKind::PackageManager);
+    for _ in 0..3 {
+        story.fail_to(MachineStep::Install, Direction::Undo, FailureKind::Check);
+    }
+    assert!(matches!(story.next(), RunCommand::CallPerson { .. }));
 }

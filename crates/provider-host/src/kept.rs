@@ -1,0 +1,87 @@
+//! Machines that somebody keeps. One that does not answer any more is broken where its keeper answers, and waited for where that
+//! does not either.
+
+use std::time::{Duration, Instant};
+
+use patchyard_contract::{Command, Keeper, KeeperError, TransportError};
+use patchyard_types::{Action, FailureKind, StepError};
+
+use crate::HostProvider;
+use crate::patch::failed;
+
+/// Between two tries to reach it.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
+/// The least that a machine may be silent: its agent or its network may be restarted.
+const LEAST: Duration = Duration::from_secs(30);
+
+/// What becomes of a machine that has not answered.
+pub(crate) enum Silence {
+    /// It answers again.
+    Over,
+    /// Nobody knows: its keeper does not answer either, or nobody keeps it.
+    Unknown,
+    /// Its keeper answers, and it does not: why.
+    Broken(String),
+}
+
+/// How long a machine may be silent, as its action says.
+pub(crate) fn patience(action: &Action) -> Duration {
+    action.timeouts.healthy.as_duration().max(LEAST)
+}
+
+/// Waits for a machine that has not answered.
+pub(crate) async fn silence(host: &HostProvider, limit: Duration) -> Silence {
+    let Some(kept) = &host.options.kept else { return Silence::Unknown };
+    let began = Instant::now();
+    loop {
+        if answers(host).await {
+            return Silence::Over;
+        }
+        let Ok(runs) = kept.keeper.is_running().await else { return Silence::Unknown };
+        if began.elapsed() >= limit {
+            return Silence::Broken(match runs {
+                true => format!("it runs, and nothing inside has answered for {} s", limit.as_secs()),
+                false => "it is powered off".to_owned(),
+            });
+        }
+        tokio::time::sleep(TRY_AGAIN).await;
+    }
+}
+
+/// Whether somebody is there: whoever refuses is.
+async fn answers(host: &HostProvider) -> bool {
+    let asked = host.transport.run(Command::new(["true"])).await;
+    !matches!(asked, Err(TransportError::Unreachable { .. } | TransportError::TimedOut { .. }))
+}
+
+/// Starts a machine that somebody has powered off, and waits until it answers.
+pub(crate) async fn wake(host: &HostProvider, action: &Action) -> Result<(), StepError> {
+    let Some(kept) = &host.options.kept else { return Ok(()) };
+    if kept.keeper.is_running().await.map_err(trouble)? {
+        return Ok(());
+    }
+    kept.keeper.start().await.map_err(trouble)?;
+    // Whoever goes on finds out what it is worth.
+    let _ = silence(host, patience(action)).await;
+    Ok(())
+}
+
+/// Who keeps it.
+pub(crate) fn keeper(host: &HostProvider) -> Result<&dyn Keeper, StepError> {
+    match &host.options.kept {
+        Some(kept) => Ok(&*kept.keeper),
+        None => Err(failed(
+            FailureKind::Precondition,
+            "nobody is known any more who could take a snapshot of its disks: plan again",
+        )),
+    }
+}
+
+/// What a keeper's error means for a step.
+pub(crate) fn trouble(error: KeeperError) -> StepError {
+    match error {
+        KeeperError::Unreachable(reason) => StepError::Unknown(reason),
+        KeeperError::NoSpace(reason) => failed(FailureKind::NoSpace, reason),
+        KeeperError::Refused(reason) => failed(FailureKind::Host, reason),
+    }
+}
