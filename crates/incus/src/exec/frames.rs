@@ -98,8 +98,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Messages<'a, S> {
                 PING | PONG if last && length <= CONTROL => {
                     self.read(length).await?;
                     if kind == PING {
-                        frame(self.stream, PONG, &self.piece).await?;
-                        self.stream.flush().await?;
+                        // A server that has hung up since may have said that no more follow: it is read to its end.
+                        let _ = frame(self.stream, PONG, &self.piece).await;
+                        let _ = self.stream.flush().await;
                     }
                 }
                 _ => return Err(Broken::Protocol("a frame of no known kind")),
@@ -180,6 +181,19 @@ mod tests {
             let (heard, _) = heard(&word[..cut]).await;
             assert!(matches!(heard, Err(Broken::Lost(_))), "{cut}: {heard:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_an_answer_and_hangs_up_is_heard_to_the_end() {
+        let (mut here, mut there) = tokio::io::duplex(1024);
+        let said =
+            [frame_of(0x82, b"word"), frame_of(0x89, b"hi"), frame_of(0x82, b"s"), frame_of(0x81, b"")];
+        there.write_all(&said.concat()).await.unwrap();
+        drop(there);
+        let mut messages = Messages::new(&mut here);
+        assert_eq!(messages.next().await, Ok(Some(&b"word"[..])));
+        assert_eq!(messages.next().await, Ok(Some(&b"s"[..])));
+        assert_eq!(messages.next().await, Ok(None));
     }
 
     #[tokio::test]
