@@ -30,6 +30,17 @@ pub struct Reached {
     pub name: String,
     /// Its provider, or why there is none.
     pub provider: Result<Arc<dyn Provider>, ProviderError>,
+    /// Where there is none: the machine that it was when it last answered. Its keeper may bring it back, in a run that is under
+    /// way.
+    pub asleep: Option<Arc<dyn Provider>>,
+}
+
+impl Reached {
+    /// Whatever answers, or does not.
+    #[must_use]
+    pub fn new(name: impl Into<String>, provider: Result<Arc<dyn Provider>, ProviderError>) -> Self {
+        Self { name: name.into(), provider, asleep: None }
+    }
 }
 
 /// Reaches the hosts; a seam, so that whole use cases run on simulated ones.

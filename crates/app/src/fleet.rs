@@ -71,6 +71,8 @@ pub struct Fleet {
     pub hosts: Vec<Host>,
     /// The hosts that did not: what is on them is unknown, not nothing.
     pub unreachable: Vec<Unreachable>,
+    /// Machines that do not answer, and whose keepers do: only a run that is under way has something to do with them.
+    pub asleep: Vec<Arc<dyn Provider>>,
     /// Every target found, sorted by host and name.
     pub targets: Vec<Target>,
 }
@@ -85,7 +87,8 @@ impl Fleet {
     /// All providers, for an engine.
     #[must_use]
     pub fn providers(&self) -> Vec<Arc<dyn Provider>> {
-        self.hosts.iter().map(|host| Arc::clone(&host.provider)).collect()
+        let asleep = self.asleep.iter().filter(|asleep| self.provider(asleep.host()).is_none());
+        self.hosts.iter().map(|host| &host.provider).chain(asleep).map(Arc::clone).collect()
     }
 
     /// Narrows the targets down.
@@ -107,9 +110,11 @@ impl Fleet {
 /// # Errors
 /// When an address makes no sense, or no host at all answers.
 pub async fn reach(context: &Context) -> Result<Fleet, Error> {
-    let mut fleet = Fleet { hosts: Vec::new(), unreachable: Vec::new(), targets: Vec::new() };
+    let mut fleet =
+        Fleet { hosts: Vec::new(), unreachable: Vec::new(), asleep: Vec::new(), targets: Vec::new() };
     let mut by_id: Vec<Vec<Host>> = Vec::new();
     for reached in context.reach.reach().await? {
+        fleet.asleep.extend(reached.asleep);
         match reached.provider {
             Ok(provider) => {
                 let (name, description) = (reached.name, provider.describe());
@@ -130,7 +135,7 @@ pub async fn reach(context: &Context) -> Result<Fleet, Error> {
         }
     }
     match fleet.unreachable.first() {
-        Some(first) if fleet.hosts.is_empty() => Err(first.error.clone().into()),
+        Some(first) if fleet.hosts.is_empty() && fleet.asleep.is_empty() => Err(first.error.clone().into()),
         _ => Ok(fleet),
     }
 }

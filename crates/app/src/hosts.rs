@@ -173,24 +173,16 @@ impl Hosts {
             Way::Local => "local",
             Way::Ssh { .. } => "ssh",
         };
-        let (service, labels) = (service.clone(), labels.clone());
-        self.inside(self.transport(way, privilege)?, kind, name, service, labels, None).await
+        let options = HostOptions { service: service.clone(), ..self.options(kind, name, labels.clone()) };
+        let host = HostProvider::connect(self.transport(way, privilege)?, options).await?;
+        Ok(Arc::new(host.with_patience(self.patience)))
     }
 
-    /// The machine at the end of a way.
-    async fn inside(
-        &self,
-        way: Arc<dyn Transport>,
-        kind: &'static str,
-        name: &str,
-        service: Option<String>,
-        labels: BTreeMap<String, String>,
-        kept: Option<Kept>,
-    ) -> Result<Arc<dyn Provider>, ProviderError> {
+    /// What a machine is handled with, besides who keeps it.
+    fn options(&self, kind: &'static str, name: &str, labels: BTreeMap<String, String>) -> HostOptions {
         let Ours { controller, cache, .. } = self.ours.clone();
-        let options = HostOptions { controller, cache, kind, name: name.to_owned(), service, labels, kept };
-        let host = HostProvider::connect(way, options).await?;
-        Ok(Arc::new(host.with_patience(self.patience)))
+        let service = labels.get(SERVICE).cloned();
+        HostOptions { controller, cache, kind, name: name.to_owned(), service, labels, kept: None }
     }
 
     /// The machines that somebody keeps, but for those that are to be left out: of them nothing need be known.
@@ -201,24 +193,46 @@ impl Hosts {
         };
         let machines = match machines {
             Ok(machines) => machines,
-            Err(error) => return vec![Reached { name: name.to_owned(), provider: Err(error) }],
+            Err(error) => return vec![Reached::new(name, Err(error))],
         };
         let reached = machines.into_iter().map(|machine| async move {
-            let KeptMachine { name, labels: own, way, keeper, no_snapshot } = machine;
-            let labels: BTreeMap<String, String> = labels.clone().into_iter().chain(own).collect();
-            if self.excludes && labels.get(EXCLUDE).and_then(|value| flag(value)) == Some(true) {
-                return None;
+            let labels: BTreeMap<String, String> =
+                labels.clone().into_iter().chain(machine.labels.clone()).collect();
+            let is_excluded = labels.get(EXCLUDE).and_then(|value| flag(value)) == Some(true);
+            match self.excludes && is_excluded {
+                true => None,
+                false => Some(self.kept_machine(kind, machine, labels).await),
             }
-            let provider = match way {
-                Ok(way) => {
-                    let service = labels.get(SERVICE).cloned();
-                    self.inside(way, kind, &name, service, labels, Some(Kept { keeper, no_snapshot })).await
-                }
-                Err(reason) => Err(ProviderError::Denied { host: name.clone(), reason }),
-            };
-            Some(Reached { name, provider })
         });
         join_all(reached).await.into_iter().flatten().collect()
+    }
+
+    /// What is known of a machine that answers is kept for when it does not.
+    async fn kept_machine(
+        &self,
+        kind: &'static str,
+        machine: KeptMachine,
+        labels: BTreeMap<String, String>,
+    ) -> Reached {
+        let KeptMachine { name, id, labels: _, way, barred, keeper, no_snapshot } = machine;
+        let kept = Some(Kept { keeper, no_snapshot });
+        let options = HostOptions { kept, ..self.options(kind, &name, labels) };
+        let (memory, key) = (&self.ours.memory, format!("machine/{kind}/{id}"));
+        let connected = match barred {
+            None => HostProvider::connect(Arc::clone(&way), options.clone()).await,
+            Some(reason) => Err(ProviderError::Denied { host: name.clone(), reason }),
+        };
+        match connected {
+            Ok(host) => {
+                memory.remember(&key, &host.known()).await;
+                Reached::new(name, Ok(Arc::new(host.with_patience(self.patience))))
+            }
+            Err(error) => {
+                let known = memory.recall(&key).await.unwrap_or_default();
+                let asleep = HostProvider::asleep(way, options, &known).map(|host| Arc::new(host) as _);
+                Reached { asleep, ..Reached::new(name, Err(error)) }
+            }
+        }
     }
 
     fn transport(&self, way: &Way, privilege: Privilege) -> Result<Arc<dyn Transport>, ProviderError> {
@@ -299,10 +313,10 @@ impl Reach for Hosts {
             match named {
                 Named::Engine(name, endpoint) => {
                     let said = name.clone().unwrap_or_else(|| endpoint.address.to_string());
-                    vec![Reached { name: said, provider: self.engine(name.clone(), endpoint.clone()).await }]
+                    vec![Reached::new(said, self.engine(name.clone(), endpoint.clone()).await)]
                 }
                 Named::Machine(name, machine) => {
-                    vec![Reached { name: name.clone(), provider: self.machine(name, machine).await }]
+                    vec![Reached::new(name, self.machine(name, machine).await)]
                 }
                 Named::Keeper(name, keeper) => self.kept(name, keeper).await,
             }

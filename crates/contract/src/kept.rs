@@ -13,10 +13,14 @@ use crate::Transport;
 pub struct KeptMachine {
     /// Its name there.
     pub name: String,
+    /// What its keeper knows it by, whatever it is called.
+    pub id: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// The inside of it, or why there is no way there, with what to do.
-    pub way: Result<Arc<dyn Transport>, String>,
+    /// The inside of it.
+    pub way: Arc<dyn Transport>,
+    /// Why that leads nowhere now, with what to do; nothing where it does.
+    pub barred: Option<String>,
     /// The outside of it.
     pub keeper: Arc<dyn Keeper>,
     /// Why no snapshot of its disks can be taken, with what to do; nothing where it can.

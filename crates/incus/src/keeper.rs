@@ -24,12 +24,12 @@ impl InstanceKeeper {
     }
 
     async fn status(&self) -> Result<String, KeeperError> {
-        let instance = self.client.instance(&self.instance).await.map_err(trouble)?;
+        let instance = self.client.instance(&self.instance).await?;
         Ok(instance.status)
     }
 
     async fn has(&self, name: &str) -> Result<bool, KeeperError> {
-        let snapshots = self.client.snapshots(&self.instance).await.map_err(trouble)?;
+        let snapshots = self.client.snapshots(&self.instance).await?;
         Ok(snapshots.iter().any(|snapshot| snapshot.name == name))
     }
 }
@@ -39,17 +39,19 @@ fn whole(name: &str) -> SavedDisks {
     SavedDisks { name: name.to_owned(), disks: Vec::new(), left_out: Vec::new() }
 }
 
-fn trouble(error: IncusError) -> KeeperError {
-    let words = printable(&error.to_string(), 500);
-    let is_denied = matches!(error, IncusError::NotPermitted { .. } | IncusError::NotTrusted { .. });
-    match error {
-        _ if is_denied || error.outcome_unknown() || matches!(error, IncusError::Unreachable { .. }) => {
-            KeeperError::Unreachable(words)
+impl From<IncusError> for KeeperError {
+    fn from(error: IncusError) -> Self {
+        let words = printable(&error.to_string(), 500);
+        let is_denied = matches!(error, IncusError::NotPermitted { .. } | IncusError::NotTrusted { .. });
+        match error {
+            _ if is_denied || error.outcome_unknown() || matches!(error, IncusError::Unreachable { .. }) => {
+                Self::Unreachable(words)
+            }
+            _ if words.contains("No space left") || words.contains("Not enough space") => {
+                Self::NoSpace(words)
+            }
+            _ => Self::Refused(words),
         }
-        _ if words.contains("No space left") || words.contains("Not enough space") => {
-            KeeperError::NoSpace(words)
-        }
-        _ => KeeperError::Refused(words),
     }
 }
 
@@ -72,13 +74,13 @@ impl Keeper for InstanceKeeper {
         match started {
             // Somebody else was quicker.
             Err(_) if self.is_running().await? => Ok(()),
-            started => started.map_err(trouble),
+            started => Ok(started?),
         }
     }
 
     async fn save(&self, name: &str) -> Result<SavedDisks, KeeperError> {
         if !self.has(name).await? {
-            self.client.create_snapshot(&self.instance, name).await.map_err(trouble)?;
+            self.client.create_snapshot(&self.instance, name).await?;
         }
         Ok(whole(name))
     }
@@ -88,7 +90,7 @@ impl Keeper for InstanceKeeper {
     }
 
     async fn all_saved(&self, prefix: &str) -> Result<Vec<String>, KeeperError> {
-        let snapshots = self.client.snapshots(&self.instance).await.map_err(trouble)?;
+        let snapshots = self.client.snapshots(&self.instance).await?;
         Ok(snapshots
             .into_iter()
             .map(|snapshot| snapshot.name)
@@ -98,7 +100,7 @@ impl Keeper for InstanceKeeper {
 
     async fn put_back(&self, name: &str) -> Result<(), KeeperError> {
         if self.has(name).await? {
-            self.client.restore(&self.instance, name).await.map_err(trouble)?;
+            self.client.restore(&self.instance, name).await?;
             self.start().await?;
             return self.forget(name).await;
         }
@@ -108,7 +110,7 @@ impl Keeper for InstanceKeeper {
     async fn forget(&self, name: &str) -> Result<(), KeeperError> {
         match self.client.delete_snapshot(&self.instance, name).await {
             Err(IncusError::NotFound { .. }) => Ok(()),
-            deleted => deleted.map_err(trouble),
+            deleted => Ok(deleted?),
         }
     }
 }

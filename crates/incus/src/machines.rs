@@ -19,12 +19,12 @@ pub async fn machines(socket: &Path) -> Result<Vec<KeptMachine>, IncusError> {
 
 fn machine(client: &Client, instance: Instance) -> KeptMachine {
     let name = instance.name.to_string();
-    let way = match instance.is_running() {
-        false => Err(barred(&instance.status)),
-        true => Ok(Arc::new(InstanceTransport::new(client.clone(), instance.name.clone(), &name)) as _),
-    };
+    let barred = (!instance.is_running()).then(|| barred(&instance.status));
+    let way = Arc::new(InstanceTransport::new(client.clone(), instance.name.clone(), &name));
     let keeper = Arc::new(InstanceKeeper::new(client.clone(), instance.name));
-    KeptMachine { name, labels: instance.labels, way, keeper, no_snapshot: None }
+    // Older servers give none; a name is as good until it is changed.
+    let id = instance.uuid.unwrap_or_else(|| name.clone());
+    KeptMachine { name, id, labels: instance.labels, way, barred, keeper, no_snapshot: None }
 }
 
 /// Why there is no way into an instance, by how its server says it is.

@@ -55,12 +55,10 @@ async fn machine(
     // Lines of their own, opened when they are needed: whoever asks one machine waits for no other, an agent may take its
     // time, and its keeper is asked just then.
     let line = || Line::new(connection.uri().clone(), env.clone());
-    let way = match barred {
-        Some(reason) => Err(reason),
-        None => Ok(Arc::new(AgentTransport::new(Agent::new(line(), domain.clone()), &name)) as _),
-    };
+    let way = Arc::new(AgentTransport::new(Agent::new(line(), domain.clone()), &name));
     let keeper = Arc::new(DomainKeeper::new(line(), domain.uuid));
-    Ok(KeptMachine { name, labels, way, keeper, no_snapshot })
+    let id = domain.uuid.to_string();
+    Ok(KeptMachine { name, id, labels, way, barred, keeper, no_snapshot })
 }
 
 /// Why there is no way into a machine, by what is known of it from outside.

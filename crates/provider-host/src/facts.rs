@@ -36,6 +36,34 @@ pub(crate) struct Facts {
     pub os: Option<OsRelease>,
 }
 
+impl Facts {
+    /// What stays true of it while it does not answer: a line each.
+    pub fn known(&self) -> String {
+        let Self { machine_id, platform, node, os, instance: _, ahead: _ } = self;
+        let release = os.as_ref().map_or(["", "", ""], |os| [&os.id, &os.version_id, &os.pretty_name]);
+        [machine_id.as_str(), platform, node].into_iter().chain(release).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The same, read.
+    pub fn recall(known: &str) -> Option<Self> {
+        let lines: Vec<&str> = known.split('\n').collect();
+        let [machine_id, platform, node, id, version_id, pretty_name] = lines[..] else { return None };
+        let owned = str::to_owned;
+        Some(Self {
+            machine_id: owned(machine_id),
+            platform: owned(platform),
+            node: owned(node),
+            instance: String::new(),
+            ahead: SignedDuration::ZERO,
+            os: (!id.is_empty()).then(|| OsRelease {
+                id: owned(id),
+                version_id: owned(version_id),
+                pretty_name: owned(pretty_name),
+            }),
+        })
+    }
+}
+
 /// Whether programs on a machine run as root without sudo.
 ///
 /// # Errors
@@ -155,6 +183,16 @@ mod tests {
         assert_eq!(facts.ahead, SignedDuration::ZERO);
         assert_eq!(told("Linux", ID, "40").unwrap().ahead, SignedDuration::from_secs(-60));
         assert_eq!(told("Linux", ID, "162").unwrap().ahead, SignedDuration::from_secs(60));
+    }
+
+    #[test]
+    fn what_stays_true_is_read_as_it_was_written() {
+        let facts = told("Linux", ID, "101").unwrap();
+        let recalled = Facts::recall(&facts.known()).unwrap();
+        assert_eq!(recalled, Facts { instance: String::new(), ..facts.clone() });
+        let nameless = Facts { os: None, ..facts };
+        assert_eq!(Facts::recall(&nameless.known()).unwrap().os, None);
+        assert_eq!(Facts::recall("something else"), None);
     }
 
     #[test]

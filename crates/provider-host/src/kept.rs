@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use patchyard_contract::{Command, Keeper, KeeperError, TransportError};
-use patchyard_types::{Action, FailureKind, StepError};
+use patchyard_types::{Action, Failure, FailureKind, StepError};
 
 use crate::HostProvider;
 use crate::patch::failed;
@@ -20,8 +20,8 @@ pub(crate) enum Silence {
     Over,
     /// Nobody knows: its keeper does not answer either, or nobody keeps it.
     Unknown,
-    /// Its keeper answers, and it does not: why.
-    Broken(String),
+    /// Its keeper answers, and it does not: why. That it does not run says nothing about what was changed in it.
+    Broken(Failure),
 }
 
 /// How long a machine may be silent, as its action says.
@@ -37,12 +37,17 @@ pub(crate) async fn silence(host: &HostProvider, limit: Duration) -> Silence {
         if answers(host).await {
             return Silence::Over;
         }
-        let Ok(runs) = kept.keeper.is_running().await else { return Silence::Unknown };
-        if began.elapsed() >= limit {
-            return Silence::Broken(match runs {
-                true => format!("it runs, and nothing inside has answered for {} s", limit.as_secs()),
-                false => "it is powered off".to_owned(),
-            });
+        match kept.keeper.is_running().await {
+            Err(_) => return Silence::Unknown,
+            // A machine that is started anew may be off for a moment.
+            Ok(false) if began.elapsed() >= LEAST => {
+                return Silence::Broken(Failure::new(FailureKind::Host, "it does not run any more"));
+            }
+            Ok(true) if began.elapsed() >= limit => {
+                let words = format!("it runs, and nothing inside has answered for {} s", limit.as_secs());
+                return Silence::Broken(Failure::new(FailureKind::Check, words));
+            }
+            Ok(_) => {}
         }
         tokio::time::sleep(TRY_AGAIN).await;
     }

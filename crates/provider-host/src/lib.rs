@@ -75,6 +75,21 @@ impl HostProvider {
         Ok(Self { transport, options, facts: Arc::new(facts), host, patience: PATIENCE })
     }
 
+    /// A machine that does not answer now, by what was [known](Self::known) of it when it did. Whatever is asked of the machine
+    /// itself finds nobody there; its keeper may bring it back. Nothing where that makes no sense.
+    #[must_use]
+    pub fn asleep(transport: Arc<dyn Transport>, options: Options, known: &str) -> Option<Self> {
+        let facts = Facts::recall(known)?;
+        let host = HostId::new(facts.machine_id.clone());
+        Some(Self { transport, options, facts: Arc::new(facts), host, patience: PATIENCE })
+    }
+
+    /// What stays true of it while it does not answer, as text.
+    #[must_use]
+    pub fn known(&self) -> String {
+        self.facts.known()
+    }
+
     /// How long its package manager may take to read its lists anew (five minutes by default).
     #[must_use]
     pub const fn with_patience(mut self, patience: Duration) -> Self {

@@ -52,11 +52,10 @@ struct Hosts {
 impl Reach for Hosts {
     async fn reach(&self) -> Result<Vec<Reached>, Error> {
         let reason = "no route to it: look at its network and at the address in the configuration".into();
-        let alive = Reached { name: "sim-1".into(), provider: Ok(Arc::clone(&self.provider)) };
-        let silent = self.dead.clone().map(|host| Reached {
-            name: host.clone(),
-            provider: Err(ProviderError::Unreachable { host, reason }),
-        });
+        let alive = Reached::new("sim-1", Ok(Arc::clone(&self.provider)));
+        let silent = self.dead.clone();
+        let silent =
+            silent.map(|host| Reached::new(host.clone(), Err(ProviderError::Unreachable { host, reason })));
         Ok(iter::once(alive).chain(silent).collect())
     }
 

@@ -9,6 +9,9 @@ use crate::{Controller, Engine, Inside, Kept, lab};
 /// Waits for its systemd: what is written to `/run` before that is hidden by what it mounts there.
 const UP: &str = "for i in $(seq 600); do test ! -S /run/systemd/private || exit 0; sleep 0.1; done; exit 1";
 
+/// The test's own snapshot of it.
+const KEPT: &str = "as-it-was";
+
 /// A system container that runs; gone, with its LXD, when this is dropped.
 pub struct SystemContainer {
     lxd: String,
@@ -44,6 +47,23 @@ impl SystemContainer {
         let config =
             format!("version: 1\nhosts:\n  box: {{incus: {}}}\ndefaults: {{ {defaults} }}\n", self.socket);
         Controller::new(&Engine::machine()).with_config(&config)
+    }
+
+    /// Keeps it as it is, for [`SystemContainer::as_it_was`].
+    pub fn keep_as_it_is(&self) {
+        self.lxc(&["snapshot", Self::NAME, KEPT]);
+    }
+
+    /// Puts it back to what was kept; Patchyard's snapshots of it go.
+    pub fn as_it_was(&self) {
+        self.lxc(&["restore", Self::NAME, KEPT]);
+        for name in self.saved() {
+            self.lxc(&["delete", &format!("{}/{name}", Self::NAME)]);
+        }
+        if self.lxc(&["list", Self::NAME, "--format", "csv", "--columns", "s"]) != "RUNNING" {
+            self.lxc(&["start", Self::NAME]);
+        }
+        let _ = self.sh(UP);
     }
 
     /// LXD's own client, which must succeed: what it printed.

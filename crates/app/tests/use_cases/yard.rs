@@ -43,14 +43,10 @@ struct Hosts {
 impl Reach for Hosts {
     async fn reach(&self) -> Result<Vec<Reached>, Error> {
         let provider = |world: &Arc<Mutex<World>>| SimProvider::new(Arc::clone(world), self.clock.clone());
-        let alive = self
-            .hosts
-            .iter()
-            .map(|(name, world)| Reached { name: name.clone(), provider: Ok(Arc::new(provider(world))) });
-        let dead = self.dead.iter().map(|name| Reached {
-            name: name.clone(),
-            provider: Err(ProviderError::Unreachable { host: name.clone(), reason: "refused".into() }),
-        });
+        let alive = self.hosts.iter().map(|(name, world)| Reached::new(name, Ok(Arc::new(provider(world)))));
+        let refused =
+            |name: &String| ProviderError::Unreachable { host: name.clone(), reason: "refused".into() };
+        let dead = self.dead.iter().map(|name| Reached::new(name, Err(refused(name))));
         Ok(alive.chain(dead).collect())
     }
 

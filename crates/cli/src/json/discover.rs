@@ -35,7 +35,7 @@ pub struct UnreachableJson {
 
 impl From<&Fleet> for DiscoverDocument {
     fn from(fleet: &Fleet) -> Self {
-        let Fleet { hosts, unreachable, targets } = fleet;
+        let Fleet { hosts, unreachable, asleep: _, targets } = fleet;
         Self {
             schema: "patchyard.discover/v1",
             hosts: hosts.iter().map(HostJson::from).collect(),

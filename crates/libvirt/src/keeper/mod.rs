@@ -60,9 +60,9 @@ impl DomainKeeper {
     }
 
     async fn find(&self) -> Result<Found, KeeperError> {
-        let connection = self.line.connection().await.map_err(trouble)?;
-        let domain = connection.domain_by_uuid(self.uuid).await.map_err(trouble)?;
-        let xml = connection.xml(&domain, XmlFlags::NONE).await.map_err(trouble)?;
+        let connection = self.line.connection().await?;
+        let domain = connection.domain_by_uuid(self.uuid).await?;
+        let xml = connection.xml(&domain, XmlFlags::NONE).await?;
         let machine = Description::read(&xml).map_err(|error| KeeperError::Refused(error.to_string()))?;
         Ok(Found { connection, domain, machine })
     }
@@ -101,13 +101,13 @@ impl Found {
     }
 
     async fn state(&self) -> Result<StateKind, KeeperError> {
-        Ok(self.connection.state(&self.domain).await.map_err(trouble)?.kind)
+        Ok(self.connection.state(&self.domain).await?.kind)
     }
 
     async fn power_off(&self) -> Result<(), KeeperError> {
         match self.connection.destroy(&self.domain).await {
             Err(LibvirtError::NotNow { .. }) => Ok(()),
-            ended => ended.map_err(trouble),
+            ended => Ok(ended?),
         }
     }
 
@@ -124,25 +124,25 @@ impl Found {
         match started {
             // Somebody else was quicker.
             Err(LibvirtError::NotNow { .. }) => Ok(()),
-            started => started.map_err(trouble),
+            started => Ok(started?),
         }
     }
 
     /// Commits a layer into the one just below, or takes up where somebody who did has stopped.
     async fn commit(&self, layer: &Layer) -> Result<(), KeeperError> {
         let (connection, domain, disk) = (&self.connection, &self.domain, &*layer.disk);
-        if connection.block_job(domain, disk).await.map_err(trouble)?.is_none() {
+        if connection.block_job(domain, disk).await?.is_none() {
             let (top, flags) = match layer.is_top {
                 true => (None, CommitFlags::ACTIVE),
                 false => (Some(&*layer.file), CommitFlags::NONE),
             };
             let commit = Commit { base: CommitBase::Below, top, bandwidth: 0, flags };
-            connection.commit(domain, disk, &commit).await.map_err(trouble)?;
+            connection.commit(domain, disk, &commit).await?;
         }
         loop {
-            match connection.block_job(domain, disk).await.map_err(trouble)? {
+            match connection.block_job(domain, disk).await? {
                 Some(job) if job.kind == BlockJobKind::ActiveCommit && job.is_complete() => {
-                    return connection.end_block_job(domain, disk, AbortFlags::PIVOT).await.map_err(trouble);
+                    return Ok(connection.end_block_job(domain, disk, AbortFlags::PIVOT).await?);
                 }
                 Some(_) => tokio::time::sleep(LOOK_EVERY).await,
                 None => return Ok(()),
@@ -197,25 +197,27 @@ fn snapshot(choice: &Choice, name: &str) -> String {
     xml
 }
 
-fn trouble(error: LibvirtError) -> KeeperError {
-    let words = printable(&error.to_string(), 500);
-    match error {
-        LibvirtError::Unreachable { .. }
-        | LibvirtError::NotPermitted { .. }
-        | LibvirtError::Lost { .. }
-        | LibvirtError::Protocol { .. }
-        | LibvirtError::TimedOut { .. } => KeeperError::Unreachable(words),
-        _ if words.contains("No space left") => KeeperError::NoSpace(words),
-        _ => KeeperError::Refused(words),
+impl From<LibvirtError> for KeeperError {
+    fn from(error: LibvirtError) -> Self {
+        let words = printable(&error.to_string(), 500);
+        match error {
+            LibvirtError::Unreachable { .. }
+            | LibvirtError::NotPermitted { .. }
+            | LibvirtError::Lost { .. }
+            | LibvirtError::Protocol { .. }
+            | LibvirtError::TimedOut { .. } => Self::Unreachable(words),
+            _ if words.contains("No space left") => Self::NoSpace(words),
+            _ => Self::Refused(words),
+        }
     }
 }
 
 #[async_trait]
 impl Keeper for DomainKeeper {
     async fn is_running(&self) -> Result<bool, KeeperError> {
-        let connection = self.line.connection().await.map_err(trouble)?;
-        let domain = connection.domain_by_uuid(self.uuid).await.map_err(trouble)?;
-        let state = connection.state(&domain).await.map_err(trouble)?;
+        let connection = self.line.connection().await?;
+        let domain = connection.domain_by_uuid(self.uuid).await?;
+        let state = connection.state(&domain).await?;
         Ok(matches!(state.kind, StateKind::Running | StateKind::ShuttingDown | StateKind::Unknown))
     }
 
@@ -241,7 +243,7 @@ impl Keeper for DomainKeeper {
                     printable(&error.to_string(), 300)
                 ))
             }
-            error => trouble(error),
+            error => error.into(),
         })?;
         let Choice { save, left_out, aside: _ } = choice;
         let disks = save.into_iter().map(|(disk, _)| disk).collect();
@@ -284,10 +286,10 @@ impl Keeper for DomainKeeper {
         let (connection, domain) = (&found.connection, &found.domain);
         // With what is secret in it, such as a console's password: it is defined again.
         let how = XmlFlags::INACTIVE | XmlFlags::SECURE;
-        let xml = connection.xml(domain, how).await.map_err(trouble)?;
+        let xml = connection.xml(domain, how).await?;
         let xml = without_layers(&xml, &below).map_err(|error| KeeperError::Refused(error.to_string()))?;
         found.power_off().await?;
-        connection.define(&xml, DefineFlags::default()).await.map_err(trouble)?;
+        connection.define(&xml, DefineFlags::default()).await?;
         found.start().await?;
         for layer in &layers {
             self.remove(&layer.file).await;

@@ -71,6 +71,11 @@ impl Machine {
         self.lab("virsh", arguments)
     }
 
+    /// Another daemon in place of the one that has the machine, which goes on.
+    pub fn restart_daemon(&self) {
+        self.lab("restart", &[]);
+    }
+
     pub async fn open(&self) -> Arc<Connection> {
         self.line().connection().await.unwrap()
     }

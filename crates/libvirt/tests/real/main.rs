@@ -12,7 +12,7 @@ mod machine;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use machine::{Machine, Shared};
-use patchyard_contract::{Command, Transport};
+use patchyard_contract::{Command, Keeper, KeeperError, Transport, TransportError};
 use patchyard_libvirt::agent::{Exec, Exit};
 use patchyard_libvirt::calls::{DefineFlags, ListFlags, StartFlags, StateKind, UndefineFlags, XmlFlags};
 use patchyard_libvirt::domain::{AgentChannel, Device};
@@ -47,6 +47,22 @@ async fn a_daemon_tells_what_it_is_and_what_it_has() {
     }
     let again = connection.start(domain, StartFlags::NONE).await;
     assert!(matches!(again, Err(LibvirtError::NotNow { .. })), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_restarted_is_found_again() {
+    let machine = Machine::own("again");
+    let opened = machine.opened().await;
+    let boot = opened.sh("cat /proc/sys/kernel/random/boot_id").await;
+    assert!(opened.keeper.is_running().await.unwrap());
+    machine.restart_daemon();
+    // Whoever was in the middle of something does not know what came of it; whoever asks again finds out.
+    let lost = opened.transport.run(Command::new(["true"])).await;
+    assert!(matches!(lost, Err(TransportError::Unreachable { .. })), "{lost:?}");
+    assert_eq!(opened.sh("cat /proc/sys/kernel/random/boot_id").await, boot, "the machine has not noticed");
+    let lost = opened.keeper.is_running().await;
+    assert!(matches!(lost, Err(KeeperError::Unreachable(_))), "{lost:?}");
+    assert!(opened.keeper.is_running().await.unwrap());
 }
 
 #[tokio::test]

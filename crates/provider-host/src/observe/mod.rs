@@ -29,7 +29,9 @@ pub(crate) async fn observe(host: &HostProvider, call: &Call) -> Result<Observat
     let Err(ProviderError::Unreachable { .. }) = looked else { return looked };
     match kept::silence(host, kept::patience(action)).await {
         Silence::Over => look(host, call).await,
-        Silence::Broken(reason) => Err(ProviderError::NoAnswer { reason, hint: String::new() }),
+        Silence::Broken(failure) => {
+            Err(ProviderError::NoAnswer { reason: failure.message, hint: String::new() })
+        }
         Silence::Unknown => looked,
     }
 }

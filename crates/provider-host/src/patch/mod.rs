@@ -150,7 +150,7 @@ pub(crate) async fn probe(host: &HostProvider, call: &Call) -> Result<Probe, Pro
         Err(StepError::Unknown(reason)) => {
             let (action, _) = call.action().map_err(|error| unknown(error.to_string()))?;
             match kept::silence(host, kept::patience(action)).await {
-                Silence::Broken(why) => Ok(Probe::Failed { failure: Failure::new(FailureKind::Check, why) }),
+                Silence::Broken(failure) => Ok(Probe::Failed { failure }),
                 // Whoever asks again finds out.
                 Silence::Over | Silence::Unknown => Err(unknown(reason)),
             }

@@ -35,7 +35,10 @@ impl Reach for CrashingReach {
         };
         let reached = self.inner.reach().await?.into_iter();
         Ok(reached
-            .map(|Reached { name, provider }| Reached { name, provider: provider.map(crashing) })
+            .map(|Reached { name, provider, asleep }| {
+                let (provider, asleep) = (provider.map(crashing), asleep.map(crashing));
+                Reached { name, provider, asleep }
+            })
             .collect())
     }
 

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-use patchyard_e2e_tests::{Inside as _, SystemContainer};
+use patchyard_e2e_tests::{Controller, Inside as _, Kept as _, SystemContainer};
+use rustix::process::Signal;
 
 use crate::kept::{goes_back_by_its_disks, is_found_patched_started_anew_and_put_back, is_not_assessed};
 
@@ -23,12 +24,35 @@ fn a_system_container_is_found_patched_started_anew_and_put_back() {
     is_not_assessed(&controller, name, "it is stopped: incus start");
 }
 
-#[test]
-fn where_packages_cannot_be_put_back_a_system_container_is() {
+/// Whose apt takes no transaction after the first.
+fn stuck() -> (SystemContainer, Controller) {
     let container = SystemContainer::start(&["lab-broken"]);
     container.lxc(&["config", "set", "guest", "user.io.patchyard.exclude=true"]);
-    let controller = container.controller("verify_for: 2s, timeouts: { step: 10m, healthy: 60s }");
-    // After the first transaction there is no other.
+    let controller = container.controller("verify_for: 2s, timeouts: { step: 10m, healthy: 30s }");
     let _ = container.sh("echo 'DPkg::Pre-Invoke {\"test ! -e /root/stuck\";};' >/etc/apt/apt.conf.d/98lab");
+    (container, controller)
+}
+
+#[test]
+fn where_packages_cannot_be_put_back_a_system_container_is() {
+    let (container, controller) = stuck();
     goes_back_by_its_disks(&container, &controller, "touch /root/stuck");
+}
+
+/// Somebody stops it, and nobody is left who would have noticed.
+#[test]
+fn a_system_container_that_is_down_when_the_rollout_is_taken_up_is_started_and_put_back() {
+    let (container, controller) = stuck();
+    container.at_the_end_of_a_transaction("touch /root/stuck");
+    controller.run(["plan"]).expect(0);
+    let mut apply = controller.start(["apply", "--yes"]);
+    apply.wait_until("in the middle of it", || container.sh("ls /root") == "stuck");
+    apply.signal(Signal::KILL);
+    assert_eq!(apply.finish().code(), None);
+    container.lxc(&["stop", "--force", SystemContainer::NAME]);
+    controller.run(["scan"]).says(&["it is stopped"]);
+    let resumed = controller.run(["resume", "--json"]).expect(5);
+    assert_eq!(resumed.rollout()["runs"][0]["state"], "rolled_back", "{resumed}");
+    assert_eq!(container.version("lab-broken"), "1.0 installed");
+    assert_eq!(container.saved(), Vec::<String>::new());
 }

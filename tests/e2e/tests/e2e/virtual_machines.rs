@@ -43,7 +43,7 @@ fn a_package_that_breaks_the_guest_agent_goes_with_the_disks() {
     }
     let machine = VirtualMachine::start(&["lab-broken"]);
     let controller = machine.controller("verify_for: 2s, timeouts: { ask: 10m, step: 30m, healthy: 2m }");
-    let breaks = "touch /root/stuck; systemctl mask --now qemu-guest-agent";
+    let breaks = "touch /root/stuck; systemctl stop qemu-guest-agent";
     goes_back_by_its_disks(&machine, &controller, breaks);
 }
 
@@ -60,6 +60,8 @@ fn a_virtual_machine_that_is_powered_off_in_the_middle_is_started_and_put_back()
         machine.sh("pgrep -f '[l]ab-slow.postinst' || echo none") != "none"
     });
     machine.power_off();
+    // What it was doing is gone on with before anything is put back.
+    let _ = machine.sh("touch /run/lab-go");
     let applied = apply.finish().expect(5);
     assert_eq!(applied.rollout()["runs"][0]["state"], "rolled_back", "{applied}");
     assert_eq!(machine.version("lab-slow"), "1.0 installed");

@@ -80,7 +80,7 @@ fn setting() -> Setting {
 }
 
 fn nothing() -> Fleet {
-    Fleet { hosts: Vec::new(), unreachable: Vec::new(), targets: Vec::new() }
+    Fleet { hosts: Vec::new(), unreachable: Vec::new(), asleep: Vec::new(), targets: Vec::new() }
 }
 
 fn fleet() -> Fleet {
@@ -98,7 +98,12 @@ fn fleet() -> Fleet {
         health,
         ..if health == Health::None { bare() } else { target() }
     });
-    Fleet { hosts: vec![sim_host()], unreachable: vec![silent()], targets: targets.collect() }
+    Fleet {
+        hosts: vec![sim_host()],
+        unreachable: vec![silent()],
+        asleep: Vec::new(),
+        targets: targets.collect(),
+    }
 }
 
 fn sim_host() -> Host {

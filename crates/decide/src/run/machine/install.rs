@@ -22,7 +22,8 @@ const fn twice(action: &Action) -> Millis {
     Millis(configured(action).0.saturating_mul(2))
 }
 
-/// A package manager that fails or hangs speaks against the packages.
+/// A package manager that fails or hangs speaks against the packages, and so does a machine that nobody reaches any more.
 const fn blames_patch(method: Method, kind: FailureKind) -> bool {
-    !matches!(method, Method::Restore) && matches!(kind, FailureKind::PackageManager | FailureKind::Timeout)
+    use FailureKind::{Check, PackageManager, Timeout};
+    !matches!(method, Method::Restore) && matches!(kind, Check | PackageManager | Timeout)
 }

@@ -45,6 +45,8 @@ fn packages_that_fail_are_taken_back_and_blamed_and_a_machine_that_is_full_is_no
     for (step, kind, blamed) in [
         (MachineStep::Install, FailureKind::PackageManager, true),
         (MachineStep::Install, FailureKind::Timeout, true),
+        (MachineStep::Install, FailureKind::Check, true),
+        (MachineStep::Install, FailureKind::Host, false),
         (MachineStep::Install, FailureKind::NoSpace, false),
         (MachineStep::Restart, FailureKind::Check, true),
         (MachineStep::Reboot, FailureKind::Timeout, true),

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod ending;
+mod machine;
 mod place;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
