@@ -67,11 +67,36 @@ impl DomainKeeper {
         Ok(Found { connection, domain, machine })
     }
 
-    async fn remove(&self, file: &str) {
-        // Without the right to, it stays: it is in nobody's way, and its name says whose it was.
-        if let Some(uri) = self.line.uri() {
-            let _ = files::remove(uri, file).await;
+    /// Removes the files of layers that no disk has any more.
+    async fn remove(&self, layers: &[Layer], name: &str) -> Result<(), KeeperError> {
+        let left = self.find().await?.layers(name);
+        if let Some(Layer { disk, .. }) = left.iter().find(|left| layers.iter().any(|l| l.file == left.file))
+        {
+            let disk = printable(disk, 40);
+            return Err(KeeperError::Refused(format!(
+                "its disk {disk} has the layer of {name} still: the log of libvirt, or of QEMU, tells why"
+            )));
         }
+        for layer in layers {
+            // Without the right to, it stays: it is in nobody's way, and its name says whose it was.
+            if let Some(uri) = self.line.uri() {
+                let _ = files::remove(uri, &layer.file).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// A domain with all that lies below its layers: what is off has not been asked for long what that is.
+    async fn find_whole(&self, name: &str) -> Result<Found, KeeperError> {
+        let found = self.find().await?;
+        if found.state().await? != StateKind::Off
+            || found.layers(name).iter().all(|layer| layer.below.is_some())
+        {
+            return Ok(found);
+        }
+        // It does not run a single instruction.
+        found.connection.start(&found.domain, StartFlags::PAUSED).await?;
+        self.find().await
     }
 }
 
@@ -271,7 +296,7 @@ impl Keeper for DomainKeeper {
     }
 
     async fn put_back(&self, name: &str) -> Result<(), KeeperError> {
-        let found = self.find().await?;
+        let found = self.find_whole(name).await?;
         let layers = found.layers(name);
         if layers.iter().any(|layer| !layer.is_top) {
             return Err(KeeperError::Refused(format!(
@@ -281,8 +306,12 @@ impl Keeper for DomainKeeper {
         if layers.is_empty() {
             return found.start().await;
         }
-        let below: BTreeMap<String, Image> =
-            layers.iter().filter_map(|layer| Some((layer.disk.clone(), layer.below.clone()?))).collect();
+        let mut below: BTreeMap<String, Image> = BTreeMap::new();
+        for Layer { disk, below: image, .. } in &layers {
+            let unknown =
+                || KeeperError::Refused(format!("what its disk {} was is not known", printable(disk, 40)));
+            below.insert(disk.clone(), image.clone().ok_or_else(unknown)?);
+        }
         let (connection, domain) = (&found.connection, &found.domain);
         // With what is secret in it, such as a console's password: it is defined again.
         let how = XmlFlags::INACTIVE | XmlFlags::SECURE;
@@ -291,10 +320,7 @@ impl Keeper for DomainKeeper {
         found.power_off().await?;
         connection.define(&xml, DefineFlags::default()).await?;
         found.start().await?;
-        for layer in &layers {
-            self.remove(&layer.file).await;
-        }
-        Ok(())
+        self.remove(&layers, name).await
     }
 
     async fn forget(&self, name: &str) -> Result<(), KeeperError> {
@@ -308,9 +334,8 @@ impl Keeper for DomainKeeper {
         }
         for layer in &layers {
             found.commit(layer).await?;
-            self.remove(&layer.file).await;
         }
-        Ok(())
+        self.remove(&layers, name).await
     }
 }
 

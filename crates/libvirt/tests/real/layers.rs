@@ -18,8 +18,7 @@ mod suite {
 
     #[test]
     fn what_is_put_back_has_never_been() {
-        if std::env::var_os("PATCHYARD_SLOW").is_none() {
-            eprintln!("not run: it boots an emulated machine; PATCHYARD_SLOW=1 runs it");
+        if super::is_left_out() {
             return;
         }
         let machine = super::Machine::own("back");
@@ -27,6 +26,15 @@ mod suite {
             patchyard_contract::suite::keeper::what_is_put_back_has_never_been(&machine).await;
         });
     }
+}
+
+/// What boots an emulated machine takes its time.
+fn is_left_out() -> bool {
+    let is_left_out = std::env::var_os("PATCHYARD_SLOW").is_none();
+    if is_left_out {
+        eprintln!("not run: it boots an emulated machine; PATCHYARD_SLOW=1 runs it");
+    }
+    is_left_out
 }
 
 const NAME: &str = "patchyard-0a1b2c3d-r3.0";
@@ -110,4 +118,28 @@ async fn without_an_agent_nothing_is_held_still_and_no_snapshot_taken() {
     assert!(!is_there(&folder));
     assert_eq!(layers(&opened).await, ["disk.qcow2", "disk.raw"]);
     assert!(opened.keeper.is_running().await.unwrap(), "it runs, and its agent does not answer");
+}
+
+#[tokio::test]
+async fn a_machine_that_is_powered_off_goes_back_too() {
+    if is_left_out() {
+        return;
+    }
+    let machine = Machine::own("off");
+    let opened = machine.opened().await;
+    let folder = opened.folder().await;
+    opened.keeper.save(NAME).await.unwrap();
+    opened.sh("echo bad >/root/bad; sync").await;
+    opened.connection.destroy(&opened.domain).await.unwrap();
+    assert!(!opened.keeper.is_running().await.unwrap());
+    let refused = opened.keeper.forget(NAME).await.unwrap_err();
+    assert!(matches!(&refused, KeeperError::Refused(why) if why.contains("start it")), "{refused}");
+
+    opened.keeper.put_back(NAME).await.unwrap();
+    while opened.agent.ping().await.is_err() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(opened.sh("ls -A /root/bad 2>/dev/null || echo gone").await, "gone");
+    assert_eq!(layers(&opened).await, ["disk.qcow2", "disk.raw"]);
+    assert!(!is_there(&folder));
 }
