@@ -22,10 +22,10 @@ const WORDS: usize = 4096;
 /// How long the last words of an `ssh` that has hung up are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// sh … URI SOCKET FOLDER. The helper finds the socket by itself; libvirt before 6.8 has none, and `nc` is
-/// given the socket that is there. OpenBSD's `nc` stays when its input has ended, unless it is told not to.
+/// sh … URI SOCKET FOLDER. The helper finds the daemon's usual socket by itself, and knows of no other; libvirt before 6.8
+/// has none, and `nc` is given the socket that is there. OpenBSD's `nc` stays when its input has ended, unless it is told not to.
 const FAR_END: &str = "\
-if command -v virt-ssh-helper >/dev/null 2>&1; then exec virt-ssh-helper \"$1\"; fi
+if [ -z \"$2\" ] && command -v virt-ssh-helper >/dev/null 2>&1; then exec virt-ssh-helper \"$1\"; fi
 socket=$2
 if [ -z \"$socket\" ]; then
     folder=${3:-${XDG_RUNTIME_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}}/libvirt}

@@ -71,6 +71,10 @@ impl Machine {
         self.lab("virsh", arguments)
     }
 
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
     /// Another daemon in place of the one that has the machine, which goes on.
     pub fn restart_daemon(&self) {
         self.lab("restart", &[]);
