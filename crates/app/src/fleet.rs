@@ -148,7 +148,8 @@ async fn one_machine(mut routes: Vec<Host>) -> Result<Host, Vec<Unreachable>> {
         _ => join_all(routes.iter().map(|route| route.provider.instance())).await,
     };
     if instances.windows(2).all(|pair| pair[0].is_ok() && pair[0] == pair[1]) {
-        return Ok(routes.swap_remove(0));
+        let kept = routes.iter().position(|route| route.provider.is_kept());
+        return Ok(routes.swap_remove(kept.unwrap_or(0)));
     }
     let names: Vec<String> = routes.iter().map(|route| route.name.clone()).collect();
     let twins = names.iter().enumerate().zip(instances).map(|((index, name), instance)| {
@@ -190,4 +191,29 @@ pub async fn discover(context: &Context) -> Result<Fleet, Error> {
     rename_services(&context.config, &mut fleet.targets);
     fleet.targets.sort_by(|a, b| (&a.host_name, &a.name, &a.id).cmp(&(&b.host_name, &b.name, &b.id)));
     Ok(fleet)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use patchyard_provider_sim::{SimProvider, World};
+
+    use super::*;
+    use crate::SystemClock;
+
+    #[tokio::test]
+    async fn of_two_ways_to_one_machine_the_one_by_its_keeper_is_taken() {
+        let world = Arc::new(Mutex::new(World::new(1, HostId::new("h1"))));
+        let way = |name: &str, kept: bool| {
+            let provider = SimProvider::new(Arc::clone(&world), Arc::new(SystemClock));
+            let provider: Arc<dyn Provider> = Arc::new(if kept { provider.kept() } else { provider });
+            let (name, description) = (name.to_owned(), provider.describe());
+            Host { name, description, is_machine: true, managers: Vec::new(), provider }
+        };
+        for (ways, taken) in [([("ssh", false), ("hv1", true)], "hv1"), ([("a", false), ("b", false)], "a")] {
+            let found = one_machine(ways.map(|(name, kept)| way(name, kept)).into()).await;
+            assert_eq!(found.map(|host| host.name).ok().as_deref(), Some(taken));
+        }
+    }
 }

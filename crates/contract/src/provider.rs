@@ -259,6 +259,11 @@ pub trait Provider: Send + Sync {
     /// different for a machine and its clone. Holds for as long as nobody restarts the host.
     async fn instance(&self) -> Result<String, ProviderError>;
 
+    /// Whether somebody keeps the host, and can take a snapshot of its disks: of two ways to one machine the better.
+    fn is_kept(&self) -> bool {
+        false
+    }
+
     /// Who else updates the host, as far as can be seen from here.
     async fn managers(&self) -> Vec<HostManager> {
         Vec::new()

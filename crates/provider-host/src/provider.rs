@@ -33,6 +33,10 @@ impl Provider for HostProvider {
         format!("{} at {}", patchyard_types::printable(os, 60), self.options.name)
     }
 
+    fn is_kept(&self) -> bool {
+        self.options.kept.is_some()
+    }
+
     async fn managers(&self) -> Vec<HostManager> {
         managers::managers(&*self.transport).await
     }

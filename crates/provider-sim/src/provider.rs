@@ -26,6 +26,7 @@ pub struct SimProvider {
     world: Arc<Mutex<World>>,
     clock: Arc<dyn Clock>,
     host: HostId,
+    kept: bool,
 }
 
 impl SimProvider {
@@ -33,7 +34,13 @@ impl SimProvider {
     #[must_use]
     pub fn new(world: Arc<Mutex<World>>, clock: Arc<dyn Clock>) -> Self {
         let host = world.lock().unwrap_or_else(PoisonError::into_inner).host.clone();
-        Self { world, clock, host }
+        Self { world, clock, host, kept: false }
+    }
+
+    /// The same by the way of who keeps the host.
+    #[must_use]
+    pub fn kept(self) -> Self {
+        Self { kept: true, ..self }
     }
 
     /// The world as it is now.
@@ -482,6 +489,10 @@ impl Provider for SimProvider {
 
     fn describe(&self) -> String {
         format!("simulated host {}", self.host)
+    }
+
+    fn is_kept(&self) -> bool {
+        self.kept
     }
 
     async fn instance(&self) -> Result<String, ProviderError> {

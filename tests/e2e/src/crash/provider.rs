@@ -86,6 +86,10 @@ impl Provider for CrashingProvider {
         self.inner.describe()
     }
 
+    fn is_kept(&self) -> bool {
+        self.inner.is_kept()
+    }
+
     async fn instance(&self) -> Result<String, ProviderError> {
         self.inner.instance().await
     }
