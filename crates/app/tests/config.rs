@@ -24,7 +24,7 @@ fn the_example_shows_the_defaults_as_they_are() {
     assert_eq!(example.checks.len(), 3);
     assert_eq!(example.checks[1].check.name, "tcp :5432");
     assert_eq!(example.registries["registry.example.org:5000"].password_file, Path::new("registry.password"));
-    assert_eq!(example.lines["defaults.timeouts.step"], 51);
+    assert_eq!(example.lines["defaults.timeouts.step"], 52);
 }
 
 #[test]

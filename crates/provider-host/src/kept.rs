@@ -1,10 +1,10 @@
-//! Machines that somebody keeps. One that does not answer any more is broken where its keeper answers, and waited for where that
-//! does not either.
+//! Machines that somebody keeps: what their snapshots are called, and what their silence means. One that does not answer any more is
+//! broken where its keeper answers, and waited for where that does not either.
 
 use std::time::{Duration, Instant};
 
-use patchyard_contract::{Command, Keeper, KeeperError, TransportError};
-use patchyard_types::{Action, Failure, FailureKind, StepError};
+use patchyard_contract::{Command, Keeper, KeeperError, ProviderError, TransportError};
+use patchyard_types::{Action, Failure, FailureKind, ObjectName, RunId, StepError};
 
 use crate::HostProvider;
 use crate::patch::failed;
@@ -71,6 +71,18 @@ pub(crate) async fn wake(host: &HostProvider, action: &Action) -> Result<(), Ste
     Ok(())
 }
 
+/// What the snapshots of this controller's runs are called, the run's own part left out.
+pub(crate) fn prefix(host: &HostProvider) -> String {
+    let controller: String =
+        host.options.controller.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    format!("patchyard-{}-", controller.to_lowercase())
+}
+
+/// What the snapshot of a run is called: `patchyard-1a2b3c4d-r12.3`.
+pub(crate) fn name(host: &HostProvider, run: RunId) -> ObjectName {
+    ObjectName::new(format!("{}{run}", prefix(host)).to_lowercase())
+}
+
 /// Who keeps it.
 pub(crate) fn keeper(host: &HostProvider) -> Result<&dyn Keeper, StepError> {
     match &host.options.kept {
@@ -88,5 +100,28 @@ pub(crate) fn trouble(error: KeeperError) -> StepError {
         KeeperError::Unreachable(reason) => StepError::Unknown(reason),
         KeeperError::NoSpace(reason) => failed(FailureKind::NoSpace, reason),
         KeeperError::Refused(reason) => failed(FailureKind::Host, reason),
+    }
+}
+
+/// Removes the snapshot of a run; what was written since stays.
+pub(crate) async fn forget(host: &HostProvider, name: &str) -> Result<(), ProviderError> {
+    let Some(kept) = &host.options.kept else {
+        return Err(ProviderError::NoAnswer {
+            reason: format!("{name} is with who keeps the machine, who is not in the configuration any more"),
+            hint: "name its libvirt or its Incus under hosts".to_owned(),
+        });
+    };
+    kept.keeper.forget(name).await.map_err(|error| no_answer(host, error))
+}
+
+/// What a keeper's error means for a question.
+pub(crate) fn no_answer(host: &HostProvider, error: KeeperError) -> ProviderError {
+    match error {
+        KeeperError::Unreachable(reason) => {
+            ProviderError::Unreachable { host: host.options.name.clone(), reason }
+        }
+        KeeperError::NoSpace(reason) | KeeperError::Refused(reason) => {
+            ProviderError::NoAnswer { reason, hint: String::new() }
+        }
     }
 }

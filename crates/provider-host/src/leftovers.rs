@@ -3,7 +3,7 @@
 use patchyard_contract::{Command, Leftover, ProviderError};
 use patchyard_types::{RunId, Snapshot};
 
-use crate::{HostProvider, patch, words};
+use crate::{HostProvider, kept, words};
 
 /// Where everything of ours is on a machine; the guest layer's jobs are there too.
 pub(crate) const ROOT: &str = "/var/lib/patchyard";
@@ -41,8 +41,8 @@ async fn snapshots(
     kept: &[Snapshot],
 ) -> Result<Vec<Leftover>, ProviderError> {
     let Some(keeping) = &host.options.kept else { return Ok(Vec::new()) };
-    let prefix = patch::prefix(host);
-    let saved = keeping.keeper.all_saved(&prefix).await.map_err(|error| patch::of_keeper(host, error))?;
+    let prefix = kept::prefix(host);
+    let saved = keeping.keeper.all_saved(&prefix).await.map_err(|error| kept::no_answer(host, error))?;
     let left = saved.into_iter().filter_map(|name| {
         let run: RunId = name.strip_prefix(&prefix)?.to_uppercase().parse().ok()?;
         let is_kept = kept.iter().any(|snapshot| snapshot.disks.as_ref().is_some_and(|d| d.name == name));
@@ -54,7 +54,7 @@ async fn snapshots(
 
 pub(crate) async fn collect(host: &HostProvider, leftover: &Leftover) -> Result<(), ProviderError> {
     if leftover.kind == SNAPSHOT {
-        return patch::forget(host, &leftover.name).await;
+        return kept::forget(host, &leftover.name).await;
     }
     // What comes from the machine must not lead out of the folder.
     if of_ours(&leftover.name, host.controller8()).is_none() {

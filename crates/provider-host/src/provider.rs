@@ -11,7 +11,7 @@ use patchyard_types::{
     RunId, Snapshot, StepError, Subject, TagMove, Target, Unsaved,
 };
 
-use crate::{HostProvider, facts, leftovers, managers, observe, patch, read};
+use crate::{HostProvider, facts, kept, leftovers, managers, observe, patch, read};
 
 /// What a machine is asked that only containers can do: a broken plan.
 fn never() -> ProviderError {
@@ -100,7 +100,7 @@ impl Provider for HostProvider {
     async fn remove_snapshot(&self, snapshot: &Snapshot) -> Result<(), ProviderError> {
         // Its packages are in the controller's cache.
         match &snapshot.disks {
-            Some(disks) => patch::forget(self, &disks.name).await,
+            Some(disks) => kept::forget(self, &disks.name).await,
             None => Ok(()),
         }
     }

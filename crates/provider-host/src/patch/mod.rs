@@ -208,4 +208,3 @@ pub(crate) fn no_answer(host: &HostProvider, error: GuestError) -> ProviderError
 }
 
 pub(crate) use keep::fetch;
-pub(crate) use save::{forget, of_keeper, prefix};

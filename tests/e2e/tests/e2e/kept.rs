@@ -61,17 +61,22 @@ pub(crate) fn is_not_assessed(controller: &Controller, name: &str, why: &str) {
     scan.says(&[name, why]);
 }
 
-/// A bad package whose way back fails as well. `breaks` does that at the end of the transaction, and is not undone by any
+/// A patch whose way back by packages fails. `breaks` sees to that at the end of the transaction, and is not undone by any
 /// package.
-pub(crate) fn goes_back_by_its_disks(machine: &dyn Kept, controller: &Controller, breaks: &str) {
-    machine.at_the_end_of_a_transaction(breaks);
+pub(crate) fn goes_back_by_its_disks(
+    machine: &dyn Kept,
+    controller: &Controller,
+    package: &str,
+    breaks: &str,
+) {
+    machine.at_the_end_of_a_transaction(&format!("touch /root/stuck; {breaks}"));
     let _ = machine.sh("echo before >/root/before");
     let applied = controller.run(["apply", "--yes", "--json"]).expect(5);
     let run = applied.rollout()["runs"][0].clone();
     assert_eq!(run["state"], "rolled_back", "{applied}");
     let reason = run["reason"].as_str().unwrap();
     assert!(reason.contains("so its disks went back to the moment before the patch"), "{reason}");
-    assert_eq!(machine.version("lab-broken"), "1.0 installed");
+    assert_eq!(machine.version(package), "1.0 installed");
     // Of what came after the snapshot nothing is there, and of what came before all.
     assert_eq!(machine.sh("cat /root/before; ls -A /root/stuck 2>/dev/null || echo gone"), "before\ngone");
     assert_eq!(machine.saved(), Vec::<String>::new(), "the snapshot has gone with it");

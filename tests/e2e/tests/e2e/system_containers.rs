@@ -36,7 +36,7 @@ fn stuck() -> (SystemContainer, Controller) {
 #[test]
 fn where_packages_cannot_be_put_back_a_system_container_is() {
     let (container, controller) = stuck();
-    goes_back_by_its_disks(&container, &controller, "touch /root/stuck");
+    goes_back_by_its_disks(&container, &controller, "lab-broken", "true");
 }
 
 /// Somebody stops it, and nobody is left who would have noticed.

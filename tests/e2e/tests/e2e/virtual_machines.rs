@@ -43,8 +43,7 @@ fn a_package_that_breaks_the_guest_agent_goes_with_the_disks() {
     }
     let machine = VirtualMachine::start(&["lab-broken"]);
     let controller = machine.controller("verify_for: 2s, timeouts: { ask: 10m, step: 30m, healthy: 2m }");
-    let breaks = "touch /root/stuck; systemctl stop qemu-guest-agent";
-    goes_back_by_its_disks(&machine, &controller, breaks);
+    goes_back_by_its_disks(&machine, &controller, "lab-broken", "systemctl stop qemu-guest-agent");
 }
 
 #[test]
@@ -66,4 +65,15 @@ fn a_virtual_machine_that_is_powered_off_in_the_middle_is_started_and_put_back()
     assert_eq!(applied.rollout()["runs"][0]["state"], "rolled_back", "{applied}");
     assert_eq!(machine.version("lab-slow"), "1.0 installed");
     assert_eq!(machine.saved(), Vec::<String>::new());
+}
+
+#[test]
+fn a_virtual_machine_that_does_not_come_up_again_goes_back_with_its_disks() {
+    if is_left_out() {
+        return;
+    }
+    let machine = VirtualMachine::start(&["lab-tool"]);
+    let controller =
+        machine.controller("verify_for: 2s, reboot: always, timeouts: { ask: 10m, step: 4m, healthy: 60s }");
+    goes_back_by_its_disks(&machine, &controller, "lab-tool", "mv /sbin/init /sbin/gone");
 }
