@@ -206,11 +206,11 @@ impl DockerProvider {
         }
     }
 
-    pub(crate) fn known_os(&self, image: &str) -> Option<Option<OsRelease>> {
+    pub(crate) fn known_os(&self, image: &str) -> Option<OsRelease> {
         self.known(image, |facts| facts.os.clone())
     }
 
-    pub(crate) fn remember_os(&self, image: &str, release: Option<OsRelease>) {
+    pub(crate) fn remember_os(&self, image: &str, release: OsRelease) {
         self.remember(image, |facts| facts.os = Some(release));
     }
 
@@ -233,7 +233,7 @@ impl DockerProvider {
 #[derive(Debug, Default)]
 struct ImageFacts {
     /// Its OS release; `Some(None)` when it has none.
-    os: Option<Option<OsRelease>>,
+    os: Option<OsRelease>,
     /// `linux/amd64`.
     platform: Option<String>,
     /// What package managers tell of it.

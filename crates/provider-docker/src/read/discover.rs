@@ -110,39 +110,58 @@ async fn inspect_images(
     inspected.buffer_unordered(PARALLEL).try_collect().await
 }
 
+/// How many containers of an image are asked for its OS release at most, should they not tell.
+const TRIES: usize = 3;
+
 /// The OS release of each image, read from one container of it: the engine has no way to read an image
 /// without one.
 async fn os_releases(
     docker: &DockerProvider,
     containers: &[Value],
 ) -> Result<BTreeMap<String, Option<OsRelease>>, ApiError> {
-    let mut of_image = BTreeMap::new();
+    let mut of_image: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for container in containers {
         if !own::is_own_name(container_name(container)) && container[NOT_INSPECTED].is_null() {
-            of_image.entry(text(&container["Image"]).to_owned()).or_insert_with(|| container.clone());
+            let tried = of_image.entry(text(&container["Image"]).to_owned()).or_default();
+            if tried.len() < TRIES {
+                tried.push(container.clone());
+            }
         }
     }
-    let read = futures_util::stream::iter(of_image).map(|(image, container)| async move {
+    let read = futures_util::stream::iter(of_image).map(|(image, containers)| async move {
         let release = match docker.known_os(&image) {
-            Some(release) => release,
-            None => match os_of_image(docker, &image, &container).await {
-                // One odd container must not hide all others: its OS is unknown then.
-                Err(
-                    ApiError::Status { .. }
-                    | ApiError::TooLarge { .. }
-                    | ApiError::Protocol { .. }
-                    | ApiError::Timeout { .. },
-                ) => None,
-                release => {
-                    let release = release?;
-                    docker.remember_os(&image, release.clone());
-                    release
-                }
-            },
+            Some(release) => Some(release),
+            None => os_of_any(docker, &image, &containers).await?,
         };
         Ok((image, release))
     });
     read.buffer_unordered(PARALLEL).try_collect().await
+}
+
+/// The OS release of an image by the first of its containers that tells: one that is odd, or just going, must not hide it from
+/// the others. That there is none is found out again the next time: a container on its way out has no files either.
+async fn os_of_any(
+    docker: &DockerProvider,
+    image: &str,
+    containers: &[Value],
+) -> Result<Option<OsRelease>, ApiError> {
+    for container in containers {
+        match os_of_image(docker, image, container).await {
+            Err(
+                ApiError::Status { .. }
+                | ApiError::TooLarge { .. }
+                | ApiError::Protocol { .. }
+                | ApiError::Timeout { .. },
+            )
+            | Ok(None) => {}
+            Ok(Some(release)) => {
+                docker.remember_os(image, release.clone());
+                return Ok(Some(release));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// The OS release of an image by one of its containers; kept, where that is seen to have changed nothing of it.
@@ -158,7 +177,7 @@ async fn os_of_image(
         return Ok(release);
     }
     let release = os_release(docker, container).await?;
-    if is_of_image && is_untouched() {
+    if release.is_some() && is_of_image && is_untouched() {
         memory.remember(&release).await;
     }
     Ok(release)

@@ -180,3 +180,16 @@ async fn a_container_that_goes_while_it_is_read_says_nothing_about_its_image() {
     let next = maker.container(&image.name, json!({})).await;
     assert!(yard.target(&next).await.os.is_some());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_goes_while_it_is_read_hides_nothing_from_others_of_its_image() {
+    let maker = yard().await;
+    let made = maker.container("patchyard-lab/base:1", json!({})).await;
+    let image = maker.image_of(&made).await;
+    let staying = maker.container(&image.name, json!({})).await;
+    // The youngest is the first of the engine's list.
+    let going = maker.container(&image.name, json!({})).await;
+    let folder = tempfile::tempdir().unwrap();
+    let yard = yard_on(engine_that_loses(&going.name, folder.path()), None).await;
+    assert!(yard.target(&staying).await.os.is_some());
+}
