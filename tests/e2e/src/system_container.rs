@@ -68,6 +68,15 @@ impl SystemContainer {
         let _ = self.sh(UP);
     }
 
+    /// What its server answers, without its client.
+    fn ask(&self, path: &str, more: &[&str]) -> String {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--show-error", "--unix-socket", &self.socket]).args(more);
+        let told = run(command.arg(format!("http://lxd{path}")));
+        assert!(told.status.success(), "{path}: {}", said(&told));
+        String::from_utf8_lossy(&told.stdout).trim_end().to_owned()
+    }
+
     /// LXD's own client, which must succeed: what it printed.
     pub fn lxc(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(root().join("lab/lxd"));
@@ -81,12 +90,12 @@ impl Inside for SystemContainer {
     fn sh(&self, script: &str) -> String {
         // `lxc exec` prints nothing now and then (one time in a hundred, LXD 5.0.2): the server keeps what is printed.
         let asked = json!({"command": ["sh", "-ec", script], "record-output": true}).to_string();
-        let at = format!("/1.0/instances/{}/exec", Self::NAME);
-        let ended = self.lxc(&["query", "--wait", "--request", "POST", "--data", &asked, &at]);
+        let begun = self.ask(&format!("/1.0/instances/{}/exec", Self::NAME), &["--data", &asked]);
+        let begun: Value = serde_json::from_str(&begun).expect("an operation");
+        let ended = self.ask(&format!("{}/wait", begun["operation"].as_str().expect("its address")), &[]);
         let ended: Value = serde_json::from_str(&ended).expect("an operation");
-        let ended = &ended["metadata"];
-        let printed =
-            |stream: &str| self.lxc(&["query", ended["output"][stream].as_str().expect("its place")]);
+        let ended = &ended["metadata"]["metadata"];
+        let printed = |stream: &str| self.ask(ended["output"][stream].as_str().expect("its place"), &[]);
         assert_eq!(ended["return"], 0, "{script}: {}", printed("2"));
         printed("1")
     }
