@@ -52,8 +52,9 @@ pub trait Keeper: Send + Sync {
     async fn start(&self) -> Result<(), KeeperError>;
 
     /// Takes a snapshot of all disks but those that their owner has left out, with its file systems held still. One that is
-    /// there under this name is told, and stays as it is.
-    async fn save(&self, name: &str) -> Result<SavedDisks, KeeperError>;
+    /// there under this name is told, and stays as it is. `room` is how many bytes may be written from then on: with less on
+    /// its disks, as far as it can tell, a keeper takes none.
+    async fn save(&self, name: &str, room: u64) -> Result<SavedDisks, KeeperError>;
 
     /// The snapshot of this name.
     async fn saved(&self, name: &str) -> Result<Option<SavedDisks>, KeeperError>;

@@ -78,7 +78,8 @@ impl Keeper for InstanceKeeper {
         }
     }
 
-    async fn save(&self, name: &str) -> Result<SavedDisks, KeeperError> {
+    /// How much room a pool has it tells only some; what does not fit it refuses.
+    async fn save(&self, name: &str, _: u64) -> Result<SavedDisks, KeeperError> {
         if !self.has(name).await? {
             self.client.create_snapshot(&self.instance, name).await?;
         }

@@ -2,6 +2,7 @@
 
 use patchyard_app::snapshots::{Pruned, apply_retention, list, prune};
 use patchyard_app::{Error, reach, size};
+use patchyard_types::Snapshot;
 
 use crate::args::{Snapshots, SnapshotsVerb};
 use crate::exit::Exit;
@@ -33,7 +34,7 @@ async fn show(session: &Session, names: &[String]) -> Result<Exit, Error> {
                 name(&snapshot.id.0).into(),
                 name(&snapshot.name).into(),
                 ago(snapshot.at, now).into(),
-                size::show(snapshot.size).into(),
+                room(snapshot).into(),
                 name(&snapshot.reference).into(),
             ]);
         }
@@ -41,6 +42,14 @@ async fn show(session: &Session, names: &[String]) -> Result<Exit, Error> {
         ui.result(&format!("{}{next}", table.render(ui.width)));
     }
     Ok(Exit::Done)
+}
+
+/// What it takes. Layers of disks grow with what is written, on a host that is not asked.
+fn room(snapshot: &Snapshot) -> String {
+    match snapshot.disks {
+        Some(_) => "grows".to_owned(),
+        None => size::show(snapshot.size),
+    }
 }
 
 async fn remove(session: &Session, names: &[String], dry_run: bool) -> Result<Exit, Error> {

@@ -39,6 +39,7 @@ macro_rules! keeper_suite {
 
 const FIRST: &str = "patchyard-0a1b2c3d-r1.0";
 const SECOND: &str = "patchyard-0a1b2c3d-r2.0";
+const ROOM: u64 = 1024 * 1024;
 /// How long a machine may take to come up. Emulated on a busy host it is slow.
 const UP: Duration = Duration::from_secs(900);
 
@@ -64,11 +65,11 @@ pub async fn what_is_forgotten_leaves_what_was_written_since(fixture: &impl Fixt
     let keeper = fixture.keeper();
     let boot = sh(fixture, "cat /proc/sys/kernel/random/boot_id; stat -c %Z /proc/1").await;
     assert_eq!(keeper.saved(FIRST).await.unwrap(), None);
-    let saved = keeper.save(FIRST).await.unwrap();
+    let saved = keeper.save(FIRST, ROOM).await.unwrap();
     assert_eq!(saved.name, FIRST);
     assert_eq!(keeper.saved(FIRST).await.unwrap().as_ref(), Some(&saved));
     sh(fixture, "echo since >/root/since; sync").await;
-    assert_eq!(keeper.save(FIRST).await.unwrap(), saved, "it is not taken a second time");
+    assert_eq!(keeper.save(FIRST, ROOM).await.unwrap(), saved, "it is not taken a second time");
     assert_eq!(keeper.all_saved("patchyard-0a1b2c3d-").await.unwrap(), [FIRST]);
     assert_eq!(keeper.all_saved("patchyard-ffffffff-").await.unwrap(), Vec::<String>::new());
 
@@ -86,7 +87,7 @@ pub async fn what_is_forgotten_leaves_what_was_written_since(fixture: &impl Fixt
 pub async fn what_is_put_back_has_never_been(fixture: &impl Fixture) {
     let keeper = fixture.keeper();
     sh(fixture, "echo late >/root/late").await;
-    keeper.save(FIRST).await.unwrap();
+    keeper.save(FIRST, ROOM).await.unwrap();
     sh(fixture, "echo bad >/root/bad; rm /root/late; sync").await;
     keeper.put_back(FIRST).await.unwrap();
     assert!(keeper.is_running().await.unwrap());
@@ -107,9 +108,9 @@ pub async fn what_is_put_back_has_never_been(fixture: &impl Fixture) {
 /// When the keeper does something else.
 pub async fn snapshots_go_in_any_order(fixture: &impl Fixture) {
     let keeper = fixture.keeper();
-    keeper.save(FIRST).await.unwrap();
+    keeper.save(FIRST, ROOM).await.unwrap();
     sh(fixture, "echo one >/root/one; sync").await;
-    keeper.save(SECOND).await.unwrap();
+    keeper.save(SECOND, ROOM).await.unwrap();
     sh(fixture, "echo two >/root/two; sync").await;
     assert_eq!(keeper.all_saved("patchyard-0a1b2c3d-").await.unwrap(), [FIRST, SECOND]);
     keeper.forget(FIRST).await.unwrap();

@@ -1,4 +1,6 @@
-//! Files of layers on the hypervisor's host: libvirt makes them, and removes none that it has not committed.
+//! Files of layers on the hypervisor's host: libvirt makes them, and neither looks for room nor removes them.
+
+use std::path::Path;
 
 use patchyard_guest::transport::quote;
 use patchyard_types::printable;
@@ -6,6 +8,17 @@ use tokio::process::Command;
 
 use crate::connection::ssh;
 use crate::uri::{Uri, Way};
+
+/// The bytes that are free beside a file, where that can be seen from here.
+pub(super) fn room(uri: &Uri, file: &str) -> Option<u64> {
+    match uri.way {
+        Way::Unix => {
+            let disk = rustix::fs::statvfs(Path::new(file).parent()?).ok()?;
+            Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+        }
+        Way::Ssh(_) => None,
+    }
+}
 
 /// Removes a file of ours where the daemon is; gone already is fine.
 pub(super) async fn remove(uri: &Uri, path: &str) -> Result<(), String> {

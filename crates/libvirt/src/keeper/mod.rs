@@ -30,6 +30,8 @@ use choice::{Choice, choose};
 /// Between two looks at a job on a disk.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+const MIB: u64 = 1024 * 1024;
+
 /// What keeps a domain.
 #[derive(Debug, Clone)]
 pub struct DomainKeeper {
@@ -250,12 +252,23 @@ impl Keeper for DomainKeeper {
         self.find().await?.start().await
     }
 
-    async fn save(&self, name: &str) -> Result<SavedDisks, KeeperError> {
+    async fn save(&self, name: &str, room: u64) -> Result<SavedDisks, KeeperError> {
         let found = self.find().await?;
         if let Some(saved) = found.saved(name) {
             return Ok(saved);
         }
         let choice = choose(&found.machine).map_err(KeeperError::Refused)?;
+        for (disk, file) in &choice.save {
+            let free = self.line.uri().and_then(|uri| files::room(uri, file));
+            if let Some(free) = free.filter(|free| *free < room) {
+                return Err(KeeperError::NoSpace(format!(
+                    "there are {} MiB left on its host beside its disk {}, and the patch may write {} MiB",
+                    free / MIB,
+                    printable(disk, 40),
+                    room / MIB
+                )));
+            }
+        }
         let how = SnapshotFlags::DISK_ONLY
             | SnapshotFlags::NO_METADATA
             | SnapshotFlags::ATOMIC

@@ -50,7 +50,7 @@ async fn behind_ssh() {
     let output = inside.run(Program::new(["echo", "it's here"])).await.unwrap();
     assert_eq!(output.stdout, b"it's here\n");
     let keeper = DomainKeeper::new(line(), domain.uuid);
-    keeper.save(NAME).await.unwrap();
+    keeper.save(NAME, 1024 * 1024).await.unwrap();
     let layer = |xml: &str| {
         let (before, _) = xml.split_once(&format!("{NAME}-vda.qcow2"))?;
         let folder = before.rsplit_once('\'')?.1;

@@ -86,7 +86,11 @@ async fn a_layer_goes_into_the_file_below_and_never_into_the_image_that_others_s
     let image = || Digest::of_bytes(&std::fs::read(folder.join("disk.raw")).unwrap());
     let before = image();
 
-    opened.keeper.save(NAME).await.unwrap();
+    let full = opened.keeper.save(NAME, u64::MAX).await.unwrap_err();
+    assert!(matches!(full, KeeperError::NoSpace(_)), "{full}");
+    assert!(!is_there(&folder));
+
+    opened.keeper.save(NAME, 1024 * 1024).await.unwrap();
     assert_eq!(layers(&opened).await, [&*format!("{NAME}-vda.qcow2"), "disk.qcow2", "disk.raw"]);
     opened.sh("echo kept >/root/kept; sync").await;
     opened.keeper.forget(NAME).await.unwrap();
@@ -110,7 +114,7 @@ async fn without_an_agent_nothing_is_held_still_and_no_snapshot_taken() {
     assert!(opened.connection.thaw(&opened.domain).await.unwrap() > 0);
 
     stop_agent(&opened).await;
-    let refused = opened.keeper.save(NAME).await.unwrap_err();
+    let refused = opened.keeper.save(NAME, 1024 * 1024).await.unwrap_err();
     assert!(
         matches!(&refused, KeeperError::Refused(why) if why.contains("did not hold its file systems still")),
         "{refused}"
@@ -128,7 +132,7 @@ async fn a_machine_that_is_powered_off_goes_back_too() {
     let machine = Machine::own("off");
     let opened = machine.opened().await;
     let folder = opened.folder().await;
-    opened.keeper.save(NAME).await.unwrap();
+    opened.keeper.save(NAME, 1024 * 1024).await.unwrap();
     opened.sh("echo bad >/root/bad; sync").await;
     opened.connection.destroy(&opened.domain).await.unwrap();
     assert!(!opened.keeper.is_running().await.unwrap());

@@ -39,11 +39,8 @@ pub(crate) struct Run<'a> {
 
 impl<'a> Run<'a> {
     async fn open(host: &'a HostProvider, call: &'a Call) -> Result<Self, StepError> {
-        let (action, set) = call.action()?;
-        let changes: &[PackageChange] = match &set.change {
-            Change::Packages(packages) | Change::Snapshot { packages, .. } => packages,
-            Change::Image { .. } => return Err(failed(FailureKind::Refused, "a machine has no image")),
-        };
+        let (action, _) = call.action()?;
+        let changes = changes(call)?;
         let guest = Guest::open(Arc::clone(&host.transport)).await.map_err(trouble)?;
         Ok(Self { host, call, action, changes, guest })
     }
@@ -107,6 +104,14 @@ impl<'a> Run<'a> {
 fn note(call: &Call, text: impl Into<String>) {
     if let Some(progress) = &call.progress {
         progress.note(Note { text: text.into(), part: None });
+    }
+}
+
+/// What changes, in the direction of the patch.
+fn changes(call: &Call) -> Result<&[PackageChange], StepError> {
+    match &call.action()?.1.change {
+        Change::Packages(packages) | Change::Snapshot { packages, .. } => Ok(packages),
+        Change::Image { .. } => Err(failed(FailureKind::Refused, "a machine has no image")),
     }
 }
 

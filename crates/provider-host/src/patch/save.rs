@@ -11,9 +11,16 @@ use crate::kept::{Silence, keeper, name, silence, trouble};
 
 /// How long it is looked at after its start before its keeper is asked again.
 const LOOK: Duration = Duration::from_secs(60);
+/// How many bytes may be written for each byte of a package: its file, what is in it (three to four times that), and the file
+/// systems' own journals.
+const UNPACKED: u64 = 8;
+/// What else is written meanwhile, in bytes: package lists, logs, the service's own data.
+const BESIDE: u64 = 256 * 1024 * 1024;
 
 pub(super) async fn perform(host: &HostProvider, call: &Call) -> Result<Record, StepError> {
-    let disks = keeper(host)?.save(name(host, call.run).as_str()).await.map_err(trouble)?;
+    let sizes = super::changes(call)?.iter().map(|change| change.size);
+    let room = sizes.fold(BESIDE, |sum, size| sum.saturating_add(size.saturating_mul(UNPACKED)));
+    let disks = keeper(host)?.save(name(host, call.run).as_str(), room).await.map_err(trouble)?;
     Ok(Record::DisksSaved { disks })
 }
 
