@@ -196,25 +196,19 @@ impl Hosts {
             Err(error) => return vec![Reached::new(name, Err(error))],
         };
         let reached = machines.into_iter().map(|machine| async move {
-            let labels: BTreeMap<String, String> =
-                labels.clone().into_iter().chain(machine.labels.clone()).collect();
+            let labels: BTreeMap<String, String> = labels.clone().into_iter().chain(machine.labels).collect();
             let is_excluded = labels.get(EXCLUDE).and_then(|value| flag(value)) == Some(true);
             match self.excludes && is_excluded {
                 true => None,
-                false => Some(self.kept_machine(kind, machine, labels).await),
+                false => Some(self.kept_machine(kind, KeptMachine { labels, ..machine }).await),
             }
         });
         join_all(reached).await.into_iter().flatten().collect()
     }
 
     /// What is known of a machine that answers is kept for when it does not.
-    async fn kept_machine(
-        &self,
-        kind: &'static str,
-        machine: KeptMachine,
-        labels: BTreeMap<String, String>,
-    ) -> Reached {
-        let KeptMachine { name, id, labels: _, way, barred, keeper, no_snapshot } = machine;
+    async fn kept_machine(&self, kind: &'static str, machine: KeptMachine) -> Reached {
+        let KeptMachine { name, id, labels, way, barred, keeper, no_snapshot } = machine;
         let kept = Some(Kept { keeper, no_snapshot });
         let options = HostOptions { kept, ..self.options(kind, &name, labels) };
         let (memory, key) = (&self.ours.memory, format!("machine/{kind}/{id}"));
@@ -222,14 +216,19 @@ impl Hosts {
             None => HostProvider::connect(Arc::clone(&way), options.clone()).await,
             Some(reason) => Err(ProviderError::Denied { host: name.clone(), reason }),
         };
+        let recalled = memory.recall(&key).await;
         match connected {
             Ok(host) => {
-                memory.remember(&key, &host.known()).await;
+                let known = host.known();
+                // Every command comes here, and mostly nothing is new.
+                if recalled.as_ref() != Some(&known) {
+                    memory.remember(&key, &known).await;
+                }
                 Reached::new(name, Ok(Arc::new(host.with_patience(self.patience))))
             }
             Err(error) => {
-                let known = memory.recall(&key).await.unwrap_or_default();
-                let asleep = HostProvider::asleep(way, options, &known).map(|host| Arc::new(host) as _);
+                let asleep = recalled.and_then(|known| HostProvider::asleep(way, options, &known));
+                let asleep = asleep.map(|host| Arc::new(host) as _);
                 Reached { asleep, ..Reached::new(name, Err(error)) }
             }
         }

@@ -402,6 +402,7 @@ pub fn skeleton(
 ) -> Action {
     let mut checks = settings.checks.clone();
     checks.sort_unstable();
+    let snapshot = host::snapshot(target, settings);
     Action {
         target: target.id.clone(),
         name: target.name.clone(),
@@ -422,9 +423,9 @@ pub fn skeleton(
         drain: settings.drain.clone(),
         reboot: settings.reboot,
         way_back: settings.way_back,
-        snapshot: host::snapshot(target, settings),
+        snapshot,
         max_unavailable: 1,
-        losses: losses::losses(target, settings, method, restored),
+        losses: losses::losses(target, snapshot, method, restored),
         dependents: Vec::new(),
     }
 }

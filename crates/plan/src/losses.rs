@@ -1,16 +1,14 @@
 //! Losses: what a way back does not bring back, stated before anybody says yes.
 
 use patchyard_types::{
-    Loss, Method, MountKind, Settings, SnapshotPolicy, Target, TargetKind, WritableLayer, printable,
+    Loss, Method, MountKind, SnapshotPolicy, Target, TargetKind, WritableLayer, printable,
 };
-
-use crate::host;
 
 /// Everything a swap of this target and its way back lose, sorted. `restored` are the volumes that do not
 /// stay as they are.
-pub fn losses(target: &Target, settings: &Settings, method: Method, restored: &[String]) -> Vec<Loss> {
+pub fn losses(target: &Target, snapshot: SnapshotPolicy, method: Method, restored: &[String]) -> Vec<Loss> {
     if target.kind == TargetKind::Host {
-        return of_a_machine(method, host::snapshot(target, settings));
+        return of_a_machine(method, snapshot);
     }
     let mut losses = vec![loss("logs", "the engine's logs of the old container are lost".to_owned())];
     if method == Method::Restore {

@@ -71,16 +71,16 @@ pub(crate) async fn wake(host: &HostProvider, action: &Action) -> Result<(), Ste
     Ok(())
 }
 
-/// What the snapshots of this controller's runs are called, the run's own part left out.
-pub(crate) fn prefix(host: &HostProvider) -> String {
-    let controller: String =
-        host.options.controller.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+/// What the snapshots of a controller's runs are called, the run's own part left out.
+pub(crate) fn prefix(controller: &str) -> String {
+    let controller: String = controller.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
     format!("patchyard-{}-", controller.to_lowercase())
 }
 
-/// What the snapshot of a run is called: `patchyard-1a2b3c4d-r12.3`.
-pub(crate) fn name(host: &HostProvider, run: RunId) -> ObjectName {
-    ObjectName::new(format!("{}{run}", prefix(host)).to_lowercase())
+/// What the snapshot of a run is called: `patchyard-1a2b3c4d-r12.3`, with the first eight letters and digits of the
+/// controller's id.
+pub(crate) fn name(controller: &str, run: RunId) -> ObjectName {
+    ObjectName::new(format!("{}{run}", prefix(controller)).to_lowercase())
 }
 
 /// Who keeps it.
@@ -123,5 +123,17 @@ pub(crate) fn no_answer(host: &HostProvider, error: KeeperError) -> ProviderErro
         KeeperError::NoSpace(reason) | KeeperError::Refused(reason) => {
             ProviderError::NoAnswer { reason, hint: String::new() }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_found_again_by_the_run() {
+        let name = name("1A2b-3c4d-eeee", "R12.3".parse().unwrap());
+        assert_eq!(name.as_str(), "patchyard-1a2b3c4d-r12.3");
     }
 }

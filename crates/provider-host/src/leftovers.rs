@@ -41,7 +41,7 @@ async fn snapshots(
     kept: &[Snapshot],
 ) -> Result<Vec<Leftover>, ProviderError> {
     let Some(keeping) = &host.options.kept else { return Ok(Vec::new()) };
-    let prefix = kept::prefix(host);
+    let prefix = kept::prefix(&host.options.controller);
     let saved = keeping.keeper.all_saved(&prefix).await.map_err(|error| kept::no_answer(host, error))?;
     let left = saved.into_iter().filter_map(|name| {
         let run: RunId = name.strip_prefix(&prefix)?.to_uppercase().parse().ok()?;

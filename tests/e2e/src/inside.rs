@@ -31,4 +31,10 @@ pub trait Kept: Inside {
         let hook = format!("DPkg::Post-Invoke {{\"{script}\";}};");
         let _ = self.sh(&format!("echo '{hook}' >/etc/apt/apt.conf.d/99lab"));
     }
+
+    /// Has apt take no transaction after the next one: nothing that it does can be put back by packages.
+    fn take_one_transaction_only(&self) {
+        let _ = self.sh("echo 'DPkg::Pre-Invoke {\"test ! -e /root/stuck\";};' >/etc/apt/apt.conf.d/98lab");
+        self.at_the_end_of_a_transaction("touch /root/stuck");
+    }
 }

@@ -9,22 +9,29 @@ use crate::{Connection, LibvirtError};
 
 /// A way to a daemon. Its clones share one connection.
 #[derive(Debug, Clone)]
-pub struct Line {
-    /// Where it leads; nothing where a connection that broke stays broken.
-    to: Option<Arc<(Uri, Environment)>>,
-    connection: Arc<Mutex<Option<Arc<Connection>>>>,
+pub struct Line(Way);
+
+#[derive(Debug, Clone)]
+enum Way {
+    /// Opened whenever there is none, or none that is whole.
+    Opened(Arc<(Uri, Environment)>, Arc<Mutex<Option<Arc<Connection>>>>),
+    /// One connection, and no other.
+    Only(Arc<Connection>),
 }
 
 impl Line {
     /// A way to that daemon; nothing is opened yet.
     #[must_use]
     pub fn new(uri: Uri, env: Environment) -> Self {
-        Self { to: Some(Arc::new((uri, env))), connection: Arc::default() }
+        Self(Way::Opened(Arc::new((uri, env)), Arc::default()))
     }
 
-    /// Where it leads, where it can be opened again.
-    pub(crate) fn uri(&self) -> Option<&Uri> {
-        self.to.as_deref().map(|(uri, _)| uri)
+    /// Where it leads.
+    pub(crate) fn uri(&self) -> &Uri {
+        match &self.0 {
+            Way::Opened(to, _) => &to.0,
+            Way::Only(connection) => connection.uri(),
+        }
     }
 
     /// The connection that is open, or another one.
@@ -32,26 +39,22 @@ impl Line {
     /// # Errors
     /// As [`Connection::open`].
     pub async fn connection(&self) -> Result<Arc<Connection>, LibvirtError> {
-        let mut connection = self.connection.lock().await;
-        match (&*connection, &self.to) {
-            (Some(open), Some(_)) if !open.is_broken() => Ok(Arc::clone(open)),
-            (Some(only), None) => Ok(Arc::clone(only)),
-            (_, Some(to)) => {
-                let (uri, env) = &**to;
-                let opened = Arc::new(Connection::open(uri, env).await?);
-                *connection = Some(Arc::clone(&opened));
-                Ok(opened)
-            }
-            (None, None) => {
-                Err(LibvirtError::Unreachable { reason: "no connection was ever opened".to_owned() })
-            }
+        let (to, connection) = match &self.0 {
+            Way::Opened(to, connection) => (to, connection),
+            Way::Only(connection) => return Ok(Arc::clone(connection)),
+        };
+        let mut connection = connection.lock().await;
+        if let Some(open) = connection.as_ref().filter(|open| !open.is_broken()) {
+            return Ok(Arc::clone(open));
         }
+        let opened = Arc::new(Connection::open(&to.0, &to.1).await?);
+        *connection = Some(Arc::clone(&opened));
+        Ok(opened)
     }
 }
 
-/// One connection, and no other.
 impl From<Arc<Connection>> for Line {
     fn from(connection: Arc<Connection>) -> Self {
-        Self { to: None, connection: Arc::new(Mutex::new(Some(connection))) }
+        Self(Way::Only(connection))
     }
 }

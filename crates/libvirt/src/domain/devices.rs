@@ -74,6 +74,13 @@ pub struct Disk {
     pub snapshot: Option<String>,
 }
 
+impl Disk {
+    /// Its own layer, then those below.
+    pub fn images(&self) -> impl Iterator<Item = &Image> {
+        std::iter::once(&self.image).chain(&self.backing.layers)
+    }
+}
+
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nic {

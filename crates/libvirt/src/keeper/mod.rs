@@ -69,21 +69,16 @@ impl DomainKeeper {
         Ok(Found { connection, domain, machine })
     }
 
-    /// Removes the files of layers that no disk has any more.
+    /// Removes the files of the layers of a snapshot, which no disk may have any more.
     async fn remove(&self, layers: &[Layer], name: &str) -> Result<(), KeeperError> {
-        let left = self.find().await?.layers(name);
-        if let Some(Layer { disk, .. }) = left.iter().find(|left| layers.iter().any(|l| l.file == left.file))
-        {
+        if let Some(Layer { disk, .. }) = self.find().await?.layers(name).first() {
             let disk = printable(disk, 40);
             return Err(KeeperError::Refused(format!(
                 "its disk {disk} has the layer of {name} still: the log of libvirt, or of QEMU, tells why"
             )));
         }
         for layer in layers {
-            // Without the right to, it stays: it is in nobody's way, and its name says whose it was.
-            if let Some(uri) = self.line.uri() {
-                let _ = files::remove(uri, &layer.file).await;
-            }
+            files::remove(self.line.uri(), &layer.file).await;
         }
         Ok(())
     }
@@ -111,7 +106,7 @@ impl Found {
         };
         let mut found = Vec::new();
         for disk in &self.machine.disks {
-            let chain: Vec<&Image> = std::iter::once(&disk.image).chain(&disk.backing.layers).collect();
+            let chain: Vec<&Image> = disk.images().collect();
             let layer = chain.iter().enumerate().find_map(|(at, image)| Some((at, of(image, &disk.target)?)));
             if let Some((at, file)) = layer {
                 let below = chain.get(at + 1).map(|image| (*image).clone());
@@ -259,7 +254,7 @@ impl Keeper for DomainKeeper {
         }
         let choice = choose(&found.machine).map_err(KeeperError::Refused)?;
         for (disk, file) in &choice.save {
-            let free = self.line.uri().and_then(|uri| files::room(uri, file));
+            let free = files::room(self.line.uri(), file);
             if let Some(free) = free.filter(|free| *free < room) {
                 return Err(KeeperError::NoSpace(format!(
                     "there are {} MiB left on its host beside its disk {}, and the patch may write {} MiB",
@@ -296,7 +291,7 @@ impl Keeper for DomainKeeper {
         let found = self.find().await?;
         let mut names = Vec::new();
         for disk in &found.machine.disks {
-            for image in std::iter::once(&disk.image).chain(&disk.backing.layers) {
+            for image in disk.images() {
                 let Source::File(file) = &image.source else { continue };
                 let file = Path::new(file).file_name().and_then(|file| file.to_str()).unwrap_or_default();
                 let name = file.strip_suffix(&file_name("", &disk.target));

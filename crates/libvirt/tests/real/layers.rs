@@ -45,7 +45,7 @@ pub fn files(disk: &Disk) -> Vec<String> {
         Source::File(path) => Path::new(path).file_name().unwrap().to_str().unwrap().to_owned(),
         other => panic!("{other:?}"),
     };
-    std::iter::once(&disk.image).chain(&disk.backing.layers).map(name).collect()
+    disk.images().map(name).collect()
 }
 
 async fn layers(opened: &Opened) -> Vec<String> {

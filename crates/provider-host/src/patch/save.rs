@@ -20,13 +20,14 @@ const BESIDE: u64 = 256 * 1024 * 1024;
 pub(super) async fn perform(host: &HostProvider, call: &Call) -> Result<Record, StepError> {
     let sizes = super::changes(call)?.iter().map(|change| change.size);
     let room = sizes.fold(BESIDE, |sum, size| sum.saturating_add(size.saturating_mul(UNPACKED)));
-    let disks = keeper(host)?.save(name(host, call.run).as_str(), room).await.map_err(trouble)?;
+    let disks =
+        keeper(host)?.save(name(&host.options.controller, call.run).as_str(), room).await.map_err(trouble)?;
     Ok(Record::DisksSaved { disks })
 }
 
 /// What could not be taken back goes with the disks; else nothing of the patch is on them any more, and they stay.
 pub(super) async fn undo(host: &HostProvider, call: &Call) -> Result<Record, StepError> {
-    let (keeper, name) = (keeper(host)?, name(host, call.run));
+    let (keeper, name) = (keeper(host)?, name(&host.options.controller, call.run));
     if !goes_back(call) {
         keeper.forget(name.as_str()).await.map_err(trouble)?;
         return Ok(Record::Nothing);
@@ -48,7 +49,8 @@ fn goes_back(call: &Call) -> bool {
 }
 
 pub(super) async fn probe(host: &HostProvider, call: &Call) -> Result<Probe, StepError> {
-    let saved = keeper(host)?.saved(name(host, call.run).as_str()).await.map_err(trouble)?;
+    let saved =
+        keeper(host)?.saved(name(&host.options.controller, call.run).as_str()).await.map_err(trouble)?;
     Ok(match (call.direction, saved) {
         (Direction::Do, Some(disks)) => Probe::Done { record: Record::DisksSaved { disks } },
         (Direction::Undo, None) if !goes_back(call) => Probe::Done { record: Record::Nothing },

@@ -35,9 +35,7 @@ impl Place {
         let container = SystemContainer::start(&[scenario.package]);
         container.lxc(&["config", "set", "guest", "user.io.patchyard.exclude=true"]);
         if scenario.is_stuck {
-            let refuse = r#"DPkg::Pre-Invoke {"test ! -e /root/stuck";};"#;
-            let _ = container.sh(&format!("echo '{refuse}' >/etc/apt/apt.conf.d/98lab"));
-            container.at_the_end_of_a_transaction("touch /root/stuck");
+            container.take_one_transaction_only();
         }
         container.keep_as_it_is();
         Self(container)
