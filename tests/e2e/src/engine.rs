@@ -166,10 +166,10 @@ impl PrivateEngine {
         Self::start_with(&[])
     }
 
-    /// Starts one whose data lies on a disk of its own: a size, and options of `mkfs.xfs -m`.
+    /// Starts one whose data lies on a disk of its own, as `lab/engine --disk` has it.
     #[must_use]
-    pub fn on_disk(size_and_options: &str) -> Self {
-        Self::start_with(&["--disk", size_and_options])
+    pub fn on_disk(disk: &str) -> Self {
+        Self::start_with(&["--disk", disk])
     }
 
     fn start_with(options: &[&str]) -> Self {

@@ -17,14 +17,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::{FutureExt, StreamExt, stream};
 use patchyard_contract::Provider;
-use patchyard_provider_docker::client::{ApiVersion, Client, Environment, resolve};
+use patchyard_provider_docker::client::{Client, Environment, resolve};
 use patchyard_provider_docker::{names, normalise};
 use patchyard_types::{Change, Method, PatchSet, RolloutId, StartingState, SwapStep, Unsaved};
 use serde_json::{Value, json};
 
-use spec::{
-    Dice, LEFT_OUT, NEWER, NEWER_UNSTARTABLE, Row, SETTINGS, SLEEP, UNSTARTABLE, random, rows, single,
-};
+use spec::{Dice, EngineKind, LEFT_OUT, Row, SLEEP, random, single};
 use yard::{Hand, RealYard};
 
 /// How many swaps are under way at the same time.
@@ -246,16 +244,17 @@ fn each(rows: Vec<Row>) -> impl Iterator<Item = (&'static str, Value)> {
     rows.into_iter().flat_map(|(path, values)| values().into_iter().map(move |value| (path, value)))
 }
 
-/// The version of the API that the engine is spoken to in.
-async fn api() -> ApiVersion {
+/// What kind of engine it is that all of this is tried on.
+async fn engine() -> EngineKind {
     let endpoint = resolve(None, &Environment::of_process()).unwrap();
-    Client::connect(endpoint).await.unwrap().api()
+    let api_minor = Client::connect(endpoint).await.unwrap().api().minor;
+    EngineKind { api_minor, storage_driver: docker(&["info", "--format", "{{.Driver}}"]) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_containers_survive_a_swap_and_the_way_back() {
     let images = &Images::make();
-    let settings = &rows(SETTINGS, NEWER, api().await);
+    let settings = &engine().await.settings();
     all(seeds().map(|(seed, what)| {
         let named = what.clone();
         let play = async move {
@@ -272,7 +271,7 @@ async fn random_containers_survive_a_swap_and_the_way_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_setting_survives_a_swap_alone() {
     let images = &Images::make();
-    all(each(rows(SETTINGS, NEWER, api().await)).map(|(path, value)| {
+    all(each(engine().await.settings()).map(|(path, value)| {
         let what = format!("{path} = {value}");
         let named = what.clone();
         let play = async move {
@@ -288,8 +287,8 @@ async fn each_setting_survives_a_swap_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn random_containers_that_cannot_be_started_here_are_made_again_as_they_are() {
     let images = &Images::make();
-    let api = api().await;
-    let settings = &[rows(SETTINGS, NEWER, api), rows(UNSTARTABLE, NEWER_UNSTARTABLE, api)].concat();
+    let engine = engine().await;
+    let settings = &[engine.settings(), engine.unstartable()].concat();
     all(seeds().map(|(seed, what)| {
         let named = what.clone();
         let play = async move {
@@ -305,7 +304,7 @@ async fn random_containers_that_cannot_be_started_here_are_made_again_as_they_ar
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_started_here_is_made_again_as_it_is() {
     let images = &Images::make();
-    all(each(rows(UNSTARTABLE, NEWER_UNSTARTABLE, api().await)).map(|(path, value)| {
+    all(each(engine().await.unstartable()).map(|(path, value)| {
         let what = format!("{path} = {value}");
         let named = what.clone();
         let play = async move {
@@ -433,7 +432,7 @@ async fn networks_addresses_and_aliases_survive_a_swap_and_the_way_back() {
     let images = &Images::make();
     let (number, first) = how_many();
     // What has its own way with networks is tried without any.
-    let mut settings = rows(SETTINGS, NEWER, api().await);
+    let mut settings = engine().await.settings();
     settings.retain(|(path, _)| !["HostConfig.NetworkMode", "NetworkDisabled", "MacAddress"].contains(path));
     let settings = &settings;
     // Each takes subnets of a host that has not many.
@@ -457,8 +456,8 @@ async fn every_field_that_the_engine_tells_is_tried_or_left_out_with_a_reason() 
     let images = Images::make();
     let yard = RealYard::not_started(&images.old, |_, _| {}).await;
     let inspect = yard.inspect(&yard.name).await;
-    let (settings, unstartable) = (rows(SETTINGS, NEWER, api().await), rows(UNSTARTABLE, &[], api().await));
-    let tried = settings.into_iter().chain(unstartable).map(|(path, _)| path);
+    let engine = engine().await;
+    let tried = engine.settings().into_iter().chain(engine.unstartable()).map(|(path, _)| path);
     let known: BTreeSet<&str> = tried.chain(LEFT_OUT.iter().map(|(path, _)| *path)).collect();
     let fields = |part: &str, prefix: &str| -> Vec<String> {
         let keys = inspect[part].as_object().unwrap().keys();

@@ -4,7 +4,6 @@
 //! row with some probability. What this machine cannot start (a device that is not there, a realtime
 //! scheduler that the kernel lacks) is in [`UNSTARTABLE`]: it is created and never started.
 
-use patchyard_provider_docker::client::ApiVersion;
 use serde_json::{Value, json};
 
 /// Splitmix64: the same numbers for the same seed on every machine.
@@ -33,7 +32,7 @@ pub const SLEEP: [&str; 3] =
 pub type Row = (&'static str, fn() -> Vec<Value>);
 
 /// Fields that a container on this machine starts with, by their path in the create request.
-pub const SETTINGS: &[Row] = &[
+const SETTINGS: &[Row] = &[
     ("Hostname", || vec![json!("web"), json!("web-1.example.test")]),
     ("Domainname", || vec![json!("example.test")]),
     ("User", || vec![json!("0"), json!("0:0"), json!("daemon"), json!("1:1"), json!("root:daemon")]),
@@ -175,7 +174,7 @@ pub const SETTINGS: &[Row] = &[
 
 /// Fields that need more than every machine has. A container with them is created and swapped as far as that goes
 /// without starting it.
-pub const UNSTARTABLE: &[Row] = &[
+const UNSTARTABLE: &[Row] = &[
     ("HostConfig.Privileged", || vec![json!(true)]),
     ("HostConfig.DeviceRequests", || {
         vec![
@@ -213,7 +212,7 @@ pub const UNSTARTABLE: &[Row] = &[
 ];
 
 /// What came later: the minor number of the API that brought it, and a row of [`SETTINGS`].
-pub const NEWER: &[(u32, Row)] = &[
+const NEWER: &[(u32, Row)] = &[
     (42, ("HostConfig.ConsoleSize", || vec![json!([40, 120])])),
     (
         42,
@@ -260,7 +259,7 @@ pub const NEWER: &[(u32, Row)] = &[
 ];
 
 /// The same of [`UNSTARTABLE`].
-pub const NEWER_UNSTARTABLE: &[(u32, Row)] = &[
+const NEWER_UNSTARTABLE: &[(u32, Row)] = &[
     (
         44,
         ("HostConfig.DeviceRequests", || {
@@ -281,10 +280,35 @@ pub const NEWER_UNSTARTABLE: &[(u32, Row)] = &[
     (48, ("HostConfig.SecurityOpt", || vec![json!(["writable-cgroups=true"])])),
 ];
 
-/// The rows of an engine that speaks this version of the API.
-pub fn rows(always: &[Row], newer: &[(u32, Row)], api: ApiVersion) -> Vec<Row> {
-    let newer = newer.iter().filter(|(since, _)| *since <= api.minor).map(|(_, row)| *row);
-    always.iter().copied().chain(newer).collect()
+/// What only engines with this storage driver take.
+const OF_DRIVERS: &[(&str, Row)] =
+    &[("btrfs", ("HostConfig.StorageOpt", || vec![json!({"size": "1G"}), json!({"size": "1073741824"})]))];
+
+/// What an engine takes depends on these.
+pub struct EngineKind {
+    /// The minor version of the API that it is spoken to in.
+    pub api_minor: u32,
+    pub storage_driver: String,
+}
+
+impl EngineKind {
+    /// The fields that a container starts with here.
+    pub fn settings(&self) -> Vec<Row> {
+        let of_driver = OF_DRIVERS.iter().filter(|(driver, _)| *driver == self.storage_driver);
+        let mut rows = self.known(SETTINGS, NEWER);
+        rows.extend(of_driver.map(|(_, row)| *row));
+        rows
+    }
+
+    /// The others, with which none can be started here.
+    pub fn unstartable(&self) -> Vec<Row> {
+        self.known(UNSTARTABLE, NEWER_UNSTARTABLE)
+    }
+
+    fn known(&self, always: &[Row], newer: &[(u32, Row)]) -> Vec<Row> {
+        let newer = newer.iter().filter(|(since, _)| *since <= self.api_minor).map(|(_, row)| *row);
+        always.iter().copied().chain(newer).collect()
+    }
 }
 
 /// Fields of an engine's answer that no create request sets on Linux, or that are refused by name,
@@ -295,7 +319,7 @@ pub const LEFT_OUT: &[(&str, &str)] = &[
     ("OnBuild", "an image's instruction for builds; the engine ignores it in a create request"),
     ("ArgsEscaped", "Windows alone"),
     ("HostConfig.AutoRemove", "refused: stopping such a container deletes it"),
-    ("HostConfig.StorageOpt", "an engine on xfs with quotas alone takes it"),
+    ("HostConfig.StorageOpt", "overlay2 takes it on xfs with quotas alone; it is tried on btrfs"),
     ("HostConfig.Links", "refused"),
     ("HostConfig.VolumesFrom", "written out as mounts: tests/defects"),
     ("HostConfig.ContainerIDFile", "written by the client"),

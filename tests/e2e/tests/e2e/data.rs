@@ -215,7 +215,7 @@ fn a_rollback_by_hand_gives_volumes_back_as_the_snapshot_keeps_them() {
 #[test]
 fn copies_share_their_blocks_where_the_file_system_can_and_are_refused_while_it_serves_where_they_have_no_room()
  {
-    for (disk, has_room) in [("2G:reflink=1", true), ("2G:reflink=0", false)] {
+    for (disk, has_room) in [("xfs:2G:reflink=1", true), ("xfs:2G:reflink=0", false)] {
         let engine = PrivateEngine::on_disk(disk);
         engine.load(&["patchyard-lab/web-good:1"]);
         let service = Service::start(&engine, "web-good");
