@@ -62,6 +62,7 @@ pub fn before(action: &Action, first: &Observation, second: &Observation) -> Bef
             .filter_map(|(port, a)| Some((*port, stable(*a, *second.http.get(port)?)?)))
             .collect(),
         parts: first.parts.intersection(&second.parts).cloned().collect(),
+        failed_units: Some(first.failed_units.union(&second.failed_units).cloned().collect()),
         healthcheck: second.health != Health::None,
     })
 }
@@ -250,6 +251,7 @@ impl Judge {
         }
         self.not_listening(look)
             .or_else(|| self.not_running_any_more(look))
+            .or_else(|| self.unit_failed(look))
             .or_else(|| self.part_gone(look))
             .or_else(|| self.http_worse(look))
             .or_else(|| bad_checks(look, &self.expected_checks))
@@ -272,6 +274,11 @@ impl Judge {
         let Some(processes) = &look.processes else { return Some("cannot see what runs".into()) };
         let missing = self.baseline.processes.iter().find(|name| !processes.contains_key(*name))?;
         Some(format!("process '{missing}' does not run any more"))
+    }
+
+    fn unit_failed(&self, look: &Observation) -> Option<String> {
+        let failed = look.failed_units.difference(self.baseline.failed_units.as_ref()?).next()?;
+        Some(format!("{failed} has failed"))
     }
 
     fn part_gone(&self, look: &Observation) -> Option<String> {
@@ -327,7 +334,8 @@ mod tests {
             processes: Some([("master".to_owned(), 1), ("sleep".to_owned(), 1)].into()),
             lasting: ["master".to_owned()].into(),
             http: [(80, HttpAnswer::Status { status: 200, took: Millis(10) })].into(),
-            parts: ["unit web.service".to_owned()].into(),
+            parts: ["service web.service".to_owned()].into(),
+            failed_units: ["old.service".to_owned()].into(),
             checks: BTreeMap::new(),
         }
     }
@@ -481,6 +489,28 @@ mod tests {
         let less = |ms| Observation { parts: BTreeSet::new(), ..look(ms) };
         judge.look(Ok(&look(0)), at(0));
         judge.look(Ok(&less(500)), at(500));
-        assert!(bad(judge.look(Ok(&less(1000)), at(1000))).contains("unit web.service is gone"));
+        assert!(bad(judge.look(Ok(&less(1000)), at(1000))).contains("service web.service is gone"));
+    }
+
+    #[test]
+    fn a_unit_that_has_failed_is_bad_unless_it_had_before() {
+        let failed = |units: &[&str], ms| Observation {
+            failed_units: units.iter().map(|&unit| unit.to_owned()).collect(),
+            ..look(ms)
+        };
+        let mut judge = judge();
+        judge.look(Ok(&failed(&[], 0)), at(0));
+        judge.look(Ok(&failed(&["old.service"], 500)), at(500));
+        let both = ["new.service", "old.service"];
+        judge.look(Ok(&failed(&both, 1000)), at(1000));
+        assert!(bad(judge.look(Ok(&failed(&both, 1500)), at(1500))).contains("new.service has failed"));
+    }
+
+    #[test]
+    fn a_baseline_that_says_nothing_of_failed_units_holds_none_against_anybody() {
+        let mut judge = Judge { baseline: Baseline { failed_units: None, ..baseline() }, ..judge() };
+        for ms in [0, 500, 1000] {
+            assert!(matches!(judge.look(Ok(&look(ms)), at(ms)), Verdict::Wait));
+        }
     }
 }

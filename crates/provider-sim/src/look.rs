@@ -40,6 +40,7 @@ pub fn observation(object: &SimObject, checks: &[Check], now: Timestamp) -> Obse
         lasting: BTreeSet::from(["web".to_owned()]),
         http: BTreeMap::from([(8080, HttpAnswer::Status { status, took: Millis(5) })]),
         parts: BTreeSet::new(),
+        failed_units: BTreeSet::new(),
         checks: checks.iter().map(|check| (check.name.clone(), answer.clone())).collect(),
     }
 }

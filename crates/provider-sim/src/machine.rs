@@ -327,6 +327,7 @@ pub(crate) fn observation(
             },
         )]),
         parts: alive.then(|| "service web.service".to_owned()).into_iter().collect(),
+        failed_units: BTreeSet::new(),
         checks: action.checks.iter().map(|check| (check.name.clone(), answer.clone())).collect(),
     })
 }

@@ -132,9 +132,12 @@ pub struct Observation {
     /// What each published TCP port answers, by its port inside the target.
     #[serde(with = "by_port")]
     pub http: BTreeMap<u16, HttpAnswer>,
-    /// Of a machine: its services that run, and its file systems that are mounted, in words.
+    /// Of a machine: its services that run, its file systems that are mounted, the networks it is on and its ways to others, in words.
     #[serde(default)]
     pub parts: BTreeSet<String>,
+    /// Of a machine: its enabled units that have failed.
+    #[serde(default)]
+    pub failed_units: BTreeSet<String>,
     /// Answers to the named checks, by name.
     pub checks: BTreeMap<String, CheckAnswer>,
 }
@@ -158,9 +161,13 @@ pub struct Baseline {
     /// Published ports, and others that answer HTTP, with the same class of answer in both samples; the slower of both times.
     #[serde(with = "by_port")]
     pub http: BTreeMap<u16, HttpAnswer>,
-    /// Of a machine: services that ran, and file systems that were mounted, in both samples.
+    /// Of a machine: its parts that were there in both samples.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub parts: BTreeSet<String>,
+    /// Of a machine: units that had failed in one of the samples, and may again. One from before they were written down says
+    /// nothing, and nothing is held against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_units: Option<BTreeSet<String>>,
     /// Whether it had a healthcheck.
     pub healthcheck: bool,
 }
@@ -198,6 +205,7 @@ mod tests {
             processes: BTreeSet::new(),
             http: BTreeMap::from([(25, HttpAnswer::NotHttp), (8080, HttpAnswer::Silent)]),
             parts: BTreeSet::new(),
+            failed_units: Some(BTreeSet::new()),
             healthcheck: false,
         };
         let record = crate::Record::Preflighted { baseline: baseline.clone(), dependents: vec![baseline] };

@@ -204,7 +204,8 @@ fn records(run: RunId) -> [Record; 11] {
             (25, HttpAnswer::NotHttp),
             (26, HttpAnswer::Silent),
         ]),
-        parts: BTreeSet::from(["unit nginx.service".to_owned()]),
+        parts: BTreeSet::from(["service nginx.service".to_owned()]),
+        failed_units: Some(BTreeSet::from(["backup.service".to_owned()])),
         healthcheck: true,
     };
     [

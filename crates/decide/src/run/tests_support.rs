@@ -58,6 +58,7 @@ pub(crate) fn no_baseline() -> patchyard_types::Baseline {
         processes: std::collections::BTreeSet::new(),
         http: std::collections::BTreeMap::new(),
         parts: std::collections::BTreeSet::new(),
+        failed_units: Some(std::collections::BTreeSet::new()),
         healthcheck: false,
     }
 }

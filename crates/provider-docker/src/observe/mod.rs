@@ -138,6 +138,7 @@ fn said_by_the_engine(inspect: &Value, limit: Duration) -> Observation {
         lasting: std::collections::BTreeSet::new(),
         http: std::collections::BTreeMap::new(),
         parts: std::collections::BTreeSet::new(),
+        failed_units: std::collections::BTreeSet::new(),
         checks: std::collections::BTreeMap::new(),
     }
 }

@@ -106,6 +106,7 @@ fn said_by_swarm(service: &Service, tasks: &[Task], desired: u64, subject: Subje
         lasting: std::collections::BTreeSet::new(),
         http: BTreeMap::new(),
         parts: std::collections::BTreeSet::new(),
+        failed_units: std::collections::BTreeSet::new(),
         checks: BTreeMap::from([(TASKS.to_owned(), CheckAnswer { good: running == desired, detail })]),
     }
 }

@@ -1,4 +1,5 @@
-# What is to be seen of a machine, a section each: its boot, what listens, what runs, its services, its file systems.
+# What is to be seen of a machine, a section each: its boot, what listens, what runs, its services, file systems and
+# the room there, networks, clock.
 own=$(readlink /proc/self/ns/pid)
 echo "== boot"
 boot
@@ -18,6 +19,7 @@ if [ -d /run/systemd/system ]; then
   echo "init systemd"
   systemctl list-unit-files --type=service --state=enabled --plain --no-legend 2>/dev/null | cut -d' ' -f1 | sed 's/^/enabled /'
   systemctl list-units --type=service --state=running --plain --no-legend 2>/dev/null | sed 's/^/running /'
+  systemctl list-units --type=service --state=failed --plain --no-legend 2>/dev/null | sed 's/^/failed /'
 fi
 echo "== mounts"
 # Those that somebody wants to be there; others come and go.
@@ -26,4 +28,11 @@ if [ -r /etc/fstab ]; then
     case "$what $place" in '#'*) ;; *' /'*) grep -F -m 1 " $place " /proc/self/mounts ;; esac
   done </etc/fstab
 fi
-true
+echo "== room"
+for place in / /boot /var; do stat -f -c '%a %S %n' "$place"; done 2>/dev/null
+for table in route ipv6_route; do
+  echo "== $table"
+  [ ! -r "/proc/net/$table" ] || cat "/proc/net/$table"
+done
+echo "== clock"
+date +%s

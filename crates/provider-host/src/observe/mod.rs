@@ -2,6 +2,7 @@
 //! that cannot be asked here have no answer; named checks that cannot be asked have a bad one.
 
 mod answers;
+mod networks;
 mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,7 @@ pub(crate) async fn observe(host: &HostProvider, call: &Call) -> Result<Observat
 async fn look(host: &HostProvider, call: &Call) -> Result<Observation, ProviderError> {
     let (action, _) = call.action().map_err(|error| ProviderError::Local { reason: error.to_string() })?;
     let limit = action.timeouts.check.as_duration();
+    let asked = jiff::Timestamp::now();
     // On a machine that has just been started it takes as long as its services do to come up.
     let command = Command::new(["sh", "-c", LOOK]).limit(kept::patience(action)).most(MOST);
     let output = host.transport.run(command).await.map_err(|e| words::no_way(&host.options.name, e))?;
@@ -48,7 +50,14 @@ async fn look(host: &HostProvider, call: &Call) -> Result<Observation, ProviderE
         let reason = format!("it cannot be looked at: {}", printable(said.trim(), 200));
         return Err(ProviderError::NoAnswer { reason, hint: String::new() });
     }
-    let seen = seen::read(&String::from_utf8_lossy(&output.stdout));
+    let mut seen = seen::read(&String::from_utf8_lossy(&output.stdout));
+    let (apart, room) = if call.baseline().is_some() { AFTER } else { BEFORE };
+    seen.parts.extend(
+        seen.room.iter().filter(|(_, free)| **free >= room).map(|(place, _)| format!("room on {place}")),
+    );
+    if seen.clock.is_some_and(|clock| goes_right(clock, asked, jiff::Timestamp::now(), apart)) {
+        seen.parts.insert("a clock that goes right".to_owned());
+    }
     let http = http(host, call, &seen.listening, limit).await?;
     let mut checks = BTreeMap::new();
     for check in &action.checks {
@@ -68,8 +77,19 @@ async fn look(host: &HostProvider, call: &Call) -> Result<Observation, ProviderE
         lasting: seen.lasting,
         http,
         parts: seen.parts,
+        failed_units: seen.failed_units,
         checks,
     })
+}
+
+/// How far a clock may be from the controller's to go right, in seconds, and how many bytes free are room. Afterwards it takes
+/// more to be bad than it took to be good before: what was near the limit is not held against the patch.
+const BEFORE: (i64, u64) = (30, 64 << 20);
+const AFTER: (i64, u64) = (120, 16 << 20);
+
+/// Whether a clock was near enough to the controller's while it was asked.
+fn goes_right(clock: i64, asked: jiff::Timestamp, answered: jiff::Timestamp, apart: i64) -> bool {
+    (asked.as_second() - apart..=answered.as_second() + apart).contains(&clock)
 }
 
 /// What the ports answer that everybody may reach. Once a baseline is on record, those are asked that have answered HTTP by

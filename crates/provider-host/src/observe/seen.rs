@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use patchyard_assess::sockets::row;
 use patchyard_types::{Protocol, Socket, printable};
 
+use super::networks;
+
 /// What was seen.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -13,6 +15,11 @@ pub(super) struct Seen {
     pub processes: BTreeMap<String, u32>,
     pub lasting: BTreeSet<String>,
     pub parts: BTreeSet<String>,
+    pub failed_units: BTreeSet<String>,
+    /// How many bytes may be written by place.
+    pub room: BTreeMap<String, u64>,
+    /// What its clock says, in seconds since 1970.
+    pub clock: Option<i64>,
 }
 
 /// More names than this are an attack on memory.
@@ -23,7 +30,7 @@ const LONG: u64 = 60;
 pub(super) fn read(text: &str) -> Seen {
     let mut seen = Seen::default();
     let (mut uptime, mut ticks) = (0_u64, 100_u64);
-    let (mut enabled, mut running) = (BTreeSet::new(), BTreeSet::new());
+    let (mut enabled, mut running, mut failed) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut knows_its_services = false;
     let (mut section, mut number) = ("", 0);
     for line in text.lines() {
@@ -54,12 +61,17 @@ pub(super) fn read(text: &str) -> Seen {
                     enabled.insert(unit.trim());
                 }
                 Some(("running", rest)) => running.extend(rest.split_whitespace().next()),
+                Some(("failed", rest)) => failed.extend(rest.split_whitespace().next()),
                 _ => {}
             },
             ("mounts", _) => {
                 let place = line.split(' ').nth(1).unwrap_or_default();
                 seen.parts.insert(format!("mount {}", printable(place, 200)));
             }
+            ("room", _) => seen.room.extend(room(line)),
+            ("route", _) => seen.parts.extend(networks::v4(line)),
+            ("ipv6_route", _) => seen.parts.extend(networks::v6(line)),
+            ("clock", 1) => seen.clock = line.trim().parse().ok(),
             _ => {}
         }
     }
@@ -67,7 +79,8 @@ pub(super) fn read(text: &str) -> Seen {
     if knows_its_services {
         seen.lasting.clear();
     }
-    // What starts only when it is called ends by itself.
+    // What starts only when it is called ends by itself, and fails for reasons of its own.
+    seen.failed_units = failed.intersection(&enabled).map(|unit| printable(unit, 200)).collect();
     seen.parts.extend(running.intersection(&enabled).map(|unit| format!("service {}", printable(unit, 200))));
     seen
 }
@@ -78,6 +91,14 @@ const EPHEMERAL: u16 = 32768;
 
 fn listening(line: &str, protocol: Protocol) -> Option<Socket> {
     row(line, protocol).map(|(socket, _)| socket).filter(|socket| socket.port < EPHEMERAL)
+}
+
+/// Blocks that are free for everybody, their size, and the place.
+fn room(line: &str) -> Option<(String, u64)> {
+    let mut fields = line.splitn(3, ' ');
+    let mut number = || fields.next()?.parse::<u64>().ok();
+    let bytes = number()?.saturating_mul(number()?);
+    Some((printable(fields.next()?, 200), bytes))
 }
 
 /// A line of proc(5)'s stat: the program's name and its age in seconds. Threads of the kernel are no programs.
@@ -105,7 +126,9 @@ mod tests {
         let text = format!(
             "== boot\nb00t\n1000.50 12.3\n100\n== tcp\n   0: 00000000:1F90 00000000:0000 0A 0:0 0:0 0 0 0 4711\n   1: 00000000:9C40 00000000:0000 0A 0:0 0:0 0 0 0 4712\n== udp\n\
              == processes\n{}{}{}{}== services\nenabled web.service\nenabled old.service\nrunning web.service loaded active running Web\n\
-             running hostnamed.service loaded active running Hostname\n== mounts\n/dev/sda1 / ext4 rw 0 0\n/dev/sdb1 /srv ext4 rw 0 0\n",
+             running hostnamed.service loaded active running Hostname\nfailed old.service loaded failed failed Old\n\
+             failed apt-daily.service loaded failed failed Lists\n== mounts\n/dev/sda1 / ext4 rw 0 0\n/dev/sdb1 /srv ext4 rw 0 0\n\
+             == room\n1000 4096 /\n== route\nens3 0002000A 00000000 0001 0 0 0 00FFFFFF 0 0 0\n== clock\n1700000000\n",
             stat(1, "systemd", 0, 0),
             stat(2, "kthreadd", 0, 0),
             stat(9, "kworker/0:1", 2, 0),
@@ -124,8 +147,11 @@ mod tests {
         );
         assert_eq!(
             seen.parts.iter().collect::<Vec<_>>(),
-            ["mount /", "mount /srv", "service web.service"],
+            ["mount /", "mount /srv", "network 10.0.2.0/24", "service web.service"],
             "what is not enabled comes and goes"
         );
+        assert_eq!(seen.failed_units.iter().collect::<Vec<_>>(), ["old.service"]);
+        assert_eq!(seen.room, BTreeMap::from([("/".to_owned(), 4_096_000)]));
+        assert_eq!(seen.clock, Some(1_700_000_000));
     }
 }
