@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use patchyard_contract::{Append, Call, ImageSource, LockGuard, Note, Progress, Provider, StoreError};
+use patchyard_contract::{
+    Append, Call, ImageSource, LockGuard, Note, Progress, Provider, ProviderError, StoreError,
+};
 use patchyard_decide::rollout::Wish;
 use patchyard_decide::run::{Mode, Probing, RunCommand, RunState, Undo, decide, rules};
 use patchyard_types::{
-    Action, Digest, Direction, Event, EventBody, Failure, FailureKind, HostId, LedgerEvent, Method, Millis,
-    Order, PatchSetId, Plan, Probe, Quarantine, Record, RolloutEvent, RunEnd, RunEvent, RunId, Step,
-    StepError, Stream, SwapStep, TargetId,
+    Action, Digest, Direction, Event, EventBody, Failure, FailureKind, HostId, LedgerEvent, MachineStep,
+    Method, Millis, Order, PatchSetId, Plan, Probe, Quarantine, Record, RolloutEvent, RunEnd, RunEvent,
+    RunId, Step, StepError, Stream, SwapStep, TargetId,
 };
 use tokio::sync::watch;
 
@@ -214,7 +216,7 @@ impl RunTask<'_> {
             if rules(step).probing == Probing::Repeat {
                 break Probe::NotDone;
             }
-            match provider.probe(&call).await {
+            match probe(self.engine, provider, &call).await {
                 Ok(probe) => break probe,
                 Err(error) if waited >= PATIENCE => return Ok(Some(error.to_string())),
                 Err(_) => {
@@ -361,8 +363,39 @@ async fn effect(engine: &Engine, provider: &dyn Provider, call: &Call) -> Result
             }
             provider.perform(call).await
         }
+        _ if has_another_way_back(call) => {
+            let record = provider.perform(call).await?;
+            look::confirm(provider, clock, call).await?;
+            Ok(record)
+        }
         _ => provider.perform(call).await,
     }
+}
+
+/// Asks the provider about an effect, and looks where the effect itself would have.
+async fn probe(engine: &Engine, provider: &dyn Provider, call: &Call) -> Result<Probe, ProviderError> {
+    let probe = provider.probe(call).await?;
+    if !matches!(probe, Probe::Done { .. }) || !has_another_way_back(call) {
+        return Ok(probe);
+    }
+    match look::confirm(provider, &*engine.clock, call).await {
+        Ok(_) => Ok(probe),
+        Err(StepError::Failed(failure)) => Ok(Probe::Failed { failure }),
+        Err(StepError::Unknown(reason)) => {
+            let (action, _) =
+                call.action().map_err(|error| ProviderError::Local { reason: error.to_string() })?;
+            Err(ProviderError::Unreachable { host: action.host.to_string(), reason })
+        }
+    }
+}
+
+/// Whether it matters now that the target serves as before: where it does not, its disks go back, and they can only as long as
+/// nothing has come of the step behind this one.
+fn has_another_way_back(call: &Call) -> bool {
+    let saved = call.records.get(&Step::Machine(MachineStep::Save));
+    call.direction == Direction::Undo
+        && rules(call.step).undo == Undo::EffectOrDisks
+        && matches!(saved, Some(Record::DisksSaved { .. }))
 }
 
 /// Returns once the rollout is to be paused or aborted.

@@ -23,6 +23,8 @@ pub enum Keeping {
     Keeper,
     /// Somebody who takes snapshots, of a machine whose packages cannot be put back once they have changed.
     KeeperOfStuck,
+    /// Somebody who takes snapshots, of a machine that a patch leaves something on with which the first version does not serve.
+    KeeperOfScarred,
 }
 
 /// One simulated machine. It has one package, of which the first version is good.
@@ -48,13 +50,19 @@ pub struct SimMachine {
     pub interfered: bool,
     /// Who keeps it.
     pub keeping: Keeping,
+    /// A patch has left something on it that no package puts back.
+    pub scarred: bool,
     /// The versions that were installed when snapshots of its disks were taken, by run.
     pub saved: BTreeMap<RunId, String>,
 }
 
 impl SimMachine {
     fn behaviour(&self) -> Behaviour {
-        if self.version == "1" { Behaviour::Good } else { self.patched }
+        match (self.version.as_str(), self.scarred) {
+            ("1", false) => Behaviour::Good,
+            ("1", true) => Behaviour::CrashesAtStart,
+            _ => self.patched,
+        }
     }
 
     /// Whether its service runs at a time.
@@ -84,6 +92,7 @@ impl World {
             boots: 1,
             interfered: false,
             keeping: Keeping::Nobody,
+            scarred: false,
             saved: BTreeMap::new(),
         };
         self.machines.insert(id.clone(), machine);
@@ -126,7 +135,7 @@ pub(crate) fn target(world: &World, id: &TargetId, machine: &SimMachine) -> Targ
         traps: vec![],
         disk_snapshots: match machine.keeping {
             Keeping::Nobody => DiskSnapshots::Nobody,
-            Keeping::Keeper | Keeping::KeeperOfStuck => DiskSnapshots::Keeper,
+            Keeping::Keeper | Keeping::KeeperOfStuck | Keeping::KeeperOfScarred => DiskSnapshots::Keeper,
         },
         config: Digest::of_bytes(machine.name.as_bytes()),
     }

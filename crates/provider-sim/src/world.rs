@@ -10,7 +10,7 @@ use patchyard_types::{
 
 use crate::fault::Faults;
 use crate::image::{SimLayer, base_image, image_of};
-use crate::machine::SimMachine;
+use crate::machine::{Keeping, SimMachine};
 
 /// How a version of a service behaves once started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -518,6 +518,7 @@ impl World {
                 let Some(machine) = self.machines.get_mut(&target) else { return };
                 if let (Some(version), true) = (machine.saved.remove(&run), back) {
                     (machine.version, machine.half, machine.stale) = (version, false, false);
+                    machine.scarred = false;
                     machine.boots += 1;
                     machine.since = now;
                 }
@@ -538,6 +539,7 @@ impl World {
         let Some(machine) = self.machines.get_mut(target) else { return };
         machine.half = half;
         if !half {
+            machine.scarred |= version != "1" && machine.keeping == Keeping::KeeperOfScarred;
             machine.version = version;
             machine.since = now;
             machine.stale = true;

@@ -32,6 +32,16 @@ pub trait Kept: Inside {
         let _ = self.sh(&format!("echo '{hook}' >/etc/apt/apt.conf.d/99lab"));
     }
 
+    /// Gives it a service that runs as long as its program is there, as one of a shop.
+    fn start_a_shop(&self) {
+        let unit = "[Service]\nExecStart=/usr/local/bin/shop\n[Install]\nWantedBy=multi-user.target\n";
+        let _ = self.sh(&format!(
+            "printf '#!/bin/sh\nexec sleep infinity\n' >/usr/local/bin/shop; chmod 755 /usr/local/bin/shop; \
+             printf '{}' >/etc/systemd/system/shop.service; systemctl daemon-reload; systemctl enable --quiet --now shop",
+            unit.escape_default()
+        ));
+    }
+
     /// Has apt take no transaction after the next one: nothing that it does can be put back by packages.
     fn take_one_transaction_only(&self) {
         let _ = self.sh("echo 'DPkg::Pre-Invoke {\"test ! -e /root/stuck\";};' >/etc/apt/apt.conf.d/98lab");

@@ -77,6 +77,9 @@ fn machine_of(
     if machine.half || Some(&*machine.version) != version {
         complaints.push(format!("{} ({end:?}): it was left as {machine:?}", machine.name));
     }
+    if machine.scarred && end == RunEnd::RolledBack {
+        complaints.push(format!("it was put back and does not serve: {machine:?}"));
+    }
     // Its disks are kept where it was patched, and nothing of them stays where it was not.
     let is_saved = machine.saved.contains_key(&RunId { rollout: outcome.id, action });
     if is_saved != (end == RunEnd::Succeeded && planned.snapshot == SnapshotPolicy::Required) {

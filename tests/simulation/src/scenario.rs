@@ -183,7 +183,7 @@ impl Scenario {
             })
             .collect();
         let scenario = Self::living_together(rng.u64(..), &targets, &lives_in, limits).await;
-        let keepings = [Keeping::Nobody, Keeping::Keeper, Keeping::KeeperOfStuck];
+        let keepings = [Keeping::Nobody, Keeping::Keeper, Keeping::KeeperOfStuck, Keeping::KeeperOfScarred];
         let first = rng.usize(..);
         let keeping = |number: usize| keepings[(first % keepings.len() + number) % keepings.len()];
         let scenario = scenario.with_machines(&machines, keeping).await;

@@ -171,7 +171,7 @@ fn the_end_of_the_way_back(state: &RunState, action: &Action) -> RunCommand {
     };
     let reason = match state.given_up().values().next() {
         Some(why) => format!(
-            "{failure}; its packages could not be put back ({why}), so its disks went back to the moment before the patch"
+            "{failure}; its packages did not bring it back ({why}), so its disks went back to the moment before the patch"
         ),
         None => failure.message.clone(),
     };

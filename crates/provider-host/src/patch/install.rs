@@ -8,7 +8,7 @@ use patchyard_guest::job::{self, Job, JobId, JobState};
 use patchyard_guest::{GuestError, needs};
 use patchyard_types::{Direction, FailureKind, PackageChange, Probe, Record, StepError, printable};
 
-use super::{LOCK, Run, failed, prepare, restart, trouble};
+use super::{LOCK, Run, failed, prepare, reboot, restart, trouble};
 
 /// Between two looks at a job.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -23,7 +23,7 @@ pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
 }
 
 /// Back to the versions that were there before. What runs on files that this replaces is restarted, where the patch
-/// restarts anything.
+/// restarts anything, and the machine itself where the patch did.
 pub(super) async fn undo(run: &Run<'_>) -> Result<Record, StepError> {
     // A transaction that is at work is waited for: stopping a package manager breaks what it works on.
     let (mut begun, mut killed) = (false, false);
@@ -52,6 +52,7 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, StepError> {
     change(run, run.back(), Direction::Undo, killed).await?;
     let Measures { restart: services, reexecute_init, .. } = restart::on_the_way_back(run).await?;
     needs::restart(run.guest.transport(), &services, reexecute_init).await.map_err(trouble)?;
+    reboot::on_the_way_back(run).await?;
     Ok(Record::Nothing)
 }
 
@@ -65,7 +66,8 @@ pub(super) async fn probe_undo(run: &Run<'_>) -> Result<Probe, StepError> {
     let is_done = nothing_works
         && settled(run, run.back()).await?
         && marked(run).await?
-        && nothing_runs_on_replaced_files(run).await?;
+        && nothing_runs_on_replaced_files(run).await?
+        && !reboot::is_needed_again(run).await?;
     Ok(if is_done { Probe::Done { record: Record::Nothing } } else { Probe::NotDone })
 }
 

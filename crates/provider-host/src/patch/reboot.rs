@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use patchyard_assess::needs::measures;
 use patchyard_contract::{Command, Transport, TransportError};
+use patchyard_guest::needs;
 use patchyard_types::{MachineStep, Probe, Reboot, Record, Step, StepError};
 
 use super::{Run, restart, trouble};
@@ -23,13 +25,38 @@ fn wanted<'a>(run: &'a Run<'_>) -> Option<&'a str> {
 pub(super) async fn perform(run: &Run<'_>) -> Result<Record, StepError> {
     let Some(before) = wanted(run) else { return Ok(Record::Nothing) };
     if restart::boot_id(run.guest.transport()).await? == before {
-        run.note("starting it anew");
-        let sent = run.guest.transport().run(Command::new(["sh", "-c", ANEW])).await;
-        // It may well go down before it has answered.
-        drop(sent.map_err(|error| trouble(error.into())));
+        send(run).await;
     }
     comes_up(run.guest.transport(), before, TRY_AGAIN).await?;
     Ok(Record::Nothing)
+}
+
+async fn send(run: &Run<'_>) {
+    run.note("starting it anew");
+    let sent = run.guest.transport().run(Command::new(["sh", "-c", ANEW])).await;
+    // It may well go down before it has answered.
+    drop(sent.map_err(|error| trouble(error.into())));
+}
+
+/// Whether the patch has started it anew, and something of the way back comes true only when it is once more: what runs is
+/// the newer kernel.
+pub(super) async fn is_needed_again(run: &Run<'_>) -> Result<bool, StepError> {
+    let Some(before) = wanted(run) else { return Ok(false) };
+    if restart::boot_id(run.guest.transport()).await? == before {
+        return Ok(false);
+    }
+    let needs = needs::ask(run.guest.transport()).await.map_err(trouble)?;
+    Ok(!measures(&needs, Reboot::AsNeeded).reboot.is_empty())
+}
+
+/// Starts it anew where that is needed again.
+pub(super) async fn on_the_way_back(run: &Run<'_>) -> Result<(), StepError> {
+    if !is_needed_again(run).await? {
+        return Ok(());
+    }
+    let before = restart::boot_id(run.guest.transport()).await?;
+    send(run).await;
+    comes_up(run.guest.transport(), &before, TRY_AGAIN).await
 }
 
 /// Waits for another boot; the step's own timeout ends this. A machine that comes up may answer and let nobody in yet, or not

@@ -61,20 +61,23 @@ pub(crate) fn is_not_assessed(controller: &Controller, name: &str, why: &str) {
     scan.says(&[name, why]);
 }
 
-/// A patch whose way back by packages fails. `breaks` sees to that at the end of the transaction, and is not undone by any
-/// package.
+/// What ends the service that [`Kept::start_a_shop`] has started, for good.
+pub(crate) const SHOP_IS_CLOSED: &str = "rm /usr/local/bin/shop; systemctl stop shop";
+
+/// A patch whose way back by packages fails, or helps nothing. `breaks` sees to that at the end of the transaction, and is not
+/// undone by any package. Returns what the run is said to have ended for.
 pub(crate) fn goes_back_by_its_disks(
     machine: &dyn Kept,
     controller: &Controller,
     package: &str,
     breaks: &str,
-) {
+) -> String {
     machine.at_the_end_of_a_transaction(&format!("touch /root/stuck; {breaks}"));
     let _ = machine.sh("echo before >/root/before");
     let applied = controller.run(["apply", "--yes", "--json"]).expect(5);
     let run = applied.rollout()["runs"][0].clone();
     assert_eq!(run["state"], "rolled_back", "{applied}");
-    let reason = run["reason"].as_str().unwrap();
+    let reason = run["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("so its disks went back to the moment before the patch"), "{reason}");
     assert_eq!(machine.version(package), "1.0 installed");
     // Of what came after the snapshot nothing is there, and of what came before all.
@@ -82,4 +85,5 @@ pub(crate) fn goes_back_by_its_disks(
     assert_eq!(machine.saved(), Vec::<String>::new(), "the snapshot has gone with it");
     assert_eq!(controller.quarantine().len(), 1);
     controller.run(["plan", "--refresh"]).expect(0).says(&["quarantine"]);
+    reason
 }

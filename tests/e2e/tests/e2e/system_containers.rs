@@ -5,7 +5,9 @@
 use patchyard_e2e_tests::{Controller, Inside as _, Kept as _, SystemContainer};
 use rustix::process::Signal;
 
-use crate::kept::{goes_back_by_its_disks, is_found_patched_started_anew_and_put_back, is_not_assessed};
+use crate::kept::{
+    SHOP_IS_CLOSED, goes_back_by_its_disks, is_found_patched_started_anew_and_put_back, is_not_assessed,
+};
 
 const DEFAULTS: &str = "verify_for: 2s, reboot: always, timeouts: { step: 10m, healthy: 60s }";
 
@@ -37,6 +39,18 @@ fn stuck() -> (SystemContainer, Controller) {
 fn where_packages_cannot_be_put_back_a_system_container_is() {
     let (container, controller) = stuck();
     goes_back_by_its_disks(&container, &controller, "lab-broken", "true");
+}
+
+/// Its packages are those from before, and it still does not serve.
+#[test]
+fn where_packages_do_not_bring_a_service_back_the_disks_do() {
+    let container = SystemContainer::start(&["lab-tool"]);
+    container.lxc(&["config", "set", "guest", "user.io.patchyard.exclude=true"]);
+    let controller = container.controller("verify_for: 2s, timeouts: { step: 10m, healthy: 10s }");
+    container.start_a_shop();
+    let reason = goes_back_by_its_disks(&container, &controller, "lab-tool", SHOP_IS_CLOSED);
+    assert_eq!(reason.matches("service shop.service is gone").count(), 2, "patched, and put back: {reason}");
+    assert_eq!(container.sh("systemctl is-active shop"), "active");
 }
 
 /// Somebody stops it, and nobody is left who would have noticed.

@@ -13,13 +13,14 @@ pub(in crate::run) const RULES: StepRules = StepRules {
     undo: Undo::EffectOrDisks,
     retries: 0,
     timeout: configured,
-    // A transaction that is at work is waited for first: package managers must not be stopped.
-    undo_timeout: twice,
+    undo_timeout: at_most,
     blames_patch,
 };
 
-const fn twice(action: &Action) -> Millis {
-    Millis(configured(action).0.saturating_mul(2))
+/// A transaction that is at work is waited for first: package managers must not be stopped. Then it is looked at whether the
+/// machine serves as before, where its disks could go back else.
+const fn at_most(action: &Action) -> Millis {
+    Millis(configured(action).0.saturating_mul(2).saturating_add(action.timeouts.healthy.0))
 }
 
 /// A package manager that fails or hangs speaks against the packages, and so does a machine that nobody reaches any more.

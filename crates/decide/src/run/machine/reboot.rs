@@ -9,7 +9,7 @@ pub(in crate::run) const RULES: StepRules = StepRules {
     interruptible: false,
     // Its boot id tells.
     probing: Probing::AskTheWorld,
-    // The versions that were there before are put back while it runs.
+    // The versions that were there before are put back first, and that may start it anew.
     undo: Undo::Nothing,
     retries: 0,
     timeout: configured,
