@@ -6,8 +6,10 @@
 pub mod dnf;
 mod list;
 mod name;
+mod primary;
 mod xml;
 pub mod zypper;
 
 pub use list::{ListError, QUERY, installed};
 pub use name::{is_arch, is_package, is_version};
+pub use primary::{Offer, offers};

@@ -41,18 +41,37 @@ pub fn upgradable() -> Vec<String> {
         .collect()
 }
 
-/// Packages, as `(name, architecture, version)`, put into exact versions, up or down, in one transaction; or what would
-/// be done for that. Nothing recommended comes.
+/// Puts what is named by [`exactly`], or by the path of a package's file, into those versions, up or down, in one transaction;
+/// or says what would be done for that. Nothing recommended comes. A file's bytes are known by their hash: it need not be signed.
 #[must_use]
-pub fn install_exactly<'a>(
-    wanted: impl Iterator<Item = (&'a str, &'a Arch, &'a str)>,
-    dry_run: bool,
-) -> Vec<String> {
+pub fn install(named: impl Iterator<Item = String>, dry_run: bool) -> Vec<String> {
     let dry: &[&str] = if dry_run { &["--dry-run"] } else { &[] };
-    let fixed = ["--no-refresh", "install", "--oldpackage", "--no-recommends", "--auto-agree-with-licenses"];
-    let specs = wanted.map(|(name, arch, version)| format!("{name}.{arch}={version}"));
-    FIXED.iter().chain(&fixed).chain(dry).map(|argument| (*argument).to_owned()).chain(specs).collect()
+    let fixed = [
+        "--no-refresh",
+        "install",
+        "--oldpackage",
+        "--no-recommends",
+        "--auto-agree-with-licenses",
+        "--allow-unsigned-rpm",
+    ];
+    FIXED.iter().chain(&fixed).chain(dry).map(|argument| (*argument).to_owned()).chain(named).collect()
 }
+
+/// Downloads what is named by [`exactly`] into folders below this one. Of several versions of one package it downloads one.
+#[must_use]
+pub fn download(folder: &str, named: impl Iterator<Item = String>) -> Vec<String> {
+    let fixed = ["--no-refresh", "--pkg-cache-dir", folder, "download"];
+    FIXED.iter().chain(&fixed).map(|argument| (*argument).to_owned()).chain(named).collect()
+}
+
+/// How zypper names a package in a version.
+#[must_use]
+pub fn exactly(name: &str, arch: &Arch, version: &str) -> String {
+    format!("{name}.{arch}={version}")
+}
+
+/// Where it keeps the lists of the repositories: a folder with one for each.
+pub const LISTS: &str = "/var/cache/zypp/raw";
 
 /// Where the locks are.
 pub const LOCKS: &str = "/etc/zypp/locks";

@@ -12,14 +12,12 @@ use patchyard_assess::deb::{Layout, StatusReader, is_arch, is_package, is_versio
 use patchyard_contract::{Ask, Command, Output};
 use patchyard_types::{Arch, Digest, InstalledPackage, PackageChange, PendingPatch, PendingStatus};
 
-use super::{Exactly, Guest, Installed, QUESTION, REFRESH, Readiness, is_there, wanted, wished};
+use super::{DOWNLOAD, Exactly, Guest, Installed, QUESTION, REFRESH, Readiness, is_there, wanted, wished};
 use crate::GuestError;
 use crate::job::{Job, JobStep};
 
 /// The most a dpkg database may have, in bytes; of a desktop's 5,000 packages it has 6 MiB.
 const DATABASE: usize = 256 * 1024 * 1024;
-/// How long all downloads of one transaction may take.
-const DOWNLOAD: Duration = Duration::from_secs(1800);
 /// Of a transaction: nobody can be asked, and what may be restarted is decided elsewhere.
 const TRANSACTION: [(&str, &str); 5] = [
     ("DEBIAN_FRONTEND", "noninteractive"),

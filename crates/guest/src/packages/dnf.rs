@@ -5,9 +5,9 @@ use std::time::Duration;
 use patchyard_assess::rpm::dnf::{self as questions, AnswerError, Dialect};
 use patchyard_assess::rpm::zypper::is_meant;
 use patchyard_contract::{Ask, Command, Output};
-use patchyard_types::{Arch, InstalledPackage, PackageChange, PendingPatch, PendingStatus};
+use patchyard_types::{Arch, Digest, InstalledPackage, PackageChange, PendingPatch, PendingStatus};
 
-use super::{Guest, Installed, QUESTION, REFRESH, Readiness, rpm, wanted, wished};
+use super::{DOWNLOAD, Exactly, Guest, Installed, LOCK, QUESTION, REFRESH, Readiness, rpm, wanted, wished};
 use crate::GuestError;
 use crate::job::{Job, JobStep};
 
@@ -53,14 +53,33 @@ pub(super) async fn pending(
         }
         only => {
             rpm::valid(guest, wished(only))?;
-            let rows = simulated(guest, guest.dnf.install_exactly(wished(only), true), wait).await?;
+            let named = wished(only).map(|(name, arch, version)| questions::exactly(name, arch, version));
+            let rows = simulated(guest, guest.dnf.install(named, true), wait).await?;
             questions::pending(&rows, &[], version, |name| installed.is_held(name))
         }
     };
     if !how.allow_remove {
         patches.retain(|patch| patch.status != PendingStatus::Removal);
     }
-    Ok(patches)
+    rpm::pinned(guest, guest.dnf.lists(), patches).await
+}
+
+pub(super) async fn offered(
+    guest: &Guest,
+    packages: &[Exactly<'_>],
+) -> Result<Vec<Option<(u64, Digest)>>, GuestError> {
+    rpm::offered(guest, guest.dnf.lists(), packages).await
+}
+
+pub(super) async fn download(
+    guest: &Guest,
+    folder: &str,
+    packages: &[Exactly<'_>],
+) -> Result<(), GuestError> {
+    rpm::valid(guest, packages.iter().copied())?;
+    let named = packages.iter().map(|(name, arch, version)| questions::exactly(name, arch, version));
+    let command = question(guest, guest.dnf.download(folder, named)).limit(DOWNLOAD);
+    good(guest, "dnf download", &guest.patiently(command, LOCK, holder).await?)
 }
 
 pub(super) async fn hold(
@@ -77,7 +96,7 @@ pub(super) async fn ready(guest: &Guest, wait: Duration) -> Result<Readiness, Gu
     // Questions are answered while another one works: only its lock tells. It ends as dnf does when it finds one.
     guest.nobody_at_work(AT_WORK, questions::LOCKED, wait).await?;
     simulated(guest, guest.dnf.simulate(), wait).await?;
-    Ok(Readiness::Ready)
+    Ok(rpm::readiness(&installed(guest).await?))
 }
 
 pub(super) async fn transaction(
@@ -87,9 +106,10 @@ pub(super) async fn transaction(
     installed: &Installed,
 ) -> Result<Job, GuestError> {
     rpm::valid(guest, wanted(changes))?;
-    let rows = simulated(guest, guest.dnf.install_exactly(wanted(changes), true), wait).await?;
+    let named = || wanted(changes).map(|exactly| guest.file_or(exactly, questions::exactly));
+    let rows = simulated(guest, guest.dnf.install(named(), true), wait).await?;
     guest.nothing_else(changes, installed, &questions::moves(&rows))?;
-    let command = guest.dnf.install_exactly(wanted(changes), false);
+    let command = guest.dnf.install(named(), false);
     let command = match guest.dnf {
         Dialect::Four => command,
         // It does not tell by its exit code that another one is at work, nor does it wait: that is looked for before.

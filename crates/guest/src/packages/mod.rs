@@ -28,6 +28,10 @@ use crate::job::Job;
 const QUESTION: Duration = Duration::from_secs(300);
 /// How long it may take to read the lists of all repositories.
 const REFRESH: Duration = Duration::from_secs(900);
+/// How long all downloads of one transaction may take.
+const DOWNLOAD: Duration = Duration::from_secs(1800);
+/// How long another package manager is waited for where nobody says how long.
+const LOCK: Duration = Duration::from_secs(60);
 /// How long a lock is left alone before it is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// sh … NAME: prints where a program is, behind all links; fails where it is not.
@@ -133,11 +137,27 @@ impl Guest {
     }
 
     /// With packages that lie on the machine as files, by name and architecture: transactions take them instead of the
-    /// repositories'. Only apt is given any.
+    /// repositories'. apk is given none.
     #[must_use]
     pub fn with_files(mut self, files: BTreeMap<(String, Arch), String>) -> Self {
         self.files = files;
         self
+    }
+
+    /// What the name of a package's file ends in.
+    #[must_use]
+    pub fn file_suffix(&self) -> &'static str {
+        match self.manager {
+            PackageManager::Apt => ".deb",
+            PackageManager::Dnf | PackageManager::Zypper => ".rpm",
+            PackageManager::Apk => ".apk",
+        }
+    }
+
+    /// The file of a package that lies on the machine, else how it is named.
+    fn file_or(&self, (name, arch, version): Exactly<'_>, named: fn(&str, &Arch, &str) -> String) -> String {
+        let file = self.files.get(&(name.to_owned(), arch.clone()));
+        file.cloned().unwrap_or_else(|| named(name, arch, version))
     }
 
     /// With packages that nobody has asked for by name, whatever the machine says by now: as [`Guest::automatic`] has told.
@@ -226,8 +246,7 @@ impl Guest {
     pub fn repair(&self, wait: Duration) -> Job {
         match self.manager {
             PackageManager::Apt => apt::repair(wait),
-            // rpm rolls nothing forward: what it was interrupted in is seen in the inventory.
-            PackageManager::Dnf | PackageManager::Zypper => Job::default(),
+            PackageManager::Dnf | PackageManager::Zypper => rpm::repair(),
             PackageManager::Apk => apk::repair(wait),
         }
     }
@@ -299,21 +318,23 @@ impl Guest {
     ) -> Result<Vec<Option<(u64, Digest)>>, GuestError> {
         match self.manager {
             PackageManager::Apt => apt::offered(self, packages).await,
-            PackageManager::Dnf | PackageManager::Zypper | PackageManager::Apk => {
-                Ok(vec![None; packages.len()])
-            }
+            PackageManager::Dnf => dnf::offered(self, packages).await,
+            PackageManager::Zypper => zypper::offered(self, packages).await,
+            PackageManager::Apk => Ok(vec![None; packages.len()]),
         }
     }
 
-    /// Has the machine download packages, as (name, architecture, version), into one of its folders.
+    /// Has the machine download packages, as (name, architecture, version), into one of its folders, or folders below it.
     ///
     /// # Errors
-    /// When its repositories do not have one, or its package manager is not apt.
+    /// When its repositories do not have one, or its package manager is apk.
     pub async fn download(&self, folder: &str, packages: &[(&str, &Arch, &str)]) -> Result<(), GuestError> {
         match self.manager {
             PackageManager::Apt => apt::download(self, folder, packages).await,
-            PackageManager::Dnf | PackageManager::Zypper | PackageManager::Apk => Err(self
-                .refused("the files of its packages are not kept by this release: only those of apt's are")),
+            PackageManager::Dnf => dnf::download(self, folder, packages).await,
+            PackageManager::Zypper => zypper::download(self, folder, packages).await,
+            PackageManager::Apk => Err(self
+                .refused("the files of its packages are not kept by this release: those of apk's are not")),
         }
     }
 

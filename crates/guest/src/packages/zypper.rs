@@ -1,12 +1,13 @@
 //! zypper and rpm: openSUSE and SUSE Linux Enterprise.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use patchyard_assess::rpm::zypper::{self as questions, AnswerError};
 use patchyard_contract::{Ask, Command, Output};
-use patchyard_types::{InstalledPackage, PackageChange, PendingPatch, PendingStatus, printable};
+use patchyard_types::{Digest, InstalledPackage, PackageChange, PendingPatch, PendingStatus, printable};
 
-use super::{Guest, Installed, QUESTION, REFRESH, Readiness, rpm, wanted, wished};
+use super::{DOWNLOAD, Exactly, Guest, Installed, LOCK, QUESTION, REFRESH, Readiness, rpm, wanted, wished};
 use crate::GuestError;
 use crate::job::{Job, JobStep};
 
@@ -35,16 +36,41 @@ pub(super) async fn pending(
         }
         only => {
             rpm::valid(guest, wished(only))?;
-            let would =
-                asked(guest, questions::install_exactly(wished(only), true), wait, questions::simulation)
-                    .await?;
+            let named = wished(only).map(|(name, arch, version)| questions::exactly(name, arch, version));
+            let would = asked(guest, questions::install(named, true), wait, questions::simulation).await?;
             questions::pending(&would, &[], |name| installed.is_held(name))
         }
     };
     if !how.allow_remove {
         patches.retain(|patch| patch.status != PendingStatus::Removal);
     }
-    Ok(patches)
+    rpm::pinned(guest, questions::LISTS, patches).await
+}
+
+pub(super) async fn offered(
+    guest: &Guest,
+    packages: &[Exactly<'_>],
+) -> Result<Vec<Option<(u64, Digest)>>, GuestError> {
+    rpm::offered(guest, questions::LISTS, packages).await
+}
+
+/// Those that are called the same one after the other: zypper downloads one of them.
+pub(super) async fn download(
+    guest: &Guest,
+    folder: &str,
+    packages: &[Exactly<'_>],
+) -> Result<(), GuestError> {
+    rpm::valid(guest, packages.iter().copied())?;
+    let mut left = packages.to_vec();
+    while !left.is_empty() {
+        let mut names = BTreeSet::new();
+        let (now, later) = left.into_iter().partition(|(name, ..)| names.insert(*name));
+        let now: Vec<Exactly<'_>> = now;
+        let named = now.iter().map(|(name, arch, version)| questions::exactly(name, arch, version));
+        good(guest, questions::download(folder, named), LOCK, DOWNLOAD).await?;
+        left = later;
+    }
+    Ok(())
 }
 
 pub(super) async fn hold(
@@ -58,7 +84,7 @@ pub(super) async fn hold(
 
 pub(super) async fn ready(guest: &Guest, wait: Duration) -> Result<Readiness, GuestError> {
     good(guest, questions::simulate(), wait, QUESTION).await?;
-    Ok(Readiness::Ready)
+    Ok(rpm::readiness(&installed(guest).await?))
 }
 
 pub(super) async fn transaction(
@@ -68,10 +94,10 @@ pub(super) async fn transaction(
     installed: &Installed,
 ) -> Result<Job, GuestError> {
     rpm::valid(guest, wanted(changes))?;
-    let would =
-        asked(guest, questions::install_exactly(wanted(changes), true), wait, questions::simulation).await?;
+    let named = || wanted(changes).map(|exactly| guest.file_or(exactly, questions::exactly));
+    let would = asked(guest, questions::install(named(), true), wait, questions::simulation).await?;
     guest.nothing_else(changes, installed, &questions::moves(&would))?;
-    let mut step = JobStep::new(questions::install_exactly(wanted(changes), false), &[]);
+    let mut step = JobStep::new(questions::install(named(), false), &[]);
     step.again = Some((questions::LOCKED, wait.as_secs()));
     step.fine = questions::DONE.to_vec();
     Ok(Job { steps: vec![step] })

@@ -167,13 +167,17 @@ async fn change(
 
 /// A full disk, a lock that somebody else holds and a repository that does not answer say nothing about the packages.
 fn kind(words: &str) -> FailureKind {
-    const NO_SPACE: [&str; 2] = ["No space left", "E: You don't have enough free space"];
-    const NOT_ITS_OWN: [&str; 5] = [
+    const NO_SPACE: [&str; 3] =
+        ["No space left", "E: You don't have enough free space", "more space needed on the"];
+    const NOT_ITS_OWN: [&str; 8] = [
         "E: Failed to fetch",
         "E: Unable to fetch some archives",
         "E: Could not get lock",
         "E: Unable to acquire the dpkg frontend lock",
         "lock was locked by another process",
+        "Failed to download packages",
+        "Error downloading packages",
+        "Failed to provide Package",
     ];
     let says = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
     if says(&NO_SPACE) {
@@ -212,12 +216,15 @@ async fn follow(run: &Run<'_>, id: &JobId) -> Result<(JobState, String), StepErr
     }
 }
 
-/// What is worth telling of a transaction's output: the packages that failed, in dpkg's words, else its last lines.
+/// What is worth telling of a transaction's output: the packages that failed, in dpkg's words, what others call an error, else its
+/// last lines.
 fn last_words(output: &str) -> String {
     let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let telling = |line: &&&str| {
         line.starts_with("dpkg: error")
             || line.starts_with("E: ")
+            || line.starts_with("Error")
+            || line.starts_with("<message type=\"error\">")
             || line.starts_with("dpkg: dependency problems")
     };
     let told: Vec<&str> = match lines.iter().position(|line| line.starts_with("dpkg: error")) {
@@ -245,6 +252,7 @@ mod tests {
             last_words("a\nE: You don't have enough free space\nb\n"),
             "E: You don't have enough free space"
         );
+        assert_eq!(last_words("a\nError: Transaction test error:\nb\n"), "Error: Transaction test error:");
         assert_eq!(last_words("one\ntwo\nthree\n"), "two; three");
     }
 
@@ -256,6 +264,8 @@ mod tests {
             ("E: Failed to fetch http://deb.example/x.deb  404  Not Found", FailureKind::Host),
             ("E: Could not get lock /var/lib/dpkg/lock-frontend.", FailureKind::Host),
             ("dpkg: error: dpkg frontend lock was locked by another process with pid 42", FailureKind::Host),
+            ("Error: At least 12MB more space needed on the / filesystem.", FailureKind::NoSpace),
+            ("Error: Error downloading packages:", FailureKind::Host),
             ("dpkg: error processing package lab-broken (--configure):", FailureKind::PackageManager),
         ] {
             assert_eq!(kind(words), expected, "{words}");

@@ -1,6 +1,5 @@
 //! The bytes of packages: from a machine into the controller's cache, and from the cache onto a machine.
 
-use patchyard_assess::deb::apt::ask::file_name;
 use patchyard_contract::{CacheError, ProviderError};
 use patchyard_guest::{Guest, GuestError, files};
 use patchyard_types::{Arch, Digest, PackageChange, printable};
@@ -52,13 +51,17 @@ pub(super) async fn bring(
     let brought = async {
         let specs: Vec<_> = wanted.iter().map(|p| (p.name, p.arch, p.version)).collect();
         guest.download(&folder, &specs).await.map_err(no_answer)?;
+        // Each package manager names files in its own way.
+        let hashes = sh(HASHES).await?;
+        let hashes = String::from_utf8_lossy(&hashes.stdout);
         for package in &wanted {
-            let file = file_name(package.name, package.version, &package.arch.0);
-            let path = format!("{folder}/{file}");
+            let hash = package.sha256.to_string();
+            let path = hashes.lines().find_map(|line| line.strip_prefix(&hash)?.strip_prefix("  "));
+            let path = path.ok_or_else(|| wrong_bytes(package))?;
             // One byte more shows that it is larger than the signed index says.
             let most = usize::try_from(package.size).unwrap_or(usize::MAX).saturating_add(1);
-            let bytes = files::read(&*host.transport, &path, most).await.map_err(no_answer)?;
-            keep(host, bytes, package, &file).await?;
+            let bytes = files::read(&*host.transport, path, most).await.map_err(no_answer)?;
+            keep(host, bytes, package).await?;
         }
         Ok(())
     };
@@ -67,12 +70,21 @@ pub(super) async fn bring(
     brought
 }
 
-async fn keep(
-    host: &HostProvider,
-    bytes: Vec<u8>,
-    package: &Wanted<'_>,
-    file: &str,
-) -> Result<(), ProviderError> {
+/// sh … FOLDER: the hashes of the files below it.
+const HASHES: &str = "find \"$1\" -type f -exec sha256sum -- {} +";
+
+fn wrong_bytes(package: &Wanted<'_>) -> ProviderError {
+    ProviderError::NoAnswer {
+        reason: format!(
+            "{} {}: what was downloaded has not the SHA-256 that the repository's index tells of",
+            package.name,
+            printable(package.version, 100)
+        ),
+        hint: "the mirror serves wrong files: try again later, or use another mirror".to_owned(),
+    }
+}
+
+async fn keep(host: &HostProvider, bytes: Vec<u8>, package: &Wanted<'_>) -> Result<(), ProviderError> {
     let (cache, sha256) = (host.options.cache.clone(), package.sha256);
     let kept = tokio::task::spawn_blocking(move || {
         let scratch = cache.scratch()?;
@@ -81,10 +93,7 @@ async fn keep(
     });
     match kept.await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error @ CacheError::WrongBytes { .. })) => Err(ProviderError::NoAnswer {
-            reason: format!("{}: {error}", printable(file, 200)),
-            hint: "the mirror serves wrong files: try again later, or use another mirror".to_owned(),
-        }),
+        Ok(Err(CacheError::WrongBytes { .. })) => Err(wrong_bytes(package)),
         Ok(Err(error)) => Err(ProviderError::Local { reason: error.to_string() }),
         Err(error) => Err(ProviderError::Local { reason: format!("verifying a package: {error}") }),
     }

@@ -57,7 +57,7 @@ impl<'a> Run<'a> {
 
     /// Where the file of a package of this run's lies on the machine, if it was brought.
     fn path(&self, change: &PackageChange) -> Option<String> {
-        Some(format!("{}/{}.deb", self.folder(), change.sha256?))
+        Some(format!("{}/{}{}", self.folder(), change.sha256?, self.guest.file_suffix()))
     }
 
     /// The guest with those of these packages that lie on the machine as files, and with what is on record about marks.

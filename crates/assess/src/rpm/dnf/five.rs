@@ -39,6 +39,14 @@ pub fn install(simulate: bool) -> Vec<String> {
     command(&FIXED, &[if simulate { "--assumeno" } else { "-y" }, "install", "--best", "--allow-downgrade"])
 }
 
+/// Downloads packages into a folder.
+pub fn download(folder: &str) -> Vec<String> {
+    command(&FIXED, &["-q", "-y", "download", "--destdir", folder])
+}
+
+/// Below it each repository has a folder with its lists.
+pub const LISTS: &str = "/var/cache/libdnf5";
+
 /// Where the versions are that packages are locked to.
 pub const LOCKS: &str = "/etc/dnf/versionlock.toml";
 

@@ -4,11 +4,11 @@ use patchyard_types::printable;
 
 use super::{AnswerError, Deed, Row, bad, command, is_package, row};
 
-/// Options of everything: from the lists it has, no waiting without a limit, nothing for people. Weak dependencies are what
-/// others call recommended.
+/// Options of everything: no waiting without a limit, nothing for people. Weak dependencies are what others call recommended.
+/// The lists are those it has, however old they are; with `-C` it would not fetch packages either.
 const FIXED: [&str; 6] = [
     "dnf",
-    "-C",
+    "--setopt=metadata_expire=-1",
     "--color=never",
     "--setopt=exit_on_lock=True",
     "--setopt=install_weak_deps=False",
@@ -45,6 +45,14 @@ pub fn install(simulate: bool) -> Vec<String> {
     let answer = if simulate { "--assumeno" } else { "-y" };
     command(&FIXED, &["--best", answer, "install"])
 }
+
+/// Downloads packages into a folder.
+pub fn download(folder: &str) -> Vec<String> {
+    command(&FIXED, &["-q", "download", "--destdir", folder])
+}
+
+/// Below it each repository has a folder with its lists.
+pub const LISTS: &str = "/var/cache/dnf";
 
 /// Where the versions are that packages are locked to.
 pub const LOCKS: &str = "/etc/dnf/plugins/versionlock.list";

@@ -69,20 +69,34 @@ impl Dialect {
         }
     }
 
-    /// Packages, as `(name, architecture, version)`, put into exact versions, up or down, in one transaction; or what would be
-    /// done for that.
+    /// Puts what is named by [`exactly`], or by the path of a package's file, into those versions, up or down, in one transaction;
+    /// or says what would be done for that.
     #[must_use]
-    pub fn install_exactly<'a>(
-        self,
-        wanted: impl Iterator<Item = (&'a str, &'a Arch, &'a str)>,
-        simulate: bool,
-    ) -> Vec<String> {
+    pub fn install(self, named: impl Iterator<Item = String>, simulate: bool) -> Vec<String> {
         let fixed = match self {
             Self::Four => four::install(simulate),
             Self::Five => five::install(simulate),
         };
-        let specs = wanted.map(|(name, arch, version)| format!("{name}-{version}.{arch}"));
-        fixed.into_iter().chain(specs).collect()
+        fixed.into_iter().chain(named).collect()
+    }
+
+    /// Downloads what is named by [`exactly`] into a folder.
+    #[must_use]
+    pub fn download(self, folder: &str, named: impl Iterator<Item = String>) -> Vec<String> {
+        let fixed = match self {
+            Self::Four => four::download(folder),
+            Self::Five => five::download(folder),
+        };
+        fixed.into_iter().chain(named).collect()
+    }
+
+    /// Where it keeps the lists of the repositories: a folder with one for each.
+    #[must_use]
+    pub fn lists(self) -> &'static str {
+        match self {
+            Self::Four => four::LISTS,
+            Self::Five => five::LISTS,
+        }
     }
 
     /// The file of the versions that packages are locked to.
@@ -147,6 +161,12 @@ impl Dialect {
             Self::Five => five::words(output),
         }
     }
+}
+
+/// How dnf names a package in a version.
+#[must_use]
+pub fn exactly(name: &str, arch: &Arch, version: &str) -> String {
+    format!("{name}-{version}.{arch}")
 }
 
 /// Why an answer of dnf's cannot be used.

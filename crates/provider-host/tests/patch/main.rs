@@ -3,166 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-#[path = "../../guest/tests/yard/mod.rs"]
+mod place;
+mod rpm;
+#[path = "../../../guest/tests/yard/mod.rs"]
 mod yard;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use async_trait::async_trait;
-use jiff::Timestamp;
-use patchyard_cache::FileCache;
-use patchyard_contract::{Ask, Call, PackageCache, Provider};
-use patchyard_plan::{Candidate, PatchFilter, PlanRequest, TagPolicy};
-use patchyard_provider_host::{HostProvider, Options};
+use patchyard_contract::{PackageCache as _, Provider as _};
 use patchyard_types::{
-    Assessment, Change, Direction, FailureKind, MachineStep, Method, Plan, Probe, Record, RolloutId, RunId,
-    Settings, Step, StepError, Subject, Unsaved, WayBack,
+    Direction, FailureKind, MachineStep, Probe, Record, Step, StepError, Subject, WayBack,
 };
-use yard::Machine;
-
-const ID: &str = "00000000000000000000000000000abc";
-
-/// A machine, and a plan for the named ones of its packages.
-struct Place {
-    machine: Machine,
-    provider: Arc<HostProvider>,
-    cache: Arc<FileCache>,
-    plan: Arc<Plan>,
-    _folder: tempfile::TempDir,
-}
-
-impl Place {
-    async fn new(packages: &[&str]) -> Self {
-        Self::with(packages, WayBack::Required).await
-    }
-
-    async fn with(packages: &[&str], way_back: WayBack) -> Self {
-        let machine = Machine::new("apt");
-        machine.sh(&format!("echo {ID} >/etc/machine-id"));
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Arc::new(FileCache::open(folder.path()).unwrap());
-        let options = Options {
-            controller: "a1b2c3d4e5f6".to_owned(),
-            cache: cache.clone(),
-            kind: "ssh",
-            name: "db01".to_owned(),
-            service: None,
-            labels: BTreeMap::new(),
-            kept: None,
-        };
-        let provider = Arc::new(HostProvider::connect(machine.transport(), options).await.unwrap());
-        let plan = Arc::new(plan(&provider, packages, way_back).await);
-        Self { machine, provider, cache, plan, _folder: folder }
-    }
-
-    fn call(&self, step: MachineStep, direction: Direction, records: &BTreeMap<Step, Record>) -> Call {
-        Call {
-            run: RunId { rollout: RolloutId(1), action: 0 },
-            step: Step::Machine(step),
-            direction,
-            plan: Arc::clone(&self.plan),
-            records: records.clone(),
-            given_up: std::collections::BTreeSet::new(),
-            source: None,
-            progress: None,
-            dependent: None,
-        }
-    }
-
-    async fn perform(
-        &self,
-        step: MachineStep,
-        direction: Direction,
-        records: &mut BTreeMap<Step, Record>,
-    ) -> Result<(), StepError> {
-        let record = self.provider.perform(&self.call(step, direction, records)).await?;
-        if direction == Direction::Do {
-            records.insert(Step::Machine(step), record);
-        }
-        Ok(())
-    }
-
-    /// Up to where packages are changed.
-    async fn prepared(&self) -> BTreeMap<Step, Record> {
-        let mut records = BTreeMap::new();
-        for step in [MachineStep::Prepare, MachineStep::Preflight] {
-            self.perform(step, Direction::Do, &mut records).await.unwrap();
-        }
-        records
-    }
-
-    /// Begins the transaction of `lab-slow`, and goes away in the middle of it.
-    fn left_in_the_middle(&self, records: &BTreeMap<Step, Record>) {
-        let call = self.call(MachineStep::Install, Direction::Do, records);
-        let provider = self.provider.clone();
-        let starter = tokio::spawn(async move { provider.perform(&call).await });
-        self.machine.wait_for("pgrep -f '[l]ab-slow.postinst'");
-        starter.abort();
-    }
-
-    fn versions(&self) -> Vec<String> {
-        let list = self.machine.sh("dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n' 'lab-*'");
-        list.lines().map(str::to_owned).collect()
-    }
-}
-
-async fn plan(provider: &HostProvider, packages: &[&str], way_back: WayBack) -> Plan {
-    let target = provider.discover().await.unwrap().remove(0);
-    let inventory = provider.inventory(&target).await.unwrap();
-    let mut pending = provider.pending(&target, &inventory, &Ask::default()).await.unwrap();
-    let wanted: BTreeSet<&str> = packages.iter().copied().collect();
-    pending.retain(|patch| wanted.contains(&*patch.package));
-    let settings = Settings { method: Method::Packages, way_back, ..Settings::default() };
-    let request = PlanRequest {
-        candidates: vec![Candidate {
-            narrowed: false,
-            unsaved: Unsaved::default(),
-            starting: Some(inventory.starting),
-            assessment: Assessment::Assessed { at: Timestamp::UNIX_EPOCH, pending },
-            carried: None,
-            image_update: Ok(None),
-            settings,
-            excluded: false,
-            dependents: Vec::new(),
-            target: target.clone(),
-        }],
-        others: Vec::new(),
-        filter: PatchFilter::default(),
-        quarantine: Vec::new(),
-        tags: TagPolicy::Move,
-        timings: BTreeMap::new(),
-        author: "a test".into(),
-        at: Timestamp::UNIX_EPOCH,
-    };
-    let plan = patchyard_plan::plan(&request).plan;
-    assert_eq!(plan.decisions.actions.len(), 1, "{:#?}", plan.about.left_out);
-    assert!(patchyard_plan::lint(&plan).is_empty(), "{:#?}", patchyard_plan::lint(&plan));
-    let Change::Packages(changes) = &plan.decisions.patch_sets.values().next().unwrap().change else {
-        panic!()
-    };
-    provider.fetch(&target, changes).await.unwrap();
-    plan
-}
-
-#[async_trait]
-impl patchyard_contract::suite::machine::Yard for Place {
-    fn provider(&self) -> Arc<dyn Provider> {
-        self.provider.clone()
-    }
-
-    fn plan(&self) -> Arc<Plan> {
-        Arc::clone(&self.plan)
-    }
-
-    async fn packages(&self) -> Vec<String> {
-        self.versions()
-    }
-
-    async fn meddle(&self) {
-        self.machine.sh("DEBIAN_FRONTEND=noninteractive apt-get -q -y install lab-tool=1.1");
-    }
-}
+use place::Place;
 
 patchyard_contract::machine_suite!(tokio::test, Place::new(&["lab-tool", "lab-lib", "lab-needs"]));
 
