@@ -13,23 +13,38 @@ build() { # TAR
   mkdir -p "$work/root/lab" "$work/image" "$work/initrd/modules"
   tar -C "$work/root" -xf "$1"
   cp "$src"/* "$guest" "$work/root/lab/"
-  inside "$work/root" >"$log" 2>&1 || {
+  inside "$work/root" "${own_kernel:+grub}" >"$log" 2>&1 || {
     tail -n 20 "$log" >&2
     die "the machine's disk cannot be built; the log is $log"
   }
   mv "$work/root/kernel" "$work/kernel"
-  mv "$work"/kernel/boot/vmlinuz-* "$work/image/vmlinuz"
-  initrd "$work"
-  mkfs.ext4 -q -L lab -d "$work/root" "$work/image/disk.raw" 1G
+  if [ -n "$own_kernel" ]; then
+    disk_with_grub "$work"
+  else
+    mv "$work"/kernel/boot/vmlinuz-* "$work/image/vmlinuz"
+    initrd "$work"
+    mkfs.ext4 -q -L lab -d "$work/root" "$work/image/disk.raw" 1G
+  fi
   chmod 444 "$work"/image/*
-  forget "$LAB_CACHE/machines" 'image-*'
+  forget "$LAB_CACHE/machines" '*image-*'
   mv "$work/image" "$image"
   rm -rf "$work"
   trap - EXIT
 }
 
+# GRUB's first part in the first sector, its second one in those behind it, and one partition.
+disk_with_grub() { # WORK
+  local disk=$1/image/disk.raw
+  mv "$1"/root/{core,boot}.img "$1/"
+  mkfs.ext4 -q -L lab -E offset=$((2048 * 512)) -d "$1/root" "$disk" 2000M
+  truncate -s 2G "$disk"
+  echo 'start=2048, type=83, bootable' | sfdisk -q "$disk"
+  dd if="$1/boot.img" of="$disk" bs=440 count=1 conv=notrunc status=none
+  dd if="$1/core.img" of="$disk" bs=512 seek=1 conv=notrunc status=none
+}
+
 # In namespaces of its own: what is mounted and what still runs ends with it.
-inside() { # ROOT
+inside() { # ROOT [grub]
   # shellcheck disable=SC2016  # $1 is the inner shell's
   unshare --mount --pid --fork --kill-child env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -ec '
     mount -t proc proc "$1/proc"
@@ -39,7 +54,7 @@ inside() { # ROOT
       : >"$1/dev/$node"
       mount --bind "/dev/$node" "$1/dev/$node"
     done
-    exec chroot "$1" sh -ec ". /lab/machine.sh"' sh "$1"
+    exec chroot "$1" sh -ec ". /lab/$2.sh"' sh "$1" "${2:-machine}"
 }
 
 # As small as it can be: it is unpacked by an emulated processor.

@@ -1,7 +1,7 @@
 # Run inside what is to be the machine's disk; see lab/machine. What a guest of the lab has, and an agent.
 export DEBIAN_FRONTEND=noninteractive
 apt-get -q update
-apt-get -q install -y qemu-guest-agent
+apt-get -q install -y qemu-guest-agent iproute2
 kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p')
 mkdir /kernel
 (cd /kernel && apt-get -q download "$kernel" && dpkg-deb --fsys-tarfile ./*.deb | tar -xf - ./boot ./lib/modules)

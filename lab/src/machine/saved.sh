@@ -70,9 +70,10 @@ inside_guest() { # SCRIPT
 }
 
 attempt() { # SCRIPT
-  local pid
+  local pid script=$1
+  script=${script//\\/\\\\} script=${script//\"/\\\"} script=${script//$'\n'/\\n}
   pid=$(virsh qemu-agent-command "$name" \
-    '{"execute":"guest-exec","arguments":{"path":"/bin/sh","arg":["-ec","'"$1"'"],"capture-output":true}}' | sed 's/.*"pid":\([0-9]*\).*/\1/')
+    '{"execute":"guest-exec","arguments":{"path":"/bin/sh","arg":["-ec","'"$script"'"],"capture-output":true}}' | sed 's/.*"pid":\([0-9]*\).*/\1/')
   [ -n "$pid" ] && wait_for 30 ended "$pid"
 }
 

@@ -41,7 +41,7 @@ pub use guest::Guest;
 pub use inside::{Inside, Kept};
 pub use lab::lab;
 pub use machine::SshMachine;
-pub use parallel::in_parallel;
+pub use parallel::{in_parallel, one_after_the_other};
 pub use podman::Podman;
 pub use registry::Registry;
 pub use service::{OwnImage, Service, ServiceOptions, free_port};

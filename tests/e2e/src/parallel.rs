@@ -19,21 +19,37 @@ pub fn in_parallel<T: Send + Sync>(
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                    let began = std::time::Instant::now();
-                    let outcome = catch_unwind(AssertUnwindSafe(|| run(case)));
-                    let how = if outcome.is_ok() { "ok" } else { "FAILED" };
-                    eprintln!("{how} {} ({:.1} s)", name(case), began.elapsed().as_secs_f32());
-                    if let Err(panic) = outcome {
-                        let words = panic
-                            .downcast_ref::<String>()
-                            .cloned()
-                            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-                        failed.lock().unwrap().push(format!("{}: {}", name(case), words.unwrap_or_default()));
-                    }
+                    failed.lock().unwrap().extend(complaint(&name(case), || run(case)));
                 }
             });
         }
     });
-    let failed = failed.into_inner().unwrap();
-    assert!(failed.is_empty(), "{} of {} failed:\n{}", failed.len(), cases.len(), failed.join("\n"));
+    none_failed(cases.len(), &failed.into_inner().unwrap());
+}
+
+/// Runs every case, one after the other, and fails after the last one with all that failed.
+///
+/// # Panics
+/// When a case did.
+pub fn one_after_the_other<T>(cases: &[T], name: impl Fn(&T) -> String, run: impl Fn(&T)) {
+    let failed: Vec<String> = cases.iter().filter_map(|case| complaint(&name(case), || run(case))).collect();
+    none_failed(cases.len(), &failed);
+}
+
+fn none_failed(cases: usize, failed: &[String]) {
+    assert!(failed.is_empty(), "{} of {cases} failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+/// Runs a case and tells how it went; what it failed for, if it did.
+fn complaint(name: &str, run: impl FnOnce()) -> Option<String> {
+    let began = std::time::Instant::now();
+    let outcome = catch_unwind(AssertUnwindSafe(run));
+    let how = if outcome.is_ok() { "ok" } else { "FAILED" };
+    eprintln!("{how} {name} ({:.1} s)", began.elapsed().as_secs_f32());
+    let panic = outcome.err()?;
+    let words = panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    Some(format!("{name}: {}", words.unwrap_or_default()))
 }

@@ -32,12 +32,25 @@ impl VirtualMachine {
     /// When it does not start.
     #[must_use]
     pub fn start(packages: &[&str]) -> Self {
+        Self::started("start", packages)
+    }
+
+    /// Boots one that starts its own kernel by GRUB; a newer one is pending.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn with_its_own_kernel(packages: &[&str]) -> Self {
+        Self::started("grub", packages)
+    }
+
+    fn started(how: &str, packages: &[&str]) -> Self {
         // A test that failed is no reason for the others to.
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let process = std::process::id().to_string();
         // Before it runs: what is half started has to go as well.
         let mut machine = Self { name: format!("e2e-{process}"), uri: String::new(), _turn: turn };
-        machine.uri = lab("machine", ["start", &machine.name, &process]);
+        machine.uri = lab("machine", [how, &machine.name, &process]);
         machine.hold_all_but(packages);
         machine
     }
@@ -90,6 +103,18 @@ impl VirtualMachine {
         let told = run(&mut self.virsh_command(arguments));
         assert!(told.status.success(), "virsh {arguments:?}: {}", said(&told));
         String::from_utf8_lossy(&told.stdout).into_owned()
+    }
+
+    /// As it was when it started, with the same packages held but for these.
+    pub fn begin_anew(&mut self, packages: &[&str]) {
+        lab("machine", ["stop", &self.name]);
+        self.uri = lab("machine", ["start", &self.name, &std::process::id().to_string()]);
+        self.hold_all_but(packages);
+    }
+
+    /// Ends its libvirtd and starts another.
+    pub fn restart_its_libvirt(&self) {
+        lab("machine", ["restart", &self.name]);
     }
 
     /// Powers it off, as a cut cable does.
