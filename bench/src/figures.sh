@@ -50,6 +50,8 @@ figure_inventory() {
   for ((round = 0; round < rounds; round++)); do
     timed inventory floor bash -c 'floor "exec dpkg-query -W"'
     timed inventory patchyard patchyard scan
+    sqlite3 "$PATCHYARD_STATE"/patchyard.db "delete from answer where key like '%image-%'"
+    timed inventory 'patchyard, nothing known of images' patchyard scan
     timed inventory ansible ansible-playbook -i "$work/hosts" "$work/inventory.yml"
   done
 }
@@ -136,21 +138,21 @@ layer_size() { # IMAGE
   awk -v bytes=$((whole - base)) 'BEGIN { printf "%.1f", bytes / 1000000 }'
 }
 
-# gap CONTESTANT COMMAND…: its wall is the longest time without an answer.
+# gap FIGURE CONTESTANT MS COMMAND…: its wall is the longest time without an answer, asked so often.
 gap() {
-  local contestant=$1
-  shift
+  local figure=$1 contestant=$2 every=$3
+  shift 3
   mkfifo "$work/until"
-  perl bench/src/gap.pl "$port" <"$work/until" >"$work/gap" &
+  perl bench/src/gap.pl "$port" "$every" <"$work/until" >"$work/gap" &
   exec 8>"$work/until"
   sleep 1
-  "$@" >"$work/said" 2>&1 || { tail -n 20 "$work/said" >&2 && die "gap, $contestant: it failed"; }
+  "$@" >"$work/said" 2>&1 || { tail -n 20 "$work/said" >&2 && die "$figure, $contestant: it failed"; }
   wait_for 20 answers
   sleep 0.5
   exec 8>&-
   wait $!
   rm "$work/until"
-  result gap "$contestant" "$(cat "$work/gap")"
+  result "$figure" "$contestant" "$(cat "$work/gap")"
 }
 
 answers() { curl -fsS -m 2 "http://127.0.0.1:$port/"; }
@@ -165,12 +167,12 @@ figure_gap() {
     fresh
     docker run -d --name "$single" --label $label=1 -p "127.0.0.1:$port:8080" "$label/1:1" >/dev/null
     wait_for 20 answers
-    gap "the engine's stop and start" bash -c "docker stop $single && docker start $single"
-    gap patchyard bash -c "at_once apply --yes $single"
+    gap gap "the engine's stop and start" 2 bash -c "docker stop $single && docker start $single"
+    gap gap patchyard 2 bash -c "at_once apply --yes $single"
     fresh
     (cd "$composed" && docker-compose up -d) >"$work/said" 2>&1
     wait_for 20 answers
-    gap compose bash -c "cd '$composed' && docker-compose up -d --force-recreate"
+    gap gap compose 2 bash -c "cd '$composed' && docker-compose up -d --force-recreate"
   done
 }
 

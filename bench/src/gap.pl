@@ -1,12 +1,13 @@
 #!/usr/bin/perl
-# gap.pl PORT: asks the service on 127.0.0.1:PORT every 2 ms until its standard input ends; prints the longest time without an answer, in ms.
+# gap.pl PORT [MS]: asks the service on 127.0.0.1:PORT every 2 or MS milliseconds until its standard input ends; prints the longest time
+# without an answer, in ms.
 use strict;
 use warnings;
 use IO::Select;
 use IO::Socket::INET;
 use Time::HiRes qw(sleep time);
 
-my ($port) = @ARGV;
+my ($port, $every) = (@ARGV, 2);
 my $ended = IO::Select->new(\*STDIN);
 my ($last, $longest) = (time, 0);
 
@@ -27,6 +28,6 @@ until ($ended->can_read(0)) {
     $longest = $asked - $last if $asked - $last > $longest;
     $last = time;
   }
-  sleep 0.002;
+  sleep $every / 1000;
 }
 printf "%.0f\n", $longest * 1000;

@@ -2,8 +2,8 @@
 # In: FIGURE CONTESTANT WALL-MS CPU-S PEAK-KIB YIELD UNIT, tabs between them, a line for each round; 0 is nothing to tell.
 BEGIN {
   FS = "\t"
-  print "| figure | contestant | rounds | wall, median | least to most | ratio | CPU | peak memory | yield |"
-  print "|---|---|---|---|---|---|---|---|---|"
+  print "| figure | contestant | rounds | wall, median | least to most | ratio | CPU | peak memory | yield | commit |"
+  print "|---|---|---|---|---|---|---|---|---|---|"
 }
 function median(list, n, i, j, t, a) {
   n = split(list, a, " ")
@@ -22,7 +22,7 @@ END {
     key = order[r]; wall = median(walls[key]); spread = shown(least) " to " shown(most); n = number
     if (!(figure[key] in first)) first[figure[key]] = wall
     cpu = median(cpus[key]); peak = median(peaks[key]); yield = median(yields[key])
-    printf "| %s | %s | %d | %s | %s | %.2f | %s | %s | %s |\n", figure[key], name[key], n, shown(wall), spread, wall / first[figure[key]],
-      peak ? sprintf("%.2f s", cpu) : "", peak ? sprintf("%.0f MiB", peak / 1024) : "", yield ? yield + 0 " " unit[key] : ""
+    printf "| %s | %s | %d | %s | %s | %.2f | %s | %s | %s | %s |\n", figure[key], name[key], n, shown(wall), spread, wall / first[figure[key]],
+      peak ? sprintf("%.2f s", cpu) : "", peak ? sprintf("%.0f MiB", peak / 1024) : "", yield ? yield + 0 " " unit[key] : "", commit
   }
 }
