@@ -34,6 +34,9 @@ const POLICY_LIMIT: u64 = 64 * 1024;
 /// Its answer during the build: no.
 const NO_SERVICES: &[u8] = b"#!/bin/sh\nexit 101\n";
 
+/// sh … PACKAGES COMMAND…
+const ANOTHER_TIME: &str = include_str!("another_time.sh");
+
 /// dpkg with apt.
 pub(super) struct Apt;
 
@@ -120,6 +123,12 @@ impl PackageSystem for Apt {
             });
         }
         Ok(argv)
+    }
+
+    fn with_another_time(&self, command: Vec<String>, changes: &[PackageChange]) -> Vec<String> {
+        let staying: Vec<String> = changes.iter().filter(|change| change.to.is_some()).map(package).collect();
+        let fixed = ["sh", "-c", ANOTHER_TIME, "sh", &staying.join(" ")].map(str::to_owned);
+        fixed.into_iter().chain(command).collect()
     }
 
     fn file(&self, change: &PackageChange) -> Result<String, Trouble> {

@@ -119,7 +119,10 @@ async fn build(run: &Run<'_>, base: &Value) -> Result<Value, Trouble> {
     let system = Apt;
     let files = files(run, &system, changes).await?;
     has_room(run, &files)?;
-    let (command, environment) = (system.command(changes)?, system.environment());
+    let (mut command, environment) = (system.command(changes)?, system.environment());
+    if compares(&run.docker.info) {
+        command = system.with_another_time(command, changes);
+    }
     let job = Job { command: &command, environment: &environment, cache: system.cache() };
     let name = names::of_patch_set(&run.docker.options.controller, &run.action.patch_set, "build");
     run.note("starting a builder", None);
@@ -143,6 +146,14 @@ async fn build(run: &Run<'_>, base: &Value) -> Result<Value, Trouble> {
     builder.release();
     let made = run.client().image(&corrected?).await?;
     made.ok_or_else(|| failed(FailureKind::Host, "somebody else has removed the patched image"))
+}
+
+/// Whether an engine finds what a layer holds by comparing sizes and times, as all do whose storage does not keep changes apart
+/// (btrfs, zfs, vfs, fuse-overlayfs), and overlay2 on kernels that do more than it knows of.
+fn compares(info: &Value) -> bool {
+    let is_native = |row: &Value| row[0] == "Native Overlay Diff" && row[1] == "true";
+    let status = info["DriverStatus"].as_array();
+    !(text(&info["Driver"]).starts_with("overlay") && status.is_some_and(|rows| rows.iter().any(is_native)))
 }
 
 /// The files once, and what they unpack to (about three times that, at most `max_layer`) twice: in the
@@ -231,4 +242,24 @@ async fn install(
 fn megabytes(bytes: u64) -> String {
     let tenths = bytes / 100_000;
     format!("{}.{} MB", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_overlays_that_keep_changes_apart_need_no_comparing() {
+        let info = |driver: &str, native: &str| json!({"Driver": driver, "DriverStatus": [["Supports d_type", "true"], ["Native Overlay Diff", native]]});
+        assert!(!compares(&info("overlay2", "true")) && !compares(&info("overlay", "true")));
+        for other in [
+            info("overlay2", "false"),
+            info("fuse-overlayfs", "true"),
+            json!({"Driver": "btrfs", "DriverStatus": null}),
+        ] {
+            assert!(compares(&other), "{other}");
+        }
+    }
 }

@@ -26,6 +26,9 @@ pub(super) trait PackageSystem {
     /// When a name in the plan is none.
     fn command(&self, changes: &[PackageChange]) -> Result<Vec<String>, Trouble>;
 
+    /// A command of [`PackageSystem::command`]'s, after which every file of the changed packages has another time than before.
+    fn with_another_time(&self, command: Vec<String>, changes: &[PackageChange]) -> Vec<String>;
+
     /// The path, without the first slash, under which its command expects a package's file.
     ///
     /// # Errors

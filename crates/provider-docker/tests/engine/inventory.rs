@@ -101,6 +101,13 @@ async fn what_a_container_has_changed_is_seen_where_its_image_has_moved_the_data
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_image_has_is_read_once_and_what_a_container_has_changed_always() {
     let maker = yard().await;
+    let info: serde_json::Value = maker.docker.client().get(&["info"]).json().await.unwrap();
+    if info["Driver"] != "overlay2" {
+        eprintln!(
+            "not run: what a container has changed is seen on overlay2 alone, and always read elsewhere"
+        );
+        return;
+    }
     let changed = maker.container("patchyard-lab/base:1", json!({})).await;
     maker.run(&changed, &["touch", "/etc/of-an-image-of-its-own"]).await;
     let image = maker.image_of(&changed).await;

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 use patchyard_e2e_tests::{
-    Controller, Engine, Outcome, PollLog, Poller, Registry, Service, ServiceOptions, intent, unique,
+    Controller, Engine, Outcome, PollLog, Poller, PrivateEngine, Registry, Service, ServiceOptions, intent,
+    unique,
 };
 use patchyard_types::{Record, RunEvent, Step, SwapStep};
 
@@ -54,6 +55,21 @@ fn requests_fail_only_during_the_swap(controller: &Controller, service: &Service
     });
     let good = good.expect("it was verified");
     log.failed_only_between(stopped, good);
+}
+
+/// Both versions of its program are as large as each other, and as old. On btrfs an engine finds what a layer holds by comparing
+/// just that.
+#[test]
+fn an_engine_that_compares_files_leaves_none_out_of_a_layer() {
+    let engine = PrivateEngine::on_disk("btrfs:2G");
+    engine.load(&["patchyard-lab/web-good:1"]);
+    let service = Service::start(&engine, "web-good");
+    let verify = || engine.docker(["exec", service.name(), "dpkg", "--verify"]);
+    let before = verify();
+    let controller = Controller::new(&engine).with_defaults("verify_for: 1s");
+    controller.run(["apply", "--yes", service.name()]).expect(0);
+    assert_eq!(verify(), before);
+    assert_eq!(service.answer().unwrap(), "lab-web 1.1\n");
 }
 
 /// Patches one service whose patch is good, and makes sure that nothing else about it changed.
