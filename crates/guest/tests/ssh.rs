@@ -172,6 +172,75 @@ fn a_jump_host_of_the_configuration_is_used() {
     });
 }
 
+fn program(program: &str, arguments: &[&str]) {
+    let output = std::process::Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Nobody's key stands anywhere: an authority has signed the user's and the host's.
+#[test]
+fn certificates_of_users_and_hosts_are_accepted() {
+    let host = SshHost::new();
+    let path = |name: &str| host.path(name).to_str().unwrap().to_owned();
+    program("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &path("authority")]);
+    program("ssh-keygen", &["-q", "-s", &path("authority"), "-I", "ops", "-n", "ops", &path("key.pub")]);
+    std::fs::write(host.path("host.pub"), host.machine.sh("cat /etc/ssh/ssh_host_ed25519_key.pub")).unwrap();
+    program(
+        "ssh-keygen",
+        &["-q", "-s", &path("authority"), "-h", "-I", "lab", "-n", &host.address, &path("host.pub")],
+    );
+    let read = |name: &str| std::fs::read_to_string(host.path(name)).unwrap();
+    host.machine.sh(&format!(
+        "rm /home/ops/.ssh/authorized_keys; echo '{}' >/etc/ssh/authority.pub; echo '{}' >/etc/ssh/host-cert.pub; \
+         printf '%s\\n' 'TrustedUserCAKeys /etc/ssh/authority.pub' 'HostCertificate /etc/ssh/host-cert.pub' >>/etc/ssh/sshd_config; \
+         pkill -HUP -o -x sshd",
+        read("authority.pub").trim(),
+        read("host-cert.pub").trim()
+    ));
+    std::fs::write(host.path("known"), format!("@cert-authority {} {}", host.address, read("authority.pub")))
+        .unwrap();
+    host.config(&host.path("key"), &host.path("known"));
+    patchyard_contract::suite::run(async {
+        // The server starts itself anew.
+        for _ in 0..100 {
+            match host.ssh("ops", Privilege::Sudo).run(Command::new(["id", "-u"])).await {
+                Ok(output) => return assert_eq!(output.stdout, b"0\n"),
+                Err(TransportError::Unreachable { .. }) => {}
+                Err(other) => panic!("{other}"),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("it does not come up again");
+    });
+}
+
+/// The key itself is nowhere but in the agent.
+#[test]
+fn keys_of_an_agent_are_used() {
+    let host = SshHost::new();
+    let socket = host.path("agent").to_str().unwrap().to_owned();
+    let mut agent = std::process::Command::new("ssh-agent");
+    let mut agent = agent.args(["-D", "-a", &socket]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    while !host.path("agent").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let mut add = std::process::Command::new("ssh-add");
+    let added = add.arg("-q").arg(host.path("key")).env("SSH_AUTH_SOCK", &socket).status();
+    std::fs::remove_file(host.path("key")).unwrap();
+    std::fs::remove_file(host.path("key.pub")).unwrap();
+    let config = std::fs::read_to_string(host.path("config")).unwrap();
+    let lines = config.lines().filter(|line| !line.contains("Identit"));
+    let config: String = lines.map(|line| format!("{line}\n")).collect();
+    std::fs::write(host.path("config"), format!("{config}  IdentityAgent {socket}\n")).unwrap();
+    patchyard_contract::suite::run(async {
+        let output = host.ssh("ops", Privilege::Sudo).run(Command::new(["id", "-u"])).await;
+        agent.kill().unwrap();
+        agent.wait().unwrap();
+        assert!(added.unwrap().success());
+        assert_eq!(output.unwrap().stdout, b"0\n");
+    });
+}
+
 #[test]
 fn what_is_no_host_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use crate::yard::Machine;
 pub struct SshHost {
     pub machine: Machine,
     pub folder: tempfile::TempDir,
-    address: String,
+    pub address: String,
 }
 
 impl SshHost {
