@@ -8,7 +8,7 @@ use patchyard_types::{Action, Plan, RolloutId, printable};
 
 use crate::rollouts;
 use crate::select::answers_to;
-use crate::{Context, Error, Fleet, fleet};
+use crate::{Context, Error, Fleet, fleet, snapshots};
 
 /// Fewer digits are taken for a name: `db` and `cafe` are good names.
 const SHORTEST_PREFIX: usize = 4;
@@ -101,6 +101,8 @@ pub async fn begin(context: &Context, fleet: &Fleet, plan: &Plan) -> Result<Roll
         }
     }
     refuse_what_is_in_hand(context, fleet, plan).await?;
+    let hosts = plan.decisions.actions.iter().map(|action| &action.host).collect();
+    snapshots::have_room(context, fleet, &hosts).await?;
     Ok(context.engine(fleet.providers()).begin(plan, context.actor.clone()).await?)
 }
 

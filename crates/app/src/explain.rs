@@ -66,9 +66,10 @@ fn settings(config: &Config, target: Option<&Target>) -> Vec<Setting> {
     tell("defaults.timeouts.step", values.timeouts.step.to_string());
     tell("defaults.timeouts.healthy", values.timeouts.healthy.to_string());
     tell("defaults.timeouts.check", values.timeouts.check.to_string());
-    let Retention { keep_for, keep_last } = config.retention;
+    let Retention { keep_for, keep_last, max_size } = config.retention;
     tell("defaults.retention.keep_for", keep_for.to_string());
     tell("defaults.retention.keep_last", keep_last.to_string());
+    tell("defaults.retention.max_size", max_size.map_or_else(|| "none".to_owned(), crate::size::show));
     tell("defaults.labels", rights(config));
     match target {
         None => {

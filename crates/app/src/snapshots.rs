@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use patchyard_contract::{Append, Provider};
-use patchyard_types::{Change, EventBody, LedgerEvent, Snapshot, SnapshotId, Stream, TargetId, printable};
+use patchyard_types::{
+    Change, EventBody, HostId, LedgerEvent, Snapshot, SnapshotId, Stream, TargetId, printable,
+};
 
 use crate::config::Retention;
 use crate::rollouts::{self, Rollout};
-use crate::{Context, Error, Fleet};
+use crate::{Context, Error, Fleet, size};
 use patchyard_plan::glob;
 
 /// The snapshots of targets with these names or globs, newest first; all of them without any.
@@ -41,11 +43,92 @@ pub struct Pruned {
 pub async fn apply_retention(context: &Context, fleet: &Fleet, dry_run: bool) -> Result<Vec<Pruned>, Error> {
     let all = rollouts::snapshots(&*context.store).await?;
     let needed = needed(context).await?;
-    let expired = expired(&all, context.config.retention, context.clock.now());
-    let expired = expired.into_iter().filter(|snapshot| !needed.contains(&snapshot.id)).cloned();
+    let retention = context.config.retention;
+    let mut gone = expired(&all, retention, context.clock.now());
+    if retention.max_size.is_some() {
+        let left: Vec<&Snapshot> = all.iter().filter(|one| !gone.contains(one)).collect();
+        gone.extend(beyond(&left, retention, &sizes(fleet, &left).await));
+    }
+    let gone = gone.into_iter().filter(|snapshot| !needed.contains(&snapshot.id)).cloned();
     let mut wanted = rollouts::half_removed(&*context.store).await?;
-    wanted.extend(expired);
+    wanted.extend(gone);
     remove(context, fleet, wanted, "retention", dry_run).await
+}
+
+/// Refuses to make more snapshots on hosts where those that stay take all the room that there is for them.
+///
+/// # Errors
+/// When that is so, with what to do; when the store fails.
+pub(crate) async fn have_room(
+    context: &Context,
+    fleet: &Fleet,
+    hosts: &BTreeSet<&HostId>,
+) -> Result<(), Error> {
+    let Some(most) = context.config.retention.max_size else { return Ok(()) };
+    apply_retention(context, fleet, false).await?;
+    let all = rollouts::snapshots(&*context.store).await?;
+    let left: Vec<&Snapshot> = all.iter().filter(|snapshot| hosts.contains(&snapshot.host)).collect();
+    let sizes = sizes(fleet, &left).await;
+    for host in hosts {
+        let here = left.iter().filter(|snapshot| snapshot.host == **host);
+        let take: u64 = here.clone().filter_map(|snapshot| sizes.get(&snapshot.id)).sum();
+        if take > most {
+            let names: BTreeSet<String> = here.map(|snapshot| printable(&snapshot.name, 80)).collect();
+            let message = format!(
+                "the snapshots of {} take {}, and defaults.retention.max_size lets them take {} on a host",
+                names.into_iter().collect::<Vec<_>>().join(", "),
+                size::show(take),
+                size::show(most)
+            );
+            return Err(Error::refused(message, "patchyard snapshots prune ID, or a larger max_size"));
+        }
+    }
+    Ok(())
+}
+
+/// What snapshots take on their hosts, as far as that is known.
+async fn sizes(fleet: &Fleet, snapshots: &[&Snapshot]) -> BTreeMap<SnapshotId, u64> {
+    let mut sizes = BTreeMap::new();
+    for snapshot in snapshots {
+        let Some(provider) = fleet.provider(&snapshot.host) else { continue };
+        // Of a host that does not answer nothing is removed either.
+        if let Ok(Some(bytes)) = provider.snapshot_takes(snapshot).await {
+            sizes.insert(snapshot.id.clone(), bytes);
+        }
+    }
+    sizes
+}
+
+/// The oldest ones on each host that takes more for them than it should: as many as make it enough, but the newest `keep_last` of
+/// each target stay.
+fn beyond<'a>(
+    all: &[&'a Snapshot],
+    retention: Retention,
+    sizes: &BTreeMap<SnapshotId, u64>,
+) -> Vec<&'a Snapshot> {
+    let Some(most) = retention.max_size else { return Vec::new() };
+    let take = |snapshot: &Snapshot| sizes.get(&snapshot.id).copied().unwrap_or(0);
+    let mut taken: BTreeMap<&HostId, u64> = BTreeMap::new();
+    for snapshot in all {
+        *taken.entry(&snapshot.host).or_default() += take(snapshot);
+    }
+    let mut newest_first = all.to_vec();
+    newest_first.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.at));
+    let mut seen: BTreeMap<&TargetId, u32> = BTreeMap::new();
+    newest_first.retain(|snapshot| {
+        let newer = seen.entry(&snapshot.target).or_default();
+        *newer += 1;
+        *newer > retention.keep_last
+    });
+    let oldest_first = newest_first.into_iter().rev();
+    oldest_first
+        .filter(|snapshot| {
+            let taken = taken.entry(&snapshot.host).or_default();
+            let goes = *taken > most && take(snapshot) > 0;
+            *taken -= if goes { take(snapshot) } else { 0 };
+            goes
+        })
+        .collect()
 }
 
 /// Ends the removals that somebody began and did not live to end, as far as their hosts answer.
@@ -161,7 +244,7 @@ async fn tell(context: &Context, event: LedgerEvent) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use patchyard_types::{HostId, Millis, RolloutId, RunId};
+    use patchyard_types::{Millis, RolloutId, RunId};
 
     fn snapshot(target: &str, days_old: i64, now: Timestamp) -> Snapshot {
         let host = HostId::new("h1");
@@ -198,8 +281,27 @@ mod tests {
             ids
         };
         assert_eq!(ids(Retention::default()), ["a-20", "a-30", "c-8"]);
-        let none = Retention { keep_for: Millis(0), keep_last: 0 };
+        let none = Retention { keep_for: Millis(0), keep_last: 0, max_size: None };
         assert_eq!(ids(none).len(), all.len());
         assert_eq!(ids(Retention { keep_last: 9, ..none }), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_oldest_go_early_where_a_host_has_no_room_for_them() {
+        let now = Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_hours(24 * 365);
+        let mut all: Vec<_> = [("a", 3), ("a", 2), ("a", 1), ("b", 4), ("c", 6), ("c", 5)]
+            .map(|(target, days)| snapshot(target, days, now))
+            .into();
+        all[4].host = HostId::new("h2");
+        // Of one that is not known nothing is won.
+        let sizes = all[..5].iter().map(|one| (one.id.clone(), 10)).collect();
+        let gone = |most| {
+            let retention = Retention { max_size: Some(most), ..Retention::default() };
+            let all: Vec<&Snapshot> = all.iter().collect();
+            beyond(&all, retention, &sizes).into_iter().map(|one| one.id.0.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(gone(40), [""; 0]);
+        assert_eq!(gone(39), ["a-3"]);
+        assert_eq!(gone(9), ["c-6", "a-3", "a-2"], "the newest of each stay, on every host");
     }
 }

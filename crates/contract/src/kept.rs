@@ -59,6 +59,9 @@ pub trait Keeper: Send + Sync {
     /// The snapshot of this name.
     async fn saved(&self, name: &str) -> Result<Option<SavedDisks>, KeeperError>;
 
+    /// The bytes that a snapshot takes on its host by now, where the keeper tells: it grows with what is written since.
+    async fn takes(&self, name: &str) -> Result<Option<u64>, KeeperError>;
+
     /// The names of all snapshots that begin so.
     async fn all_saved(&self, prefix: &str) -> Result<Vec<String>, KeeperError>;
 

@@ -325,6 +325,11 @@ pub trait Provider: Send + Sync {
     /// Writes an image to a file on the controller, for [`Call::source`].
     async fn export_image(&self, image: &str, to: &Path) -> Result<(), ProviderError>;
 
+    /// The bytes that a snapshot takes on its host by now, where that is known.
+    async fn snapshot_takes(&self, snapshot: &Snapshot) -> Result<Option<u64>, ProviderError> {
+        Ok(Some(snapshot.size))
+    }
+
     /// Removes what a snapshot keeps on the host. Gone already is fine.
     async fn remove_snapshot(&self, snapshot: &Snapshot) -> Result<(), ProviderError>;
 

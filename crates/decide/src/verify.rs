@@ -282,8 +282,13 @@ impl Judge {
     }
 
     fn part_gone(&self, look: &Observation) -> Option<String> {
-        let gone = self.baseline.parts.difference(&look.parts).next()?;
-        Some(format!("{gone} is gone"))
+        let gone: Vec<&str> = self.baseline.parts.difference(&look.parts).map(String::as_str).collect();
+        match gone[..] {
+            [] => None,
+            [one] => Some(format!("{one} is gone")),
+            [first, second] => Some(format!("{first} and {second} are gone")),
+            [first, second, ..] => Some(format!("{first}, {second} and {} more are gone", gone.len() - 2)),
+        }
     }
 
     fn http_worse(&self, look: &Observation) -> Option<String> {

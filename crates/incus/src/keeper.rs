@@ -90,6 +90,11 @@ impl Keeper for InstanceKeeper {
         Ok(self.has(name).await?.then(|| whole(name)))
     }
 
+    /// Of what it shares with the instance only some kinds of storage know how much it is.
+    async fn takes(&self, _: &str) -> Result<Option<u64>, KeeperError> {
+        Ok(None)
+    }
+
     async fn all_saved(&self, prefix: &str) -> Result<Vec<String>, KeeperError> {
         let snapshots = self.client.snapshots(&self.instance).await?;
         Ok(snapshots

@@ -105,13 +105,23 @@ pub(crate) fn trouble(error: KeeperError) -> StepError {
 
 /// Removes the snapshot of a run; what was written since stays.
 pub(crate) async fn forget(host: &HostProvider, name: &str) -> Result<(), ProviderError> {
-    let Some(kept) = &host.options.kept else {
-        return Err(ProviderError::NoAnswer {
+    keeper_of(host, name)?.forget(name).await.map_err(|error| no_answer(host, error))
+}
+
+/// The bytes that the snapshot of a run takes.
+pub(crate) async fn takes(host: &HostProvider, name: &str) -> Result<Option<u64>, ProviderError> {
+    keeper_of(host, name)?.takes(name).await.map_err(|error| no_answer(host, error))
+}
+
+/// Whoever has that snapshot.
+fn keeper_of<'a>(host: &'a HostProvider, name: &str) -> Result<&'a dyn Keeper, ProviderError> {
+    match &host.options.kept {
+        Some(kept) => Ok(&*kept.keeper),
+        None => Err(ProviderError::NoAnswer {
             reason: format!("{name} is with who keeps the machine, who is not in the configuration any more"),
             hint: "name its libvirt or its Incus under hosts".to_owned(),
-        });
-    };
-    kept.keeper.forget(name).await.map_err(|error| no_answer(host, error))
+        }),
+    }
 }
 
 /// What a keeper's error means for a question.

@@ -97,6 +97,13 @@ impl Provider for HostProvider {
         Err(never())
     }
 
+    async fn snapshot_takes(&self, snapshot: &Snapshot) -> Result<Option<u64>, ProviderError> {
+        match &snapshot.disks {
+            Some(disks) => kept::takes(self, &disks.name).await,
+            None => Ok(Some(0)),
+        }
+    }
+
     async fn remove_snapshot(&self, snapshot: &Snapshot) -> Result<(), ProviderError> {
         // Its packages are in the controller's cache.
         match &snapshot.disks {

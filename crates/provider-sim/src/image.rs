@@ -75,7 +75,7 @@ pub fn snapshot(world: &World, run: RunId, action: &Action, at: Timestamp) -> Sn
         tags: vec![],
         packages: Vec::new(),
         disks: None,
-        size: 0,
+        size: 1 << 20,
         lost: vec![],
     }
 }

@@ -198,18 +198,20 @@ pub struct Tls {
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
-/// How long snapshots are kept: whatever satisfies either rule stays.
+/// How long snapshots are kept: whatever satisfies either of the first two rules stays, as long as there is room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Younger ones stay.
     pub keep_for: Millis,
     /// So many of the newest of each target stay.
     pub keep_last: u32,
+    /// How many bytes those of one host may take: then the oldest go before their time, but for the newest of each target.
+    pub max_size: Option<u64>,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { keep_for: Millis::from_secs(7 * 24 * 60 * 60), keep_last: 1 }
+        Self { keep_for: Millis::from_secs(7 * 24 * 60 * 60), keep_last: 1, max_size: None }
     }
 }
 

@@ -92,6 +92,7 @@ pub struct Drain {
 pub struct Retention {
     pub keep_for: Option<Spanned<String>>,
     pub keep_last: Option<Spanned<u32>>,
+    pub max_size: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -155,5 +156,5 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ),
     ("defaults.drain", &["command", "wait"]),
     ("defaults.timeouts", &["ask", "step", "healthy", "check"]),
-    ("defaults.retention", &["keep_for", "keep_last"]),
+    ("defaults.retention", &["keep_for", "keep_last", "max_size"]),
 ];

@@ -100,6 +100,16 @@ impl Reader<'_> {
         Ok(())
     }
 
+    fn size(&self, text: &Spanned<String>) -> Result<u64, ConfigError> {
+        size::parse(&text.value).ok_or_else(|| {
+            let shown = printable(&text.value, 40);
+            self.error(
+                text,
+                format!("'{shown}' is not a size: write a whole number and a unit, as in 512MiB"),
+            )
+        })
+    }
+
     fn remember<T>(&mut self, key: &str, place: &Spanned<T>) {
         self.lines.insert(key.to_owned(), place.referenced.line());
     }
@@ -324,13 +334,7 @@ impl Reader<'_> {
             self.remember("defaults.allow_remove", &flag);
         }
         if let Some(text) = max_layer {
-            settings.max_layer = size::parse(&text.value).ok_or_else(|| {
-                let shown = printable(&text.value, 40);
-                self.error(
-                    &text,
-                    format!("'{shown}' is not a size: write a whole number and a unit, as in 512MiB"),
-                )
-            })?;
+            settings.max_layer = self.size(&text)?;
             self.remember("defaults.max_layer", &text);
         }
         self.set("defaults.writable_layer", &mut settings.writable_layer, writable_layer)?;
@@ -358,11 +362,15 @@ impl Reader<'_> {
             None => false,
         };
         let mut kept = Retention::default();
-        if let Some(raw::Retention { keep_for, keep_last }) = retention {
+        if let Some(raw::Retention { keep_for, keep_last, max_size }) = retention {
             self.set("defaults.retention.keep_for", &mut kept.keep_for, keep_for)?;
             if let Some(count) = keep_last {
                 kept.keep_last = count.value;
                 self.remember("defaults.retention.keep_last", &count);
+            }
+            if let Some(text) = max_size {
+                kept.max_size = Some(self.size(&text)?);
+                self.remember("defaults.retention.max_size", &text);
             }
         }
         Ok(Defaults { settings, ask_timeout, retention: kept, keep_tags, labels: self.labels(labels)? })

@@ -4,7 +4,7 @@ use patchyard_app::config::Retention;
 use patchyard_app::gc::{Extent, Fate, collect};
 use patchyard_app::select::Selection;
 use patchyard_app::settings::Overrides;
-use patchyard_app::{Kind, PlanRequest, ScanRequest, history, plan_rollback, snapshots};
+use patchyard_app::{Kind, PlanRequest, ScanRequest, begin, history, plan_rollback, snapshots};
 use patchyard_contract::{Append, Clock, PackageCache};
 use patchyard_provider_sim::{Behaviour, Interference, SimObject, base_image};
 use patchyard_types::{
@@ -133,7 +133,8 @@ async fn a_rollback_of_our_own_is_nothing_that_somebody_put_back() {
 #[tokio::test(start_paused = true)]
 async fn snapshots_stay_as_long_as_retention_says_and_go_when_they_are_named() {
     let mut yard = Yard::new();
-    yard.context.config.retention = Retention { keep_for: Millis::from_secs(24 * 3600), keep_last: 0 };
+    yard.context.config.retention =
+        Retention { keep_for: Millis::from_secs(24 * 3600), keep_last: 0, max_size: None };
     yard.add("shop", 2);
     yard.apply_all().await;
     let fleet = yard.discover().await;
@@ -156,6 +157,28 @@ async fn snapshots_stay_as_long_as_retention_says_and_go_when_they_are_named() {
     assert!(gone.iter().all(|pruned| pruned.failed.is_none()) && gone.len() == 1);
     assert!(snapshots::list(context, &[]).await.unwrap().is_empty());
     assert!(yard.world(0).snapshots.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_rollout_begins_where_snapshots_take_more_room_than_they_may() {
+    let mut yard = Yard::new();
+    yard.add("shop", 2);
+    let subject = |name: &str| Selection { names: names(&[name]), ..Selection::default() };
+    let of = |name: &str| PlanRequest { selection: subject(name), ..PlanRequest::default() };
+    yard.apply(&yard.plan(&of("shop-1")).await.unwrap().plan).await;
+    let taken = snapshots::list(&yard.context, &[]).await.unwrap()[0].size;
+    let plan = yard.plan(&of("shop-2")).await.unwrap().plan;
+    let fleet = yard.discover().await;
+    yard.context.config.retention.max_size = Some(taken - 1);
+    let error = begin(&yard.context, &fleet, &plan).await.unwrap_err();
+    assert!(error.to_string().contains("the snapshots of shop-1 take"), "{error}");
+    assert_eq!(
+        snapshots::list(&yard.context, &[]).await.unwrap().len(),
+        1,
+        "the only one of its target stays"
+    );
+    yard.context.config.retention.max_size = Some(taken);
+    begin(&yard.context, &fleet, &plan).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

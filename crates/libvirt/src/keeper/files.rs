@@ -19,6 +19,17 @@ pub(super) fn room(uri: &Uri, file: &str) -> Option<u64> {
     }
 }
 
+/// The bytes that a file takes, where that can be seen from here.
+pub(super) fn takes(uri: &Uri, file: &str) -> Option<u64> {
+    match uri.way {
+        Way::Unix => {
+            let file = rustix::fs::stat(file).ok()?;
+            u64::try_from(file.st_blocks).ok()?.checked_mul(512)
+        }
+        Way::Ssh(_) => None,
+    }
+}
+
 /// Removes a file of ours where the daemon is, if we may: else it stays, in nobody's way, and its name says whose it was.
 pub(super) async fn remove(uri: &Uri, path: &str) {
     match &uri.way {

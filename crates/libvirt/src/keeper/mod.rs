@@ -287,6 +287,21 @@ impl Keeper for DomainKeeper {
         Ok(self.find().await?.saved(name))
     }
 
+    async fn takes(&self, name: &str) -> Result<Option<u64>, KeeperError> {
+        let found = self.find().await?;
+        let mut sum = 0_u64;
+        for layer in found.layers(name) {
+            // libvirt tells of the layer that is written to, and of no deeper one.
+            let bytes = match layer.is_top {
+                true => Some(found.connection.block_info(&found.domain, &layer.disk).await?.allocation),
+                false => files::takes(self.line.uri(), &layer.file),
+            };
+            let Some(bytes) = bytes else { return Ok(None) };
+            sum = sum.saturating_add(bytes);
+        }
+        Ok(Some(sum))
+    }
+
     async fn all_saved(&self, prefix: &str) -> Result<Vec<String>, KeeperError> {
         let found = self.find().await?;
         let mut names = Vec::new();
