@@ -1,5 +1,5 @@
 # Run inside what is to be the disk of a machine that starts its own kernel; see lab/machine. The older one of the archive's kernels is
-# installed, the newer one lies in /repo.
+# installed, the newer one lies in /repo, beside what leads back.
 export DEBIAN_FRONTEND=noninteractive
 apt-get -q update
 versions=$(apt-cache madison linux-image-cloud-amd64 | awk '{ print $3 }' | sort -Vu)
@@ -11,7 +11,7 @@ echo MODULES=list >/etc/initramfs-tools/conf.d/lab
 printf '%s\n' virtio_pci virtio_blk virtio_console virtio_net virtio-rng autofs4 >>/etc/initramfs-tools/modules
 apt-get -q install -y --no-install-recommends "linux-image-cloud-amd64=$old"
 mkdir -p /repo
-(cd /repo && apt-get -q download "linux-image-cloud-amd64=$new" "$(apt-cache show "linux-image-cloud-amd64=$new" | sed -n 's/^Depends: \([^ ]*\).*/\1/p')")
+(cd /repo && apt-get -q download "linux-image-cloud-amd64=$old" "linux-image-cloud-amd64=$new" "$(apt-cache show "linux-image-cloud-amd64=$new" | sed -n 's/^Depends: \([^ ]*\).*/\1/p')")
 
 # As grub-install leaves it, which wants to see the disk; update-grub does the same from then on.
 mkdir -p /boot/grub /etc/default

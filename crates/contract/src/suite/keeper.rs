@@ -69,6 +69,7 @@ pub async fn what_is_forgotten_leaves_what_was_written_since(fixture: &impl Fixt
     assert_eq!(saved.name, FIRST);
     assert_eq!(keeper.saved(FIRST).await.unwrap().as_ref(), Some(&saved));
     sh(fixture, "echo since >/root/since; sync").await;
+    assert_ne!(keeper.takes(FIRST).await.unwrap(), Some(0), "it takes room, or nobody can tell");
     assert_eq!(keeper.save(FIRST, ROOM).await.unwrap(), saved, "it is not taken a second time");
     assert_eq!(keeper.all_saved("patchyard-0a1b2c3d-").await.unwrap(), [FIRST]);
     assert_eq!(keeper.all_saved("patchyard-ffffffff-").await.unwrap(), Vec::<String>::new());
@@ -113,6 +114,8 @@ pub async fn snapshots_go_in_any_order(fixture: &impl Fixture) {
     keeper.save(SECOND, ROOM).await.unwrap();
     sh(fixture, "echo two >/root/two; sync").await;
     assert_eq!(keeper.all_saved("patchyard-0a1b2c3d-").await.unwrap(), [FIRST, SECOND]);
+    let older = keeper.takes(FIRST).await.unwrap();
+    assert_ne!(older, Some(0), "one that is not written to any more takes what it took");
     keeper.forget(FIRST).await.unwrap();
     assert_eq!(keeper.all_saved("patchyard-0a1b2c3d-").await.unwrap(), [SECOND]);
     keeper.forget(SECOND).await.unwrap();
