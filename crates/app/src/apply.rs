@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
 use patchyard_plan::{lint, unfinished};
-use patchyard_types::{Action, Plan, RolloutId, printable};
+use patchyard_types::{Action, Method, Plan, RolloutId, printable};
 
 use crate::rollouts;
 use crate::select::answers_to;
@@ -101,8 +101,9 @@ pub async fn begin(context: &Context, fleet: &Fleet, plan: &Plan) -> Result<Roll
         }
     }
     refuse_what_is_in_hand(context, fleet, plan).await?;
-    let hosts = plan.decisions.actions.iter().map(|action| &action.host).collect();
-    snapshots::have_room(context, fleet, &hosts).await?;
+    // The way back needs no room that has not been taken already, and must not lose the snapshot that it goes back to.
+    let patched = plan.decisions.actions.iter().filter(|action| action.method != Method::Restore);
+    snapshots::have_room(context, fleet, &patched.map(|action| &action.host).collect()).await?;
     Ok(context.engine(fleet.providers()).begin(plan, context.actor.clone()).await?)
 }
 

@@ -64,7 +64,7 @@ pub(crate) async fn have_room(
     fleet: &Fleet,
     hosts: &BTreeSet<&HostId>,
 ) -> Result<(), Error> {
-    let Some(most) = context.config.retention.max_size else { return Ok(()) };
+    let Some(most) = context.config.retention.max_size.filter(|_| !hosts.is_empty()) else { return Ok(()) };
     apply_retention(context, fleet, false).await?;
     let all = rollouts::snapshots(&*context.store).await?;
     let left: Vec<&Snapshot> = all.iter().filter(|snapshot| hosts.contains(&snapshot.host)).collect();

@@ -177,7 +177,9 @@ async fn no_rollout_begins_where_snapshots_take_more_room_than_they_may() {
         1,
         "the only one of its target stays"
     );
-    yard.context.config.retention.max_size = Some(taken);
+    let back = plan_rollback(&yard.context, &names(&["shop-1"]), &Overrides::default()).await.unwrap();
+    yard.apply(&back.plan).await;
+    yard.context.config.retention.max_size = Some(2 * taken);
     begin(&yard.context, &fleet, &plan).await.unwrap();
 }
 
