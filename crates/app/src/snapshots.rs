@@ -47,7 +47,7 @@ pub async fn apply_retention(context: &Context, fleet: &Fleet, dry_run: bool) ->
     let mut gone = expired(&all, retention, context.clock.now());
     if retention.max_size.is_some() {
         let left: Vec<&Snapshot> = all.iter().filter(|one| !gone.contains(one)).collect();
-        gone.extend(beyond(&left, retention, &sizes(fleet, &left).await));
+        gone.extend(beyond(&left, retention, &sizes(fleet, &left).await, &needed));
     }
     let gone = gone.into_iter().filter(|snapshot| !needed.contains(&snapshot.id)).cloned();
     let mut wanted = rollouts::half_removed(&*context.store).await?;
@@ -105,6 +105,7 @@ fn beyond<'a>(
     all: &[&'a Snapshot],
     retention: Retention,
     sizes: &BTreeMap<SnapshotId, u64>,
+    needed: &BTreeSet<SnapshotId>,
 ) -> Vec<&'a Snapshot> {
     let Some(most) = retention.max_size else { return Vec::new() };
     let take = |snapshot: &Snapshot| sizes.get(&snapshot.id).copied().unwrap_or(0);
@@ -118,7 +119,7 @@ fn beyond<'a>(
     newest_first.retain(|snapshot| {
         let newer = seen.entry(&snapshot.target).or_default();
         *newer += 1;
-        *newer > retention.keep_last
+        *newer > retention.keep_last && !needed.contains(&snapshot.id)
     });
     let oldest_first = newest_first.into_iter().rev();
     oldest_first
@@ -298,7 +299,10 @@ mod tests {
         let gone = |most| {
             let retention = Retention { max_size: Some(most), ..Retention::default() };
             let all: Vec<&Snapshot> = all.iter().collect();
-            beyond(&all, retention, &sizes).into_iter().map(|one| one.id.0.clone()).collect::<Vec<_>>()
+            beyond(&all, retention, &sizes, &BTreeSet::new())
+                .into_iter()
+                .map(|one| one.id.0.clone())
+                .collect::<Vec<_>>()
         };
         assert_eq!(gone(40), [""; 0]);
         assert_eq!(gone(39), ["a-3"]);

@@ -365,7 +365,9 @@ async fn effect(engine: &Engine, provider: &dyn Provider, call: &Call) -> Result
         }
         _ if has_another_way_back(call) => {
             let record = provider.perform(call).await?;
-            look::confirm(provider, clock, call).await?;
+            if record != Record::NotBegun {
+                look::confirm(provider, clock, call).await?;
+            }
             Ok(record)
         }
         _ => provider.perform(call).await,
@@ -375,8 +377,9 @@ async fn effect(engine: &Engine, provider: &dyn Provider, call: &Call) -> Result
 /// Asks the provider about an effect, and looks where the effect itself would have.
 async fn probe(engine: &Engine, provider: &dyn Provider, call: &Call) -> Result<Probe, ProviderError> {
     let probe = provider.probe(call).await?;
-    if !matches!(probe, Probe::Done { .. }) || !has_another_way_back(call) {
-        return Ok(probe);
+    match &probe {
+        Probe::Done { record } if *record != Record::NotBegun && has_another_way_back(call) => {}
+        _ => return Ok(probe),
     }
     match look::confirm(provider, &*engine.clock, call).await {
         Ok(_) => Ok(probe),

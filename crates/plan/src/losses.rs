@@ -73,7 +73,7 @@ fn of_a_machine(method: Method, snapshot: SnapshotPolicy) -> Vec<Loss> {
     if snapshot == SnapshotPolicy::Required {
         losses.push(loss(
             "disks",
-            "where its packages cannot be put back, its disks go back to the moment before the patch: what was written since is LOST then".to_owned(),
+            "where its packages do not bring it back, its disks go back to the moment before the patch: what was written since is LOST then".to_owned(),
         ));
     }
     losses

@@ -214,7 +214,9 @@ pub(crate) fn work(world: &World, call: &Call, step: MachineStep, at: Timestamp)
                     return Err(failed(FailureKind::Precondition, "changed since it was looked at"));
                 }
                 // What stands there is somebody else's.
-                Direction::Undo if !begun => return Ok(Work { effects: Vec::new(), record, half: 0 }),
+                Direction::Undo if !begun => {
+                    return Ok(Work { effects: Vec::new(), record: Record::NotBegun, half: 0 });
+                }
                 Direction::Undo if machine.keeping == Keeping::KeeperOfStuck && machine.version != from => {
                     return Err(failed(FailureKind::PackageManager, "its packages do not go back"));
                 }

@@ -279,6 +279,8 @@ pub enum Direction {
 pub enum Record {
     /// Nothing later steps need.
     Nothing,
+    /// Taking `Install` back: it was not begun, so that nothing was changed that would have to be taken back.
+    NotBegun,
     /// `Prepare`: the image the new container is created from.
     Prepared {
         /// Image id.
@@ -384,6 +386,7 @@ impl Record {
                 Some(Self::Held { policy, retries, dependents: Vec::new() })
             }
             Self::Nothing
+            | Self::NotBegun
             | Self::Prepared { .. }
             | Self::Found { .. }
             | Self::Drained { .. }

@@ -198,7 +198,7 @@ fn doing(step: Step, direction: Direction) -> String {
 
 fn left(record: &Record) -> String {
     match record {
-        Record::Nothing | Record::Held { .. } | Record::Drained { .. } => String::new(),
+        Record::Nothing | Record::NotBegun | Record::Held { .. } | Record::Drained { .. } => String::new(),
         Record::Prepared { image, size } => {
             format!(" ({}, {})", name(image), patchyard_app::size::show(*size))
         }

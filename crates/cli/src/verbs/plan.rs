@@ -298,7 +298,7 @@ fn push_way_back(text: &mut String, session: &Session, plan: &Plan) {
         let saved: Vec<_> = saved.map(|action| name(&action.name)).collect();
         if !saved.is_empty() {
             let line = format!(
-                "Second way back of {}: a snapshot of the disks, taken before the patch, gone back to where packages cannot be.",
+                "Second way back of {}: a snapshot of the disks, taken before the patch, gone back to where packages do not bring it back.",
                 saved.join(", ")
             );
             push(text, ui, &line);

@@ -108,6 +108,9 @@ pub async fn undo_tolerates_that_there_is_nothing_to_undo(yard: &dyn Yard) {
     for step in [MachineStep::Prepare, MachineStep::Preflight] {
         hand.doing(step).await;
     }
+    // Whoever hears that it was not begun puts no disks back.
+    let not_begun = Probe::Done { record: Record::NotBegun };
+    assert_eq!(hand.probing(MachineStep::Install, Direction::Undo).await, not_begun);
     hand.undoing(MachineStep::Install).await;
     assert_eq!(yard.packages().await, before);
     let mut hand = by_hand(yard, 2);

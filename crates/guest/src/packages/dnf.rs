@@ -5,7 +5,7 @@ use std::time::Duration;
 use patchyard_assess::rpm::dnf::{self as questions, AnswerError, Dialect};
 use patchyard_assess::rpm::zypper::is_meant;
 use patchyard_contract::{Ask, Command, Output};
-use patchyard_types::{Arch, Digest, InstalledPackage, PackageChange, PendingPatch, PendingStatus};
+use patchyard_types::{Arch, Digest, InstalledPackage, PackageChange, PendingPatch};
 
 use super::{DOWNLOAD, Exactly, Guest, Installed, LOCK, QUESTION, REFRESH, Readiness, rpm, wanted, wished};
 use crate::GuestError;
@@ -38,7 +38,7 @@ pub(super) async fn pending(
         all.find(|package| package.name == name && package.arch == *arch)
             .map(|package| package.version.clone())
     };
-    let mut patches = match &how.only[..] {
+    let patches = match &how.only[..] {
         [] => {
             let rows = simulated(guest, guest.dnf.simulate(), wait).await?;
             let listed = guest.patiently(question(guest, guest.dnf.upgradable()), wait, holder).await?;
@@ -58,9 +58,6 @@ pub(super) async fn pending(
             questions::pending(&rows, &[], version, |name| installed.is_held(name))
         }
     };
-    if !how.allow_remove {
-        patches.retain(|patch| patch.status != PendingStatus::Removal);
-    }
     rpm::pinned(guest, guest.dnf.lists(), patches).await
 }
 

@@ -2,7 +2,7 @@
 
 use patchyard_assess::rpm::{self, Offer, is_arch, is_package, is_version};
 use patchyard_contract::Command;
-use patchyard_types::{Digest, PendingPatch};
+use patchyard_types::{Digest, PendingPatch, PendingStatus};
 
 use super::{Exactly, Guest, Installed, QUESTION, Readiness};
 use crate::GuestError;
@@ -96,10 +96,11 @@ pub(super) async fn pinned(
     folder: &str,
     mut patches: Vec<PendingPatch>,
 ) -> Result<Vec<PendingPatch>, GuestError> {
-    let asked: Vec<Exactly<'_>> =
-        patches.iter().map(|patch| (&*patch.package, &patch.arch, &*patch.candidate)).collect();
-    let offered = offered(guest, folder, &asked).await?;
-    for (patch, offer) in patches.iter_mut().zip(offered) {
+    let comes = |patch: &&PendingPatch| patch.status != PendingStatus::Removal;
+    let asked = patches.iter().filter(comes).map(|patch| (&*patch.package, &patch.arch, &*patch.candidate));
+    let offered = offered(guest, folder, &asked.collect::<Vec<Exactly<'_>>>()).await?;
+    let coming = patches.iter_mut().filter(|patch| patch.status != PendingStatus::Removal);
+    for (patch, offer) in coming.zip(offered) {
         if let Some((size, sha256)) = offer {
             (patch.size, patch.sha256) = (size, Some(sha256));
         }

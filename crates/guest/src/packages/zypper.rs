@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use patchyard_assess::rpm::zypper::{self as questions, AnswerError};
 use patchyard_contract::{Ask, Command, Output};
-use patchyard_types::{Digest, InstalledPackage, PackageChange, PendingPatch, PendingStatus, printable};
+use patchyard_types::{Digest, InstalledPackage, PackageChange, PendingPatch, printable};
 
 use super::{DOWNLOAD, Exactly, Guest, Installed, LOCK, QUESTION, REFRESH, Readiness, rpm, wanted, wished};
 use crate::GuestError;
@@ -28,7 +28,7 @@ pub(super) async fn pending(
     how: &Ask,
     wait: Duration,
 ) -> Result<Vec<PendingPatch>, GuestError> {
-    let mut patches = match &how.only[..] {
+    let patches = match &how.only[..] {
         [] => {
             let would = asked(guest, questions::simulate(), wait, questions::simulation).await?;
             let updates = asked(guest, questions::upgradable(), wait, questions::updates).await?;
@@ -41,9 +41,6 @@ pub(super) async fn pending(
             questions::pending(&would, &[], |name| installed.is_held(name))
         }
     };
-    if !how.allow_remove {
-        patches.retain(|patch| patch.status != PendingStatus::Removal);
-    }
     rpm::pinned(guest, questions::LISTS, patches).await
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use patchyard_contract::{Call, Command, ProviderError};
-use patchyard_types::{Health, HttpAnswer, Observation, Protocol, TargetState, printable};
+use patchyard_types::{Direction, Health, HttpAnswer, Observation, Protocol, TargetState, printable};
 
 use crate::kept::{self, Silence};
 use crate::{HostProvider, words};
@@ -51,12 +51,17 @@ async fn look(host: &HostProvider, call: &Call) -> Result<Observation, ProviderE
         return Err(ProviderError::NoAnswer { reason, hint: String::new() });
     }
     let mut seen = seen::read(&String::from_utf8_lossy(&output.stdout));
-    let (apart, room) = if call.baseline().is_some() { AFTER } else { BEFORE };
+    let (apart, room) = match call.direction {
+        // A patch may be to blame for either; on the way back they are no reason to put the disks back.
+        Direction::Undo => (i64::MAX / 4, 0),
+        Direction::Do if call.baseline().is_some() => AFTER,
+        Direction::Do => BEFORE,
+    };
     seen.parts.extend(
         seen.room.iter().filter(|(_, free)| **free >= room).map(|(place, _)| format!("room on {place}")),
     );
     if seen.clock.is_some_and(|clock| goes_right(clock, asked, jiff::Timestamp::now(), apart)) {
-        seen.parts.insert("a clock that goes right".to_owned());
+        seen.parts.insert("the agreement of its clock with this machine's".to_owned());
     }
     let http = http(host, call, &seen.listening, limit).await?;
     let mut checks = BTreeMap::new();

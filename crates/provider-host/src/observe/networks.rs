@@ -4,7 +4,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Interfaces whose networks come and go, as the containers and machines do that they are made for.
-const OF_OTHERS: [&str; 7] = ["lo", "veth", "docker", "br-", "cni", "virbr", "lxdbr"];
+const OF_OTHERS: [&str; 12] =
+    ["lo", "veth", "docker", "br-", "cni", "podman", "virbr", "vnet", "lxdbr", "incusbr", "flannel", "cali"];
 
 fn counts(interface: &str) -> bool {
     !OF_OTHERS.iter().any(|start| interface.starts_with(start))

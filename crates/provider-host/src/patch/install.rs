@@ -42,7 +42,7 @@ pub(super) async fn undo(run: &Run<'_>) -> Result<Record, StepError> {
     }
     // Refused before anything was changed: another version than the one that was planned for is somebody else's.
     if !begun {
-        return Ok(Record::Nothing);
+        return Ok(Record::NotBegun);
     }
     // What was not kept stays as it is, as the plan says: what is left in the middle of it is finished, and whether it serves
     // as before is confirmed afterwards.
@@ -62,6 +62,10 @@ pub(super) async fn probe(run: &Run<'_>) -> Result<Probe, StepError> {
 }
 
 pub(super) async fn probe_undo(run: &Run<'_>) -> Result<Probe, StepError> {
+    let first = job::look(run.guest.transport(), &name(run, Direction::Do, 1)?, 0).await.map_err(trouble)?;
+    if first.state == JobState::Missing {
+        return Ok(Probe::Done { record: Record::NotBegun });
+    }
     let nothing_works = is_over(run, Direction::Do).await? && is_over(run, Direction::Undo).await?;
     let is_done = nothing_works
         && settled(run, run.back()).await?
@@ -141,7 +145,7 @@ async fn change(
             };
             job::start(guest.transport(), &id, &job.map_err(trouble)?).await.map_err(trouble)?;
         }
-        let (state, words) = follow(run, &id).await?;
+        let (state, said) = follow(run, &id).await?;
         killed = state == JobState::Lost;
         match state {
             // Its files are in place, whatever became of it afterwards. With what a killed one left the next one begins.
@@ -149,11 +153,14 @@ async fn change(
             JobState::Ended { code: 0 } => {
                 return Err(failed(
                     FailureKind::PackageManager,
-                    format!("its package manager said that it was done, and was not: {words}"),
+                    format!("its package manager said that it was done, and was not: {}", last_words(&said)),
                 ));
             }
             JobState::Ended { .. } if direction == Direction::Do => {
-                return Err(failed(kind(&words), format!("its package manager failed: {words}")));
+                return Err(failed(
+                    kind(&said),
+                    format!("its package manager failed: {}", last_words(&said)),
+                ));
             }
             // The way back is tried again: what failed may have been a lock.
             JobState::Ended { .. } | JobState::Lost | JobState::Missing | JobState::Running => {}
@@ -166,9 +173,13 @@ async fn change(
 }
 
 /// A full disk, a lock that somebody else holds and a repository that does not answer say nothing about the packages.
-fn kind(words: &str) -> FailureKind {
-    const NO_SPACE: [&str; 3] =
-        ["No space left", "E: You don't have enough free space", "more space needed on the"];
+fn kind(said: &str) -> FailureKind {
+    const NO_SPACE: [&str; 4] = [
+        "No space left",
+        "E: You don't have enough free space",
+        "more space needed on the",
+        "more space on the",
+    ];
     const NOT_ITS_OWN: [&str; 8] = [
         "E: Failed to fetch",
         "E: Unable to fetch some archives",
@@ -179,7 +190,7 @@ fn kind(words: &str) -> FailureKind {
         "Error downloading packages",
         "Failed to provide Package",
     ];
-    let says = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
+    let says = |texts: &[&str]| texts.iter().any(|text| said.contains(text));
     if says(&NO_SPACE) {
         FailureKind::NoSpace
     } else if says(&NOT_ITS_OWN) {
@@ -193,13 +204,13 @@ fn kind(words: &str) -> FailureKind {
 pub(super) async fn finish(run: &Run<'_>, what: &str, job: &Job) -> Result<String, StepError> {
     let id = JobId::new(&run.name(what)).map_err(trouble)?;
     job::start(run.guest.transport(), &id, job).await.map_err(trouble)?;
-    let (_, words) = follow(run, &id).await?;
+    let (_, said) = follow(run, &id).await?;
     // It may be needed again, should the step be done again.
     job::forget(run.guest.transport(), &id).await.map_err(trouble)?;
-    Ok(words)
+    Ok(last_words(&said))
 }
 
-/// Watches a job to its end: how it ended, and its last words.
+/// Watches a job to its end: how it ended, and the end of what it said.
 async fn follow(run: &Run<'_>, id: &JobId) -> Result<(JobState, String), StepError> {
     let (mut tail, mut offset) = (Vec::new(), 0);
     loop {
@@ -208,7 +219,7 @@ async fn follow(run: &Run<'_>, id: &JobId) -> Result<(JobState, String), StepErr
         tail.extend_from_slice(&look.output);
         tail.drain(..tail.len().saturating_sub(TAIL));
         if look.is_last() {
-            return Ok((look.state, last_words(&String::from_utf8_lossy(&tail))));
+            return Ok((look.state, String::from_utf8_lossy(&tail).into_owned()));
         }
         if look.state == JobState::Running {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -216,21 +227,21 @@ async fn follow(run: &Run<'_>, id: &JobId) -> Result<(JobState, String), StepErr
     }
 }
 
+/// How zypper says that something failed: it answers in XML.
+const ZYPPER: &str = "<message type=\"error\">";
+
 /// What is worth telling of a transaction's output: the packages that failed, in dpkg's words, what others call an error, else its
 /// last lines.
 fn last_words(output: &str) -> String {
     let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let telling = |line: &&&str| {
-        line.starts_with("dpkg: error")
-            || line.starts_with("E: ")
-            || line.starts_with("Error")
-            || line.starts_with("<message type=\"error\">")
-            || line.starts_with("dpkg: dependency problems")
-    };
-    let told: Vec<&str> = match lines.iter().position(|line| line.starts_with("dpkg: error")) {
+    let telling = |line: &&&str| line.starts_with("E: ") || line.starts_with("dpkg: dependency problems");
+    let first = |start: &str| lines.iter().position(|line| line.starts_with(start));
+    let told: Vec<&str> = match (first("dpkg: error"), first("Error: ").or_else(|| first(ZYPPER))) {
         // The script's own words stand before dpkg's.
-        Some(at) => lines[at.saturating_sub(1)..].iter().take(3).copied().collect(),
-        None => lines.iter().filter(telling).copied().collect(),
+        (Some(at), _) => lines[at.saturating_sub(1)..].iter().take(3).copied().collect(),
+        // dnf's and zypper's explanations stand behind it.
+        (None, Some(at)) => lines[at..].iter().take(3).map(|line| line.trim_start_matches(ZYPPER)).collect(),
+        (None, None) => lines.iter().filter(telling).copied().collect(),
     };
     let told = if told.is_empty() { lines.iter().rev().take(2).rev().copied().collect() } else { told };
     printable(&told.join("; "), 500)
@@ -252,7 +263,15 @@ mod tests {
             last_words("a\nE: You don't have enough free space\nb\n"),
             "E: You don't have enough free space"
         );
-        assert_eq!(last_words("a\nError: Transaction test error:\nb\n"), "Error: Transaction test error:");
+        let dnf = "a\nError: Transaction test error:\n  installing package x needs 12MB more space on the / filesystem\n\nError Summary\n";
+        assert_eq!(
+            last_words(dnf),
+            "Error: Transaction test error:; installing package x needs 12MB more space on the / filesystem; Error Summary"
+        );
+        assert_eq!(
+            last_words("<message type=\"error\">Installation failed.\nx\n"),
+            "Installation failed.; x"
+        );
         assert_eq!(last_words("one\ntwo\nthree\n"), "two; three");
     }
 
@@ -264,7 +283,7 @@ mod tests {
             ("E: Failed to fetch http://deb.example/x.deb  404  Not Found", FailureKind::Host),
             ("E: Could not get lock /var/lib/dpkg/lock-frontend.", FailureKind::Host),
             ("dpkg: error: dpkg frontend lock was locked by another process with pid 42", FailureKind::Host),
-            ("Error: At least 12MB more space needed on the / filesystem.", FailureKind::NoSpace),
+            ("   At least 12MB more space needed on the / filesystem.", FailureKind::NoSpace),
             ("Error: Error downloading packages:", FailureKind::Host),
             ("dpkg: error processing package lab-broken (--configure):", FailureKind::PackageManager),
         ] {

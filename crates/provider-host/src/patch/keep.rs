@@ -53,6 +53,16 @@ pub(super) async fn bring(
         guest.download(&folder, &specs).await.map_err(no_answer)?;
         // Each package manager names files in its own way.
         let hashes = sh(HASHES).await?;
+        if !hashes.success() || hashes.stdout.is_empty() {
+            let said = String::from_utf8_lossy(&hashes.stderr);
+            return Err(ProviderError::NoAnswer {
+                reason: format!(
+                    "its package manager has downloaded nothing that can be read: {}",
+                    printable(said.trim(), 200)
+                ),
+                hint: String::new(),
+            });
+        }
         let hashes = String::from_utf8_lossy(&hashes.stdout);
         for package in &wanted {
             let hash = package.sha256.to_string();

@@ -42,7 +42,9 @@ async fn send(run: &Run<'_>) {
 /// the newer kernel.
 pub(super) async fn is_needed_again(run: &Run<'_>) -> Result<bool, StepError> {
     let Some(before) = wanted(run) else { return Ok(false) };
-    if restart::boot_id(run.guest.transport()).await? == before {
+    // Else it was somebody else who did.
+    let is_ours = matches!(run.action.reboot, Reboot::AsNeeded | Reboot::Always);
+    if !is_ours || restart::boot_id(run.guest.transport()).await? == before {
         return Ok(false);
     }
     let needs = needs::ask(run.guest.transport()).await.map_err(trouble)?;

@@ -8,9 +8,11 @@ use super::{AnswerError, Deed, Row, bad, command, row};
 pub const ENVIRONMENT: &[(&str, &str)] = &[("COLUMNS", "2000")];
 
 /// Options of everything: from the lists it has, nothing for people. The packages themselves may be fetched, which `-C` forbids.
-const FIXED: [&str; 4] = [
+/// Kernels stay beside each other, however many there are.
+const FIXED: [&str; 5] = [
     "dnf",
     "--setopt=cacheonly=metadata",
+    "--setopt=installonly_limit=0",
     "--setopt=install_weak_deps=False",
     "--setopt=clean_requirements_on_remove=False",
 ];

@@ -6,9 +6,12 @@ use super::{AnswerError, Deed, Row, bad, command, is_package, row};
 
 /// Options of everything: no waiting without a limit, nothing for people. Weak dependencies are what others call recommended.
 /// The lists are those it has, however old they are; with `-C` it would not fetch packages either.
-const FIXED: [&str; 6] = [
+/// Kernels stay beside each other, however many there are: none is removed for a newer one.
+const FIXED: [&str; 8] = [
     "dnf",
     "--setopt=metadata_expire=-1",
+    "--setopt=*.metadata_expire=-1",
+    "--setopt=installonly_limit=0",
     "--color=never",
     "--setopt=exit_on_lock=True",
     "--setopt=install_weak_deps=False",

@@ -33,7 +33,7 @@ impl Again for VirtualMachine {
     }
 
     fn controller(&self) -> Controller {
-        VirtualMachine::controller(self, "verify_for: 1s, timeouts: { ask: 10m, step: 30m, healthy: 5m }")
+        VirtualMachine::controller(self, "verify_for: 1s, timeouts: { ask: 10m, step: 30m, healthy: 2m }")
     }
 }
 
