@@ -1,7 +1,7 @@
 # Run inside the image that is to be patchyard-lab/guest-dnf5:1; see lab/guests.
 export DEBIAN_FRONTEND=noninteractive
 apt-get -q update
-apt-get -q install -y procps rpm createrepo-c dnf5
+apt-get -q install -y procps rpm createrepo-c zstd dnf5
 . /lab/rpm.sh
 # rpm 6 runs scripts in name spaces of their own, which a container may not make.
 echo '%__transaction_unshare %{nil}' >>/etc/rpm/macros

@@ -43,6 +43,9 @@ pub const DNF: Kind = Kind {
     refresh: "dnf -q --refresh makecache",
 };
 
+/// Of another release: `lab/guests dnf5` makes it.
+pub const DNF5: Kind = Kind { image: "dnf5", ..DNF };
+
 pub const ZYPPER: Kind = Kind {
     image: "zypper",
     versions: DNF.versions,

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use patchyard_contract::PackageCache as _;
+use patchyard_contract::suite::machine;
 use patchyard_guest::Guest;
 use patchyard_types::{Direction, FailureKind, MachineStep, Record, Step, StepError, WayBack};
 
-use crate::place::{DNF, Kind, Place, ZYPPER};
+use crate::place::{DNF, DNF5, Kind, Place, ZYPPER};
 
 /// Packages that its repository has to fetch from somewhere: what lies in a folder is not fetched.
 const BY_HTTP: &str = "cd /repo; python3 -m http.server 8000 --bind 127.0.0.1 >/dev/null 2>&1 & \
@@ -101,6 +102,16 @@ mod dnf {
     async fn without_a_way_back_nothing_is_begun() {
         super::without_a_way_back_nothing_is_begun(DNF).await;
     }
+}
+
+#[tokio::test]
+#[ignore = "lab/guests dnf5 makes the machine: ./test --slow"]
+async fn dnf_five_patches_and_goes_back() {
+    let packages = ["lab-tool", "lab-lib", "lab-needs"];
+    machine::every_step_in_order_patches_and_the_probe_knows(&place(DNF5, &packages).await).await;
+    machine::from_every_step_the_way_back_restores_what_was(&place(DNF5, &packages).await).await;
+    machine::what_the_snapshot_keeps_leads_back(&place(DNF5, &packages).await).await;
+    what_the_repository_has_dropped_comes_from_the_cache(DNF5).await;
 }
 
 mod zypper {
