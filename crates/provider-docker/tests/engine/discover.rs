@@ -5,7 +5,7 @@ use std::process::Command;
 
 use patchyard_contract::Provider;
 use patchyard_provider_docker::client::{Address, Endpoint};
-use patchyard_types::{MountKind, TargetState, Unsaved};
+use patchyard_types::{Manager, MountKind, TargetState, Unsaved};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -192,4 +192,45 @@ async fn a_container_that_goes_while_it_is_read_hides_nothing_from_others_of_its
     let folder = tempfile::tempdir().unwrap();
     let yard = yard_on(engine_that_loses(&going.name, folder.path()), None).await;
     assert!(yard.target(&staying).await.os.is_some());
+}
+
+/// A unit that is active, as systemd itself would tell: a file, and a link in its name. Gone when this is dropped.
+struct ActiveUnit([std::path::PathBuf; 2]);
+
+impl ActiveUnit {
+    fn running(container: &str) -> Self {
+        let name = format!("{container}.service");
+        let file = Path::new("/etc/systemd/system").join(&name);
+        let link = Path::new("/run/systemd/units").join(format!("invocation:{name}"));
+        for path in [&file, &link] {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        }
+        let text = format!("[Service]\nExecStart=/usr/bin/docker start -a {container}\n");
+        std::fs::write(&file, text).unwrap();
+        std::os::unix::fs::symlink("0123456789abcdef0123456789abcdef", &link).unwrap();
+        Self([file, link])
+    }
+}
+
+impl Drop for ActiveUnit {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            drop(std::fs::remove_file(path));
+        }
+        // Where systemd does not run there was none.
+        drop(std::fs::remove_dir("/run/systemd/units"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_systemd_unit_that_runs_a_container_is_named() {
+    let yard = yard().await;
+    let container = yard.container("patchyard-lab/web-good:1", json!({})).await;
+    let managers = async || yard.target(&container).await.managers;
+    // Others may have a Watchtower here, which takes care of everything.
+    let systemd = Manager::Systemd(format!("{}.service", container.name));
+    assert!(!managers().await.contains(&systemd));
+    let _unit = ActiveUnit::running(&container.name);
+    let told = managers().await;
+    assert!(told.contains(&systemd), "{told:?}");
 }
