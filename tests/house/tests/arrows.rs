@@ -90,6 +90,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "patchyard-engine",
             "patchyard-store-sqlite",
             "patchyard-provider-sim",
+            "patchyard-libvirt",
             "patchyard-simulation-tests",
         ],
     ),
