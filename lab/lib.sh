@@ -167,6 +167,11 @@ stop_process() {
   rm -f "$1"
 }
 
+# A port of the loopback that nobody listens on.
+free_port() {
+  perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 0, Listen => 1)->sockport'
+}
+
 # wait_for SECONDS COMMAND...: until the command succeeds.
 wait_for() {
   local i seconds=$1

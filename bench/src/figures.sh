@@ -159,7 +159,7 @@ answers() { curl -fsS -m 2 "http://127.0.0.1:$port/"; }
 
 figure_gap() {
   local round port single=$label-gap composed=$work/compose
-  port=$(perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 0, Listen => 1)->sockport')
+  port=$(free_port)
   mkdir -p "$composed"
   printf '%s\n' "version: '3'" 'services:' '  gap:' "    image: $label/1:1" "    ports: ['127.0.0.1:$port:8080']" "    labels: { $label: '1' }" \
     >"$composed/docker-compose.yml"

@@ -69,7 +69,7 @@ figure_disks() {
   domain=$(virtual 1)
   "$LAB_DIR/machine" prepare
   uri=$("$LAB_DIR/machine" start "$domain")
-  port=$(perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 0, Listen => 1)->sockport')
+  port=$(free_port)
   serve_inside
   below=$(of_virtual domblklist "$domain" | awk '$1 == "vda" { print $2 }')
   layer=${below%.qcow2}.by-hand.qcow2

@@ -41,18 +41,29 @@ pub struct Pruned {
 /// # Errors
 /// When the store fails; a host that fails is told in the result.
 pub async fn apply_retention(context: &Context, fleet: &Fleet, dry_run: bool) -> Result<Vec<Pruned>, Error> {
+    retain(context, fleet, dry_run).await.map(|(pruned, _)| pruned)
+}
+
+/// The same; returns besides what snapshots take, where that was asked.
+async fn retain(
+    context: &Context,
+    fleet: &Fleet,
+    dry_run: bool,
+) -> Result<(Vec<Pruned>, BTreeMap<SnapshotId, u64>), Error> {
     let all = rollouts::snapshots(&*context.store).await?;
     let needed = needed(context).await?;
     let retention = context.config.retention;
     let mut gone = expired(&all, retention, context.clock.now());
+    gone.retain(|snapshot| !needed.contains(&snapshot.id));
+    let mut takes = BTreeMap::new();
     if retention.max_size.is_some() {
         let left: Vec<&Snapshot> = all.iter().filter(|one| !gone.contains(one)).collect();
-        gone.extend(beyond(&left, retention, &sizes(fleet, &left).await, &needed));
+        takes = sizes(fleet, &left).await;
+        gone.extend(beyond(&left, retention, &takes, &needed));
     }
-    let gone = gone.into_iter().filter(|snapshot| !needed.contains(&snapshot.id)).cloned();
     let mut wanted = rollouts::half_removed(&*context.store).await?;
-    wanted.extend(gone);
-    remove(context, fleet, wanted, "retention", dry_run).await
+    wanted.extend(gone.into_iter().cloned());
+    Ok((remove(context, fleet, wanted, "retention", dry_run).await?, takes))
 }
 
 /// Refuses to make more snapshots on hosts where those that stay take all the room that there is for them.
@@ -65,10 +76,8 @@ pub(crate) async fn have_room(
     hosts: &BTreeSet<&HostId>,
 ) -> Result<(), Error> {
     let Some(most) = context.config.retention.max_size.filter(|_| !hosts.is_empty()) else { return Ok(()) };
-    apply_retention(context, fleet, false).await?;
-    let all = rollouts::snapshots(&*context.store).await?;
-    let left: Vec<&Snapshot> = all.iter().filter(|snapshot| hosts.contains(&snapshot.host)).collect();
-    let sizes = sizes(fleet, &left).await;
+    let (_, sizes) = retain(context, fleet, false).await?;
+    let left = rollouts::snapshots(&*context.store).await?;
     for host in hosts {
         let here = left.iter().filter(|snapshot| snapshot.host == **host);
         let take: u64 = here.clone().filter_map(|snapshot| sizes.get(&snapshot.id)).sum();
@@ -113,16 +122,9 @@ fn beyond<'a>(
     for snapshot in all {
         *taken.entry(&snapshot.host).or_default() += take(snapshot);
     }
-    let mut newest_first = all.to_vec();
-    newest_first.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.at));
-    let mut seen: BTreeMap<&TargetId, u32> = BTreeMap::new();
-    newest_first.retain(|snapshot| {
-        let newer = seen.entry(&snapshot.target).or_default();
-        *newer += 1;
-        *newer > retention.keep_last && !needed.contains(&snapshot.id)
-    });
-    let oldest_first = newest_first.into_iter().rev();
+    let oldest_first = not_the_newest(all.to_vec(), retention.keep_last).into_iter().rev();
     oldest_first
+        .filter(|snapshot| !needed.contains(&snapshot.id))
         .filter(|snapshot| {
             let taken = taken.entry(&snapshot.host).or_default();
             let goes = *taken > most && take(snapshot) > 0;
@@ -188,16 +190,21 @@ async fn needed(context: &Context) -> Result<BTreeSet<SnapshotId>, Error> {
 /// What neither rule of retention keeps: older than `keep_for`, and not among the newest
 /// `keep_last` of its target.
 fn expired(all: &[Snapshot], retention: Retention, now: Timestamp) -> Vec<&Snapshot> {
-    let mut newest_first: Vec<&Snapshot> = all.iter().collect();
-    newest_first.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.at));
+    let mut old = not_the_newest(all.iter().collect(), retention.keep_last);
+    old.retain(|snapshot| now.duration_since(snapshot.at).unsigned_abs() >= retention.keep_for.as_duration());
+    old
+}
+
+/// All but the newest `keep_last` of each target, newest first.
+fn not_the_newest(mut all: Vec<&Snapshot>, keep_last: u32) -> Vec<&Snapshot> {
+    all.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.at));
     let mut seen: BTreeMap<&TargetId, u32> = BTreeMap::new();
-    newest_first.retain(|snapshot| {
+    all.retain(|snapshot| {
         let newer = seen.entry(&snapshot.target).or_default();
         *newer += 1;
-        let age = now.duration_since(snapshot.at);
-        *newer > retention.keep_last && age.unsigned_abs() >= retention.keep_for.as_duration()
+        *newer > keep_last
     });
-    newest_first
+    all
 }
 
 async fn remove(

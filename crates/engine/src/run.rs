@@ -9,11 +9,11 @@ use patchyard_contract::{
     Append, Call, ImageSource, LockGuard, Note, Progress, Provider, ProviderError, StoreError,
 };
 use patchyard_decide::rollout::Wish;
-use patchyard_decide::run::{Mode, Probing, RunCommand, RunState, Undo, decide, rules};
+use patchyard_decide::run::{Mode, Probing, RunCommand, RunState, Undo, decide, has_another_way_back, rules};
 use patchyard_types::{
-    Action, Digest, Direction, Event, EventBody, Failure, FailureKind, HostId, LedgerEvent, MachineStep,
-    Method, Millis, Order, PatchSetId, Plan, Probe, Quarantine, Record, RolloutEvent, RunEnd, RunEvent,
-    RunId, Step, StepError, Stream, SwapStep, TargetId,
+    Action, Digest, Direction, Event, EventBody, Failure, FailureKind, HostId, LedgerEvent, Method, Millis,
+    Order, PatchSetId, Plan, Probe, Quarantine, Record, RolloutEvent, RunEnd, RunEvent, RunId, Step,
+    StepError, Stream, SwapStep, TargetId,
 };
 use tokio::sync::watch;
 
@@ -363,7 +363,7 @@ async fn effect(engine: &Engine, provider: &dyn Provider, call: &Call) -> Result
             }
             provider.perform(call).await
         }
-        _ if has_another_way_back(call) => {
+        _ if is_confirmed(call) => {
             let record = provider.perform(call).await?;
             if record != Record::NotBegun {
                 look::confirm(provider, clock, call).await?;
@@ -378,7 +378,7 @@ async fn effect(engine: &Engine, provider: &dyn Provider, call: &Call) -> Result
 async fn probe(engine: &Engine, provider: &dyn Provider, call: &Call) -> Result<Probe, ProviderError> {
     let probe = provider.probe(call).await?;
     match &probe {
-        Probe::Done { record } if *record != Record::NotBegun && has_another_way_back(call) => {}
+        Probe::Done { record } if *record != Record::NotBegun && is_confirmed(call) => {}
         _ => return Ok(probe),
     }
     match look::confirm(provider, &*engine.clock, call).await {
@@ -394,11 +394,8 @@ async fn probe(engine: &Engine, provider: &dyn Provider, call: &Call) -> Result<
 
 /// Whether it matters now that the target serves as before: where it does not, its disks go back, and they can only as long as
 /// nothing has come of the step behind this one.
-fn has_another_way_back(call: &Call) -> bool {
-    let saved = call.records.get(&Step::Machine(MachineStep::Save));
-    call.direction == Direction::Undo
-        && rules(call.step).undo == Undo::EffectOrDisks
-        && matches!(saved, Some(Record::DisksSaved { .. }))
+fn is_confirmed(call: &Call) -> bool {
+    call.direction == Direction::Undo && has_another_way_back(call.step, &call.records)
 }
 
 /// Returns once the rollout is to be paused or aborted.

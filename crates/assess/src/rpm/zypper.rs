@@ -66,7 +66,7 @@ pub fn download(folder: &str, named: impl Iterator<Item = String>) -> Vec<String
 
 /// How zypper names a package in a version.
 #[must_use]
-pub fn exactly(name: &str, arch: &Arch, version: &str) -> String {
+pub fn exactly((name, arch, version): (&str, &Arch, &str)) -> String {
     format!("{name}.{arch}={version}")
 }
 

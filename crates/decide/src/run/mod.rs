@@ -19,7 +19,7 @@ pub mod swap;
 
 use patchyard_types::{Action, Direction, FailureKind, Millis, RunEnd, Step};
 
-pub use rules::{Probing, StepRules, Undo, rules, steps};
+pub use rules::{Probing, StepRules, Undo, has_another_way_back, rules, steps};
 pub use state::{Heading, Open, RunState};
 
 /// How often a step is begun when its outcome got lost and the probe says it did not take place.

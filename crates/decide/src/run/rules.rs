@@ -1,8 +1,10 @@
 //! What is known about every step without looking at a run: its time, its undo, whom it blames.
 
+use std::collections::BTreeMap;
+
 use patchyard_types::{
-    Action, Data, FailureKind, MachineStep, Method, Millis, Reboot, ServiceStep, SnapshotPolicy, Step,
-    SwapStep, TargetKind, WritableLayer,
+    Action, Data, FailureKind, MachineStep, Method, Millis, Reboot, Record, ServiceStep, SnapshotPolicy,
+    Step, SwapStep, TargetKind, WritableLayer,
 };
 
 use super::{machine, service, swap};
@@ -93,6 +95,13 @@ pub const fn rules(step: Step) -> StepRules {
             MachineStep::Snapshot => machine::snapshot::RULES,
         },
     }
+}
+
+/// Whether a step that cannot be taken back, or helps nothing when it is, has the disks to go back to instead.
+#[must_use]
+pub fn has_another_way_back(step: Step, records: &BTreeMap<Step, Record>) -> bool {
+    let saved = records.get(&Step::Machine(MachineStep::Save));
+    rules(step).undo == Undo::EffectOrDisks && matches!(saved, Some(Record::DisksSaved { .. }))
 }
 
 /// The steps of an action, in order.

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use patchyard_types::{
-    Action, Direction, Event, EventBody, Failure, FailureKind, MachineStep, PersonVerdict, Probe, Record,
-    RunEnd, RunEvent, Step, SwapStep, TargetId,
+    Action, Direction, Event, EventBody, Failure, FailureKind, PersonVerdict, Probe, Record, RunEnd,
+    RunEvent, Step, SwapStep, TargetId,
 };
 
-use super::{ATTEMPTS, UNDO_ATTEMPTS, Undo, rules, steps};
+use super::{ATTEMPTS, UNDO_ATTEMPTS, Undo, has_another_way_back, rules, steps};
 
 /// Which way a run is going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -174,10 +174,8 @@ impl RunState {
     /// Whether a step that could not be taken back is not tried again, because there is another way back. Who has waited for
     /// an answer that never came need not wait three times.
     fn gives_up(&self, step: Step, failure: &Failure) -> bool {
-        let saved = self.records.get(&Step::Machine(MachineStep::Save));
         let is_silent = matches!(failure.kind, FailureKind::Check | FailureKind::Timeout);
-        rules(step).undo == Undo::EffectOrDisks
-            && matches!(saved, Some(Record::DisksSaved { .. }))
+        has_another_way_back(step, &self.records)
             && (is_silent || self.attempts(step, Direction::Undo) >= UNDO_ATTEMPTS)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use patchyard_assess::rpm::dnf::{self as questions, AnswerError, Dialect};
 use patchyard_assess::rpm::zypper::is_meant;
 use patchyard_contract::{Ask, Command, Output};
-use patchyard_types::{Arch, Digest, InstalledPackage, PackageChange, PendingPatch};
+use patchyard_types::{Arch, InstalledPackage, PackageChange, PendingPatch};
 
 use super::{DOWNLOAD, Exactly, Guest, Installed, LOCK, QUESTION, REFRESH, Readiness, rpm, wanted, wished};
 use crate::GuestError;
@@ -53,19 +53,12 @@ pub(super) async fn pending(
         }
         only => {
             rpm::valid(guest, wished(only))?;
-            let named = wished(only).map(|(name, arch, version)| questions::exactly(name, arch, version));
+            let named = wished(only).map(questions::exactly);
             let rows = simulated(guest, guest.dnf.install(named, true), wait).await?;
             questions::pending(&rows, &[], version, |name| installed.is_held(name))
         }
     };
     rpm::pinned(guest, guest.dnf.lists(), patches).await
-}
-
-pub(super) async fn offered(
-    guest: &Guest,
-    packages: &[Exactly<'_>],
-) -> Result<Vec<Option<(u64, Digest)>>, GuestError> {
-    rpm::offered(guest, guest.dnf.lists(), packages).await
 }
 
 pub(super) async fn download(
@@ -74,7 +67,7 @@ pub(super) async fn download(
     packages: &[Exactly<'_>],
 ) -> Result<(), GuestError> {
     rpm::valid(guest, packages.iter().copied())?;
-    let named = packages.iter().map(|(name, arch, version)| questions::exactly(name, arch, version));
+    let named = packages.iter().copied().map(questions::exactly);
     let command = question(guest, guest.dnf.download(folder, named)).limit(DOWNLOAD);
     good(guest, "dnf download", &guest.patiently(command, LOCK, holder).await?)
 }

@@ -155,9 +155,9 @@ impl Guest {
     }
 
     /// The file of a package that lies on the machine, else how it is named.
-    fn file_or(&self, (name, arch, version): Exactly<'_>, named: fn(&str, &Arch, &str) -> String) -> String {
-        let file = self.files.get(&(name.to_owned(), arch.clone()));
-        file.cloned().unwrap_or_else(|| named(name, arch, version))
+    fn file_or(&self, package: Exactly<'_>, named: fn(Exactly<'_>) -> String) -> String {
+        let file = self.files.get(&(package.0.to_owned(), package.1.clone()));
+        file.cloned().unwrap_or_else(|| named(package))
     }
 
     /// With packages that nobody has asked for by name, whatever the machine says by now: as [`Guest::automatic`] has told.
@@ -318,8 +318,8 @@ impl Guest {
     ) -> Result<Vec<Option<(u64, Digest)>>, GuestError> {
         match self.manager {
             PackageManager::Apt => apt::offered(self, packages).await,
-            PackageManager::Dnf => dnf::offered(self, packages).await,
-            PackageManager::Zypper => zypper::offered(self, packages).await,
+            PackageManager::Dnf => rpm::offered(self, self.dnf.lists(), packages).await,
+            PackageManager::Zypper => rpm::offered(self, zypper::LISTS, packages).await,
             PackageManager::Apk => Ok(vec![None; packages.len()]),
         }
     }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+pub(super) use patchyard_assess::rpm::zypper::LISTS;
 use patchyard_assess::rpm::zypper::{self as questions, AnswerError};
 use patchyard_contract::{Ask, Command, Output};
-use patchyard_types::{Digest, InstalledPackage, PackageChange, PendingPatch, printable};
+use patchyard_types::{InstalledPackage, PackageChange, PendingPatch, printable};
 
 use super::{DOWNLOAD, Exactly, Guest, Installed, LOCK, QUESTION, REFRESH, Readiness, rpm, wanted, wished};
 use crate::GuestError;
@@ -36,19 +37,12 @@ pub(super) async fn pending(
         }
         only => {
             rpm::valid(guest, wished(only))?;
-            let named = wished(only).map(|(name, arch, version)| questions::exactly(name, arch, version));
+            let named = wished(only).map(questions::exactly);
             let would = asked(guest, questions::install(named, true), wait, questions::simulation).await?;
             questions::pending(&would, &[], |name| installed.is_held(name))
         }
     };
-    rpm::pinned(guest, questions::LISTS, patches).await
-}
-
-pub(super) async fn offered(
-    guest: &Guest,
-    packages: &[Exactly<'_>],
-) -> Result<Vec<Option<(u64, Digest)>>, GuestError> {
-    rpm::offered(guest, questions::LISTS, packages).await
+    rpm::pinned(guest, LISTS, patches).await
 }
 
 /// Those that are called the same one after the other: zypper downloads one of them.
@@ -61,9 +55,9 @@ pub(super) async fn download(
     let mut left = packages.to_vec();
     while !left.is_empty() {
         let mut names = BTreeSet::new();
-        let (now, later) = left.into_iter().partition(|(name, ..)| names.insert(*name));
-        let now: Vec<Exactly<'_>> = now;
-        let named = now.iter().map(|(name, arch, version)| questions::exactly(name, arch, version));
+        let (now, later): (Vec<Exactly<'_>>, _) =
+            left.into_iter().partition(|(name, ..)| names.insert(*name));
+        let named = now.into_iter().map(questions::exactly);
         good(guest, questions::download(folder, named), LOCK, DOWNLOAD).await?;
         left = later;
     }

@@ -52,8 +52,7 @@ async fn look(host: &HostProvider, call: &Call) -> Result<Observation, ProviderE
     }
     let mut seen = seen::read(&String::from_utf8_lossy(&output.stdout));
     let (apart, room) = match call.direction {
-        // A patch may be to blame for either; on the way back they are no reason to put the disks back.
-        Direction::Undo => (i64::MAX / 4, 0),
+        Direction::Undo => ON_THE_WAY_BACK,
         Direction::Do if call.baseline().is_some() => AFTER,
         Direction::Do => BEFORE,
     };
@@ -91,6 +90,8 @@ async fn look(host: &HostProvider, call: &Call) -> Result<Observation, ProviderE
 /// more to be bad than it took to be good before: what was near the limit is not held against the patch.
 const BEFORE: (i64, u64) = (30, 64 << 20);
 const AFTER: (i64, u64) = (120, 16 << 20);
+/// A patch may be to blame for either; they are no reason to put the disks back.
+const ON_THE_WAY_BACK: (i64, u64) = (i64::MAX / 4, 0);
 
 /// Whether a clock was near enough to the controller's while it was asked.
 fn goes_right(clock: i64, asked: jiff::Timestamp, answered: jiff::Timestamp, apart: i64) -> bool {

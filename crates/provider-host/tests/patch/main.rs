@@ -11,10 +11,8 @@ mod yard;
 use std::collections::BTreeMap;
 
 use patchyard_contract::{PackageCache as _, Provider as _};
-use patchyard_types::{
-    Direction, FailureKind, MachineStep, Probe, Record, Step, StepError, Subject, WayBack,
-};
-use place::Place;
+use patchyard_types::{Direction, FailureKind, MachineStep, Probe, Record, StepError, Subject, WayBack};
+use place::{Place, kept};
 
 patchyard_contract::machine_suite!(tokio::test, Place::new(&["lab-tool", "lab-lib", "lab-needs"]));
 
@@ -64,10 +62,8 @@ async fn what_the_archive_has_dropped_comes_from_the_cache() {
         "rm /repo/lab-tool_1.2_all.deb; cd /repo; apt-ftparchive packages . >Packages; apt-get -q update",
     );
     let mut records = place.prepared().await;
-    let Some(Record::Kept { back, missing, .. }) = records.get(&Step::Machine(MachineStep::Prepare)) else {
-        panic!()
-    };
-    assert_eq!((back.len(), &missing[..]), (1, &[][..]));
+    let (back, missing) = kept(&records);
+    assert_eq!((back.len(), missing), (1, &[][..]));
     assert!(place.cache.find(&back[0].sha256.unwrap()).is_some(), "{back:?}");
     place.perform(MachineStep::Install, Direction::Do, &mut records).await.unwrap();
     assert!(place.versions().contains(&"lab-tool 1.2 installed".to_owned()));
@@ -90,23 +86,13 @@ async fn without_a_way_back_nothing_is_begun_unless_the_plan_says_so() {
         "rm /repo/lab-tool_1.0_all.deb; cd /repo; apt-ftparchive packages . >Packages; apt-get -q update";
     let place = Place::new(&["lab-tool"]).await;
     place.machine.sh(gone);
-    let before = place.versions();
-    match place.perform(MachineStep::Prepare, Direction::Do, &mut BTreeMap::new()).await {
-        Err(StepError::Failed(failure)) => {
-            assert_eq!(failure.kind, FailureKind::Refused);
-            assert!(failure.message.contains("lab-tool 1.0"), "{failure}");
-        }
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(place.versions(), before);
+    place.is_refused_without_a_way_back("lab-tool 1.0").await;
 
     let place = Place::with(&["lab-tool"], WayBack::Partial).await;
     place.machine.sh(gone);
     let records = place.prepared().await;
-    let Some(Record::Kept { back, missing, .. }) = records.get(&Step::Machine(MachineStep::Prepare)) else {
-        panic!()
-    };
-    assert_eq!((back.len(), &missing[..]), (0, &["lab-tool 1.0".to_owned()][..]));
+    let (back, missing) = kept(&records);
+    assert_eq!((back.len(), missing), (0, &["lab-tool 1.0".to_owned()][..]));
 }
 
 /// The plan goes without a way back: what cannot be finished waits for a person, and what can stays.

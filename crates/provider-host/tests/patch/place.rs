@@ -11,8 +11,8 @@ use patchyard_contract::{Ask, Call, Provider};
 use patchyard_plan::{Candidate, PatchFilter, PlanRequest, TagPolicy};
 use patchyard_provider_host::{HostProvider, Options};
 use patchyard_types::{
-    Assessment, Change, Direction, MachineStep, Method, Plan, Record, RolloutId, RunId, Settings, Step,
-    StepError, Unsaved, WayBack,
+    Assessment, Change, Direction, FailureKind, MachineStep, Method, PackageChange, Plan, Record, RolloutId,
+    RunId, Settings, Step, StepError, Unsaved, WayBack,
 };
 
 const ID: &str = "00000000000000000000000000000abc";
@@ -138,8 +138,29 @@ impl Place {
         starter.abort();
     }
 
+    /// Preparing is refused for want of a way back from this package, and changes nothing.
+    pub async fn is_refused_without_a_way_back(&self, package: &str) {
+        let before = self.versions();
+        match self.perform(MachineStep::Prepare, Direction::Do, &mut BTreeMap::new()).await {
+            Err(StepError::Failed(failure)) => {
+                assert_eq!(failure.kind, FailureKind::Refused);
+                assert!(failure.message.contains(package), "{failure}");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(self.versions(), before);
+    }
+
     pub fn versions(&self) -> Vec<String> {
         self.machine.sh(self.kind.versions).lines().map(str::to_owned).collect()
+    }
+}
+
+/// What *prepare* has kept: the way back, and what is missing of it.
+pub fn kept(records: &BTreeMap<Step, Record>) -> (&[PackageChange], &[String]) {
+    match records.get(&Step::Machine(MachineStep::Prepare)) {
+        Some(Record::Kept { back, missing, .. }) => (back, missing),
+        other => panic!("{other:?}"),
     }
 }
 

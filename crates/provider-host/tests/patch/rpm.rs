@@ -1,13 +1,11 @@
 //! The same on machines with rpm: what dnf and zypper do otherwise.
 
-use std::collections::BTreeMap;
-
 use patchyard_contract::PackageCache as _;
 use patchyard_contract::suite::machine;
 use patchyard_guest::Guest;
-use patchyard_types::{Direction, FailureKind, MachineStep, Record, Step, StepError, WayBack};
+use patchyard_types::{Direction, MachineStep, WayBack};
 
-use crate::place::{DNF, DNF5, Kind, Place, ZYPPER};
+use crate::place::{DNF, DNF5, Kind, Place, ZYPPER, kept};
 
 /// Packages that its repository has to fetch from somewhere: what lies in a folder is not fetched.
 const BY_HTTP: &str = "cd /repo; python3 -m http.server 8000 --bind 127.0.0.1 >/dev/null 2>&1 & \
@@ -32,10 +30,8 @@ async fn what_the_repository_has_dropped_comes_from_the_cache(kind: Kind) {
     let before = place.versions();
     forget(&place, "lab-tool-1.2-1.noarch.rpm");
     let mut records = place.prepared().await;
-    let Some(Record::Kept { back, missing, .. }) = records.get(&Step::Machine(MachineStep::Prepare)) else {
-        panic!()
-    };
-    assert_eq!((back.len(), &missing[..]), (1, &[][..]));
+    let (back, missing) = kept(&records);
+    assert_eq!((back.len(), missing), (1, &[][..]));
     assert!(place.cache.find(&back[0].sha256.unwrap()).is_some(), "{back:?}");
     place.perform(MachineStep::Install, Direction::Do, &mut records).await.unwrap();
     assert!(place.versions().contains(&"lab-tool 1.2".to_owned()), "{:?}", place.versions());
@@ -48,15 +44,7 @@ async fn what_the_repository_has_dropped_comes_from_the_cache(kind: Kind) {
 async fn without_a_way_back_nothing_is_begun(kind: Kind) {
     let place = place(kind, &["lab-tool"]).await;
     forget(&place, "lab-tool-1.0-1.noarch.rpm");
-    let before = place.versions();
-    match place.perform(MachineStep::Prepare, Direction::Do, &mut BTreeMap::new()).await {
-        Err(StepError::Failed(failure)) => {
-            assert_eq!(failure.kind, FailureKind::Refused);
-            assert!(failure.message.contains("lab-tool 1.0"), "{failure}");
-        }
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(place.versions(), before);
+    place.is_refused_without_a_way_back("lab-tool 1.0").await;
 }
 
 /// Everything that was at work was killed in the middle, the job too: the package is there in both versions.

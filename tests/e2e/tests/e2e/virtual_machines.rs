@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
-use patchyard_e2e_tests::{Inside as _, Kept as _, VirtualMachine, slow};
+use patchyard_e2e_tests::{Controller, Inside as _, Kept as _, Running, VirtualMachine, slow};
 use serde_json::json;
 
 use crate::kept::{goes_back_by_its_disks, is_found_patched_started_anew_and_put_back, is_not_assessed};
@@ -10,20 +10,28 @@ use crate::kept::{goes_back_by_its_disks, is_found_patched_started_anew_and_put_
 /// An emulated machine on a busy host takes its time for everything.
 const DEFAULTS: &str = "verify_for: 2s, reboot: always, timeouts: { ask: 10m, step: 30m, healthy: 5m }";
 
-/// An emulated machine takes minutes for each of these.
-fn is_left_out() -> bool {
+/// A machine that `start` starts with these packages not held, in the long tests: an emulated one takes minutes for each.
+fn machine(start: fn(&[&str]) -> VirtualMachine, packages: &[&str]) -> Option<VirtualMachine> {
     if !slow() {
         eprintln!("not run: an emulated machine takes seven minutes for it; PATCHYARD_SLOW=1 runs it");
+        return None;
     }
-    !slow()
+    Some(start(packages))
+}
+
+/// Patches `lab-slow`, and returns in the middle of it.
+fn in_the_middle_of_a_transaction(machine: &VirtualMachine, controller: &Controller) -> Running {
+    controller.run(["plan"]).expect(0);
+    let mut apply = controller.start(["apply", "--yes", "--json"]);
+    apply.wait_until("in the middle of the transaction", || {
+        machine.sh("pgrep -f '[l]ab-slow.postinst' || echo none") != "none"
+    });
+    apply
 }
 
 #[test]
 fn a_virtual_machine_is_found_patched_started_anew_and_put_back() {
-    if is_left_out() {
-        return;
-    }
-    let machine = VirtualMachine::start(&["lab-tool", "lab-lib", "lab-needs"]);
+    let Some(machine) = machine(VirtualMachine::start, &["lab-tool", "lab-lib", "lab-needs"]) else { return };
     machine.label("io.patchyard.service", "shop");
     let (controller, name) = (machine.controller(DEFAULTS), machine.name());
     let boot = "cat /proc/sys/kernel/random/boot_id";
@@ -38,10 +46,7 @@ fn a_virtual_machine_is_found_patched_started_anew_and_put_back() {
 /// Nobody inside is left to take anything back.
 #[test]
 fn a_package_that_breaks_the_guest_agent_goes_with_the_disks() {
-    if is_left_out() {
-        return;
-    }
-    let machine = VirtualMachine::start(&["lab-broken"]);
+    let Some(machine) = machine(VirtualMachine::start, &["lab-broken"]) else { return };
     let controller = machine.controller("verify_for: 2s, timeouts: { ask: 10m, step: 30m, healthy: 2m }");
     goes_back_by_its_disks(&machine, &controller, "lab-broken", "systemctl stop qemu-guest-agent");
 }
@@ -49,10 +54,7 @@ fn a_package_that_breaks_the_guest_agent_goes_with_the_disks() {
 /// Nothing can be written to it any more, not even what has become of the transaction.
 #[test]
 fn a_package_that_fills_the_disk_goes_with_the_disks() {
-    if is_left_out() {
-        return;
-    }
-    let machine = VirtualMachine::start(&["lab-broken"]);
+    let Some(machine) = machine(VirtualMachine::start, &["lab-broken"]) else { return };
     let controller = machine.controller("verify_for: 2s, timeouts: { ask: 10m, step: 30m, healthy: 5m }");
     let fills = "head -c 4G /dev/zero 2>/dev/null >/var/filler || true";
     goes_back_by_its_disks(&machine, &controller, "lab-broken", fills);
@@ -61,10 +63,7 @@ fn a_package_that_fills_the_disk_goes_with_the_disks() {
 /// It serves whoever is on it, as its agent is, and nobody else.
 #[test]
 fn a_package_that_breaks_the_network_goes_with_the_disks() {
-    if is_left_out() {
-        return;
-    }
-    let machine = VirtualMachine::start(&["lab-tool"]);
+    let Some(machine) = machine(VirtualMachine::start, &["lab-tool"]) else { return };
     let unit = "[Service]\\nType=oneshot\\nRemainAfterExit=yes\\nExecStart=ip address add 10.0.2.15/24 dev eth0\\n\
         ExecStart=ip link set eth0 up\\n[Install]\\nWantedBy=multi-user.target\\n";
     let _ = machine
@@ -78,26 +77,16 @@ fn a_package_that_breaks_the_network_goes_with_the_disks() {
 /// A package manager must not be stopped, so its packages cannot be put back either.
 #[test]
 fn a_package_that_hangs_goes_with_the_disks() {
-    if is_left_out() {
-        return;
-    }
-    let machine = VirtualMachine::start(&["lab-slow"]);
+    let Some(machine) = machine(VirtualMachine::start, &["lab-slow"]) else { return };
     let controller = machine.controller("verify_for: 2s, timeouts: { ask: 10m, step: 2m, healthy: 1m }");
     goes_back_by_its_disks(&machine, &controller, "lab-slow", "true");
 }
 
 #[test]
 fn a_libvirtd_that_is_restarted_in_the_middle_changes_nothing() {
-    if is_left_out() {
-        return;
-    }
-    let machine = VirtualMachine::start(&["lab-slow"]);
+    let Some(machine) = machine(VirtualMachine::start, &["lab-slow"]) else { return };
     let controller = machine.controller("verify_for: 2s, timeouts: { ask: 10m, step: 30m, healthy: 5m }");
-    controller.run(["plan"]).expect(0);
-    let mut apply = controller.start(["apply", "--yes", "--json"]);
-    apply.wait_until("in the middle of the transaction", || {
-        machine.sh("pgrep -f '[l]ab-slow.postinst' || echo none") != "none"
-    });
+    let apply = in_the_middle_of_a_transaction(&machine, &controller);
     machine.restart_its_libvirt();
     let _ = machine.sh("touch /run/lab-go");
     let applied = apply.finish().expect(0);
@@ -108,16 +97,9 @@ fn a_libvirtd_that_is_restarted_in_the_middle_changes_nothing() {
 
 #[test]
 fn a_virtual_machine_that_is_powered_off_in_the_middle_is_started_and_put_back() {
-    if is_left_out() {
-        return;
-    }
-    let machine = VirtualMachine::start(&["lab-slow"]);
+    let Some(machine) = machine(VirtualMachine::start, &["lab-slow"]) else { return };
     let controller = machine.controller("verify_for: 2s, timeouts: { ask: 10m, step: 30m, healthy: 5m }");
-    controller.run(["plan"]).expect(0);
-    let mut apply = controller.start(["apply", "--yes", "--json"]);
-    apply.wait_until("in the middle of the transaction", || {
-        machine.sh("pgrep -f '[l]ab-slow.postinst' || echo none") != "none"
-    });
+    let apply = in_the_middle_of_a_transaction(&machine, &controller);
     machine.power_off();
     // What it was doing is gone on with before anything is put back.
     let _ = machine.sh("touch /run/lab-go");
@@ -130,10 +112,7 @@ fn a_virtual_machine_that_is_powered_off_in_the_middle_is_started_and_put_back()
 /// Debian's own, by GRUB: it comes in under a name of its own, its initramfs is made, and the machine starts it.
 #[test]
 fn a_kernel_is_patched_and_started() {
-    if is_left_out() {
-        return;
-    }
-    let machine = VirtualMachine::with_its_own_kernel(&[]);
+    let Some(machine) = machine(VirtualMachine::with_its_own_kernel, &[]) else { return };
     let controller = machine
         .controller("verify_for: 2s, reboot: as-needed, timeouts: { ask: 10m, step: 60m, healthy: 10m }");
     let before = machine.sh("uname -r");
@@ -146,10 +125,7 @@ fn a_kernel_is_patched_and_started() {
 
 #[test]
 fn a_virtual_machine_whose_kernel_panics_goes_back_with_its_disks() {
-    if is_left_out() {
-        return;
-    }
-    let machine = VirtualMachine::start(&["lab-tool"]);
+    let Some(machine) = machine(VirtualMachine::start, &["lab-tool"]) else { return };
     let unit = "[Unit]\\nDefaultDependencies=no\\n[Service]\\nType=oneshot\\n\
         ExecStart=/bin/sh -c \"echo c >/proc/sysrq-trigger\"\\n[Install]\\nWantedBy=sysinit.target\\n";
     let _ = machine.sh(&format!("printf '{unit}' >/root/panic.service"));

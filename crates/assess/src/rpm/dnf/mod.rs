@@ -165,7 +165,7 @@ impl Dialect {
 
 /// How dnf names a package in a version.
 #[must_use]
-pub fn exactly(name: &str, arch: &Arch, version: &str) -> String {
+pub fn exactly((name, arch, version): (&str, &Arch, &str)) -> String {
     format!("{name}-{version}.{arch}")
 }
 
