@@ -21,7 +21,9 @@ use IO::Socket::INET;
 my $server = IO::Socket::INET->new(LocalPort => 80, Listen => 64, ReuseAddr => 1) or die $!;
 while (my $client = $server->accept) {
   sysread $client, my $question, 999;
-  open my $log, '>>', '/var/log/served' and print $log "served\n" and close $log;
+  open my $log, '>>', '/var/log/served' or die $!;
+  print $log "served\n";
+  close $log or die $!;
   print $client "HTTP/1.0 200 OK\r\n\r\nserved\n";
   close $client;
 }
