@@ -14,4 +14,4 @@ pub mod rpm;
 pub mod sockets;
 pub mod version;
 
-pub use os_release::{package_manager, parse as parse_os_release};
+pub use os_release::{package_manager, package_manager_of, parse as parse_os_release};

@@ -50,14 +50,20 @@ pub fn package_manager(bytes: &[u8]) -> Option<PackageManager> {
         found.map(unquote).unwrap_or_default()
     };
     let ids = [value("ID"), value("ID_LIKE")];
-    ids.iter().flat_map(|ids| ids.split_ascii_whitespace()).find_map(|id| match id {
+    ids.iter().flat_map(|ids| ids.split_ascii_whitespace()).find_map(package_manager_of)
+}
+
+/// The package manager of the distribution with this `ID`; `None` for those that are not known here.
+#[must_use]
+pub fn package_manager_of(id: &str) -> Option<PackageManager> {
+    match id {
         "debian" | "ubuntu" | "raspbian" => Some(PackageManager::Apt),
         "fedora" | "rhel" | "centos" | "rocky" | "almalinux" | "ol" | "amzn" => Some(PackageManager::Dnf),
         "suse" | "opensuse" | "sles" | "sled" | "sle-micro" => Some(PackageManager::Zypper),
         "alpine" => Some(PackageManager::Apk),
         id if id.starts_with("opensuse-") => Some(PackageManager::Zypper),
         _ => None,
-    })
+    }
 }
 
 fn is_identifier(text: &str) -> bool {

@@ -3,12 +3,13 @@
 use jiff::{SignedDuration, Timestamp};
 use patchyard_assess::parse_os_release;
 use patchyard_contract::{Command, Output, ProviderError, Transport};
-use patchyard_types::{OsRelease, printable};
+use patchyard_types::{HostManager, OsRelease, printable};
 
 use crate::words;
 
 /// What tells a machine from others, a line each; then its os-release. In a container the kernel's boot id is that of the
-/// machine it runs on: the name of the process namespace tells two of them apart.
+/// machine it runs on: the name of the process namespace tells two of them apart. apt's own timer lets unattended-upgrades work as often as its
+/// configuration says, where that is installed (apt.systemd.daily(8)).
 const ASK: &str = "\
 uname -s
 uname -m
@@ -16,6 +17,7 @@ uname -n
 date +%s
 echo \"$(cat /etc/machine-id 2>/dev/null || cat /var/lib/dbus/machine-id 2>/dev/null)\"
 cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo
+echo \"$(command -v unattended-upgrade >/dev/null && apt-config dump --format '%v%n' APT::Periodic::Unattended-Upgrade | head -n 1)\"
 readlink /proc/1/ns/pid || echo
 cat /etc/os-release 2>/dev/null || cat /usr/lib/os-release 2>/dev/null || true";
 
@@ -34,12 +36,14 @@ pub(crate) struct Facts {
     pub ahead: SignedDuration,
     /// Its distribution, where it says so.
     pub os: Option<OsRelease>,
+    /// Who else updates it, as far as can be seen.
+    pub managers: Vec<HostManager>,
 }
 
 impl Facts {
     /// What stays true of it while it does not answer: a line each.
     pub fn known(&self) -> String {
-        let Self { machine_id, platform, node, os, instance: _, ahead: _ } = self;
+        let Self { machine_id, platform, node, os, instance: _, ahead: _, managers: _ } = self;
         let release = os.as_ref().map_or(["", "", ""], |os| [&os.id, &os.version_id, &os.pretty_name]);
         [machine_id.as_str(), platform, node].into_iter().chain(release).collect::<Vec<_>>().join("\n")
     }
@@ -60,6 +64,7 @@ impl Facts {
                 version_id: owned(version_id),
                 pretty_name: owned(pretty_name),
             }),
+            managers: Vec::new(),
         })
     }
 }
@@ -120,7 +125,7 @@ fn read(answer: &str, name: &str, before: Timestamp, after: Timestamp) -> Result
                 .to_owned(),
         ));
     }
-    let (boot_id, namespace) = (next(), next());
+    let (boot_id, unattended, namespace) = (next(), next(), next());
     let clock = date.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     let clock = clock.ok_or_else(|| {
         let reason = format!("its clock says {}, which makes no sense", printable(date, 60));
@@ -141,6 +146,10 @@ fn read(answer: &str, name: &str, before: Timestamp, after: Timestamp) -> Result
         instance: printable(&format!("{node} {boot_id} {namespace}"), 300),
         ahead,
         os: parse_os_release(os.as_bytes()),
+        managers: match unattended {
+            "" | "0" => Vec::new(),
+            _ => vec![HostManager::UnattendedUpgrades],
+        },
     })
 }
 
@@ -168,8 +177,12 @@ mod tests {
     }
 
     fn told(system: &str, id: &str, date: &str) -> Result<Facts, String> {
+        told_with("", system, id, date)
+    }
+
+    fn told_with(unattended: &str, system: &str, id: &str, date: &str) -> Result<Facts, String> {
         let answer = format!(
-            "{system}\nx86_64\nweb01\n{date}\n{id}\nboot\npid:[4026531836]\nID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian 12\"\n"
+            "{system}\nx86_64\nweb01\n{date}\n{id}\nboot\n{unattended}\npid:[4026531836]\nID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian 12\"\n"
         );
         read(&answer, "web", at(100), at(102)).map_err(|error| error.to_string())
     }
@@ -183,6 +196,13 @@ mod tests {
         assert_eq!(facts.ahead, SignedDuration::ZERO);
         assert_eq!(told("Linux", ID, "40").unwrap().ahead, SignedDuration::from_secs(-60));
         assert_eq!(told("Linux", ID, "162").unwrap().ahead, SignedDuration::from_secs(60));
+    }
+
+    #[test]
+    fn what_else_updates_it_is_told_where_it_is_on() {
+        let managers = |unattended| told_with(unattended, "Linux", ID, "101").unwrap().managers;
+        assert_eq!(managers("1"), [HostManager::UnattendedUpgrades]);
+        assert_eq!((managers(""), managers("0")), (Vec::new(), Vec::new()));
     }
 
     #[test]

@@ -7,7 +7,6 @@
 mod facts;
 mod kept;
 mod leftovers;
-mod managers;
 mod observe;
 mod patch;
 mod provider;

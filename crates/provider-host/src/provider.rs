@@ -11,7 +11,7 @@ use patchyard_types::{
     RunId, Snapshot, StepError, Subject, TagMove, Target, Unsaved,
 };
 
-use crate::{HostProvider, facts, kept, leftovers, managers, observe, patch, read};
+use crate::{HostProvider, facts, kept, leftovers, observe, patch, read};
 
 /// What a machine is asked that only containers can do: a broken plan.
 fn never() -> ProviderError {
@@ -38,7 +38,7 @@ impl Provider for HostProvider {
     }
 
     async fn managers(&self) -> Vec<HostManager> {
-        managers::managers(&*self.transport).await
+        self.facts.managers.clone()
     }
 
     async fn discover(&self) -> Result<Vec<Target>, ProviderError> {

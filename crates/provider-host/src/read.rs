@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use patchyard_contract::{Ask, Command, ProviderError};
+use patchyard_contract::{Ask, ProviderError};
 use patchyard_guest::{Guest, GuestError, Installed};
 use patchyard_types::{
-    Digest, DiskSnapshots, Health, Image, Inventory, PackageManager, PendingPatch, StartingState, Target,
-    TargetId, TargetKind, TargetState, printable,
+    Digest, DiskSnapshots, Health, Image, Inventory, PendingPatch, StartingState, Target, TargetId,
+    TargetKind, TargetState, printable,
 };
 
 use crate::{HostProvider, Kept, words};
@@ -19,9 +19,6 @@ const ENVIRONMENT: &str = "io.patchyard.env";
 const CLOCKS_APART: i64 = 600;
 /// How long another package manager is waited for when a question is asked.
 const LOCK: Duration = Duration::from_secs(60);
-
-/// Digests of everything under these folders, a line a file, in a stable order.
-const SOURCES: &str = "find \"$@\" -type f -print0 2>/dev/null | LC_ALL=C sort -z | xargs -0 -r sha256sum --";
 
 pub(crate) fn target(host: &HostProvider) -> Target {
     let HostProvider { options, facts, host: id, .. } = host;
@@ -77,7 +74,7 @@ pub(crate) async fn inventory(host: &HostProvider) -> Result<Inventory, Provider
     let no_answer = |error| words::no_answer(&host.options.name, error);
     let guest = Guest::open(Arc::clone(&host.transport)).await.map_err(no_answer)?;
     let installed = guest.installed().await.map_err(no_answer)?;
-    let sources = sources(host, guest.manager()).await?;
+    let sources = guest.sources();
     let state = Digest::of(&(&installed.packages, &installed.unfinished, sources));
     Ok(Inventory {
         os: Some(guest.os().clone()),
@@ -90,20 +87,6 @@ pub(crate) async fn inventory(host: &HostProvider) -> Result<Inventory, Provider
             packages: Some(state),
         },
     })
-}
-
-/// A digest of where packages come from and whom they are believed.
-async fn sources(host: &HostProvider, manager: PackageManager) -> Result<Digest, ProviderError> {
-    let folders: &[&str] = match manager {
-        PackageManager::Apt => &["/etc/apt", "/usr/share/keyrings"],
-        PackageManager::Dnf => &["/etc/dnf", "/etc/yum.repos.d", "/etc/pki/rpm-gpg"],
-        PackageManager::Zypper => &["/etc/zypp"],
-        PackageManager::Apk => &["/etc/apk"],
-    };
-    let argv = ["sh", "-c", SOURCES, "sh"].iter().chain(folders).copied();
-    let answer = host.transport.run(Command::new(argv)).await;
-    let answer = answer.map_err(|error| words::no_way(&host.options.name, error))?;
-    Ok(Digest::of_bytes(&answer.stdout))
 }
 
 pub(crate) async fn pending(

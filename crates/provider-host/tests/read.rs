@@ -76,6 +76,7 @@ async fn a_machine_is_a_target_of_its_own() {
     assert!(host.managers().await.is_empty());
     machine.sh("printf '#!/bin/sh\\n' >/usr/bin/unattended-upgrade; chmod +x /usr/bin/unattended-upgrade; \
         echo 'APT::Periodic::Unattended-Upgrade \"1\";' >/etc/apt/apt.conf.d/99on");
+    let host = reach(machine.transport()).await.unwrap();
     assert_eq!(host.managers().await, [HostManager::UnattendedUpgrades]);
 }
 

@@ -240,7 +240,10 @@ pub fn words(output: &[u8]) -> String {
         })
         .map(|element| {
             let text = unescape(element.text);
-            text.lines().next().unwrap_or_default().trim().to_owned()
+            let first = text.lines().next().unwrap_or_default().trim();
+            // Under what is wrong with a repository stands, among other things, why.
+            let why = text.lines().find_map(|line| line.trim().strip_prefix("- "));
+            why.map_or_else(|| first.to_owned(), |why| format!("{first} ({why})"))
         })
         .take(10)
         .collect();
@@ -371,6 +374,12 @@ mod tests {
     fn its_words_are_passed_on_harmless() {
         let said = "<prompt id=\"1\"><description>Problem: a conflicts with b\n Solution 1: x\n</description></prompt>\
             <message type=\"info\">fine</message><message type=\"error\">No provider of &apos;c\x1b&apos; found.</message>";
+        let invalid = "<message type=\"error\">Repository 'lab' is invalid.\n[lab|file:/repo] Valid metadata not found\nHistory:\n - \
+            Signature verification failed for repomd.xml\n</message>";
+        assert_eq!(
+            words(invalid.as_bytes()),
+            "Repository 'lab' is invalid. (Signature verification failed for repomd.xml)"
+        );
         assert_eq!(words(said.as_bytes()), "Problem: a conflicts with b; No provider of 'c\\u{1b}' found.");
     }
 

@@ -72,6 +72,13 @@ pub(super) async fn download(
     good(guest, "dnf download", &guest.patiently(command, LOCK, holder).await?)
 }
 
+pub(super) async fn rehearse(guest: &Guest, changes: &[PackageChange]) -> Result<(), GuestError> {
+    rpm::valid(guest, wanted(changes))?;
+    let command = guest.dnf.rehearse(wanted(changes).map(questions::exactly));
+    let command = question(guest, command).limit(DOWNLOAD);
+    good(guest, "dnf install", &guest.patiently(command, LOCK, holder).await?)
+}
+
 pub(super) async fn hold(
     guest: &Guest,
     packages: &[&InstalledPackage],

@@ -7,6 +7,7 @@ mod apk;
 mod apt;
 mod dnf;
 mod rpm;
+mod who;
 mod zypper;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use patchyard_types::{
 
 use crate::GuestError;
 use crate::job::Job;
+use who::{WHO, WHO_LIMIT, Who};
 
 /// How long a question to a package manager may take.
 const QUESTION: Duration = Duration::from_secs(300);
@@ -34,8 +36,6 @@ const DOWNLOAD: Duration = Duration::from_secs(1800);
 const LOCK: Duration = Duration::from_secs(60);
 /// How long a lock is left alone before it is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// sh … NAME: prints where a program is, behind all links; fails where it is not.
-const PROGRAM: &str = "found=$(command -v \"$1\") && readlink -f \"$found\"";
 
 /// What is installed on a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -82,6 +82,7 @@ pub struct Guest {
     manager: PackageManager,
     os: OsRelease,
     dnf: Dialect,
+    sources: Digest,
     files: BTreeMap<(String, Arch), String>,
     automatic: Vec<String>,
 }
@@ -92,30 +93,24 @@ impl Guest {
     /// # Errors
     /// [`GuestError::NoPackageManager`] where it is none that is known, or its program is not there.
     pub async fn open(transport: Arc<dyn Transport>) -> Result<Self, GuestError> {
-        let read = Command::new(["cat", "/etc/os-release"]).most(64 * 1024);
-        let mut release = transport.run(read.clone()).await?;
-        if !release.success() {
-            release = transport
-                .run(Command { argv: vec!["cat".into(), "/usr/lib/os-release".into()], ..read })
-                .await?;
-        }
+        let said = transport.run(Command::new(["sh", "-c", WHO]).most(WHO_LIMIT)).await?;
+        let who = Who::read(&said.stdout);
         let none = |seen: String| GuestError::NoPackageManager { host: transport.host().to_owned(), seen };
-        let Some(os) = parse_os_release(&release.stdout) else {
+        let Some(os) = parse_os_release(who.release) else {
             return Err(none("it does not say which distribution it is".to_owned()));
         };
-        let Some(manager) = package_manager(&release.stdout) else { return Err(none(os.pretty_name)) };
-        let program = match manager {
+        let Some(manager) = package_manager(who.release) else { return Err(none(os.pretty_name)) };
+        let name = match manager {
             PackageManager::Apt => "apt-get",
             PackageManager::Dnf => "dnf",
             PackageManager::Zypper => "zypper",
             PackageManager::Apk => "apk",
         };
-        let there = transport.run(Command::new(["sh", "-c", PROGRAM, "sh", program])).await?;
-        if !there.success() {
-            return Err(none(format!("{} without {program}", os.pretty_name)));
-        }
-        let dnf = Dialect::of(&String::from_utf8_lossy(&there.stdout));
-        Ok(Self { transport, manager, os, dnf, files: BTreeMap::new(), automatic: Vec::new() })
+        let Some(program) = who.program(name) else {
+            return Err(none(format!("{} without {name}", os.pretty_name)));
+        };
+        let (dnf, sources) = (Dialect::of(program), Digest::of_bytes(who.sources.as_bytes()));
+        Ok(Self { transport, manager, os, dnf, sources, files: BTreeMap::new(), automatic: Vec::new() })
     }
 
     /// Which package manager it has.
@@ -128,6 +123,12 @@ impl Guest {
     #[must_use]
     pub fn os(&self) -> &OsRelease {
         &self.os
+    }
+
+    /// A digest of where its packages come from and whom they are believed, as it was when it was opened.
+    #[must_use]
+    pub fn sources(&self) -> Digest {
+        self.sources
     }
 
     /// The way to it.
@@ -335,6 +336,19 @@ impl Guest {
             PackageManager::Zypper => zypper::download(self, folder, packages).await,
             PackageManager::Apk => Err(self
                 .refused("the files of its packages are not kept by this release: those of apk's are not")),
+        }
+    }
+
+    /// Has the package manager go through a transaction up to the change itself, so that it refuses now what it would refuse
+    /// then: packages without the signatures that its configuration wants, files that are in the way. Of zypper and apt, which
+    /// look at all this when they download or read their lists, nothing is asked.
+    ///
+    /// # Errors
+    /// When it refuses, or its repositories do not have a package.
+    pub async fn rehearse(&self, changes: &[PackageChange]) -> Result<(), GuestError> {
+        match self.manager {
+            PackageManager::Dnf => dnf::rehearse(self, changes).await,
+            PackageManager::Apt | PackageManager::Zypper | PackageManager::Apk => Ok(()),
         }
     }
 

@@ -154,6 +154,10 @@ pub fn locked_names(output: &[u8]) -> Vec<String> {
 pub fn words(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    // An explanation for beginners, and all settings of the repository.
+    if lines.iter().any(|line| line.starts_with("You have enabled checking of packages via GPG keys")) {
+        return "its repositories want packages to be signed (gpgcheck), and name no key (gpgkey)".to_owned();
+    }
     let Some(at) = lines.iter().position(|line| line.starts_with("Error:") || line.starts_with("Problem"))
     else {
         return String::new();
@@ -257,6 +261,8 @@ Operation aborted.
             "Problem: problem with installed package a; - package b conflicts with a\\u{1b}"
         );
         assert_eq!(words(b"Error: Unable to find a match: x\n"), "Error: Unable to find a match: x");
+        let gpg = b"\nYou have enabled checking of packages via GPG keys. This is a good thing.\n\nProblem repository: [lab]\nbandwidth: 0\n";
+        assert!(words(gpg).contains("want packages to be signed"), "{}", words(gpg));
         assert_eq!(locked_names(b"\n# Added lock on Thu\nlab-tool-0:1.0-1.*\n!x-0:1-1.*\n"), ["lab-tool"]);
     }
 }

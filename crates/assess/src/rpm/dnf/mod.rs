@@ -80,6 +80,16 @@ impl Dialect {
         fixed.into_iter().chain(named).collect()
     }
 
+    /// Goes through the same, up to the change itself: packages are fetched, their signatures are looked at where the configuration
+    /// wants that, and rpm says whether it would take them (`tsflags=test`, dnf.conf(5)).
+    #[must_use]
+    pub fn rehearse(self, named: impl Iterator<Item = String>) -> Vec<String> {
+        let mut argv = self.install(std::iter::empty(), false);
+        argv.insert(1, "--setopt=tsflags=test".to_owned());
+        argv.extend(named);
+        argv
+    }
+
     /// Downloads what is named by [`exactly`] into a folder.
     #[must_use]
     pub fn download(self, folder: &str, named: impl Iterator<Item = String>) -> Vec<String> {
