@@ -7,7 +7,7 @@
 //! | mounts and what is under them | not part of the writable layer; the engine lists their places |
 //! | `/tmp`, `/var/tmp`, `/run`, `/var/run`, `/dev/shm` | for the moment, by their standard (FHS) |
 //! | `/var/cache`, `/var/log` | may be deleted at any time, by their standard; logs are a stated loss |
-//! | `/var/lib/dpkg`, `/var/lib/apt`, `/var/lib/rpm`, `/lib/apk/db` | the package manager's own files: the patch writes them |
+//! | `/var/lib/dpkg`, `/var/lib/apt`, `/var/lib/rpm`, `/var/lib/dnf`, `/var/lib/zypp`, `/lib/apk/db` | the package manager's own files: the patch writes them |
 //! | `__pycache__` and what is in it | compiled again when it is missing |
 //! | `.bash_history` and its like | of a person who looked around |
 //! | `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`, `/etc/mtab`, `/sbin/docker-init` | written by the engine |
@@ -45,7 +45,7 @@ const CANDIDATES: usize = 2000;
 const TOO_MANY: &str = "(more changed paths than can be looked at)";
 
 /// Folders whose contents are nobody's data. The user guide lists them too.
-const IGNORED: [&str; 15] = [
+const IGNORED: [&str; 17] = [
     "/tmp",
     "/var/tmp",
     "/run",
@@ -60,6 +60,8 @@ const IGNORED: [&str; 15] = [
     "/var/lib/rpm",
     "/usr/lib/sysimage/rpm",
     "/var/lib/dnf",
+    "/usr/lib/sysimage/libdnf5",
+    "/var/lib/zypp",
     "/lib/apk/db",
 ];
 /// Those of them that no package manager has anything in.

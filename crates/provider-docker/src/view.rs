@@ -30,11 +30,16 @@ const WRITTEN: &str = "what it has written outside of its volumes";
 
 /// Where package managers keep their state and configuration: what is mounted there is mounted, read-only, in what
 /// stands for the target too.
-pub(crate) const PLACES: [&str; 13] = [
+pub(crate) const PLACES: [&str; 18] = [
+    "/etc/apk",
     "/etc/apt",
+    "/etc/dnf",
     "/etc/machine-id",
     "/etc/os-release",
+    "/etc/pki",
     "/etc/ssl/certs",
+    "/etc/yum.repos.d",
+    "/etc/zypp",
     "/usr/lib/os-release",
     "/var/lib/dpkg",
     "/var/lib/apt/extended_states",
@@ -85,13 +90,20 @@ impl View {
         }
         let guard = Guard::with_commits(docker, name);
         let image = match unsaved::is_touched(docker, container).await? {
-            false => docker.client.image(text(&container["Image"])).await?.ok_or_else(image_gone)?,
-            true => {
-                is_small(docker, id, limit).await?;
-                image::commit(&docker.client, id, guard.name()).await?
-            }
+            false => image_of(docker, container).await?,
+            true => copy_for(&guard, container, limit).await?,
         };
         guard.create(request(&docker.options.controller, &image, needed(container))).await?;
+        Ok(Self::Made(Box::new(guard)))
+    }
+
+    /// A view of an image, by its document.
+    ///
+    /// # Errors
+    /// When the engine makes no container of it.
+    pub async fn of_image(docker: &DockerProvider, image: &Value) -> Result<Self, ApiError> {
+        let guard = Guard::new(docker, unique_name(&docker.options.controller, text(&image["Id"])));
+        guard.create(request(&docker.options.controller, image, Vec::new())).await?;
         Ok(Self::Made(Box::new(guard)))
     }
 
@@ -110,6 +122,32 @@ impl View {
             Self::Made(guard) => guard.finish().await,
         }
     }
+}
+
+/// The image of a container, by its inspect document.
+///
+/// # Errors
+/// When it is no longer on the engine.
+pub(crate) async fn image_of(docker: &DockerProvider, container: &Value) -> Result<Value, ApiError> {
+    docker.client.image(text(&container["Image"])).await?.ok_or_else(image_gone)
+}
+
+/// An image of what a container has written, on top of its own; it goes with a helper.
+///
+/// # Errors
+/// [`ApiError::TooLarge`] when that is more than `limit` bytes.
+async fn copy_for(helper: &Guard, container: &Value, limit: u64) -> Result<Value, ApiError> {
+    let (docker, id) = (helper.docker(), text(&container["Id"]));
+    is_small(docker, id, limit).await?;
+    image::commit(&docker.client, id, helper.name()).await
+}
+
+/// The same for whoever asks about a target.
+///
+/// # Errors
+/// As [`View::open`].
+pub(crate) async fn copy(helper: &Guard, container: &Value) -> Result<Value, ApiError> {
+    copy_for(helper, container, COPY_LIMIT).await
 }
 
 /// Removes the view of a run that a crash has left.
@@ -170,7 +208,7 @@ pub(crate) fn is_at_places(at: &str) -> bool {
 }
 
 /// The mounts of a target at the places of package managers. A volume that is empty stays so.
-fn needed(container: &Value) -> Vec<Value> {
+pub(crate) fn needed(container: &Value) -> Vec<Value> {
     list(&container["Mounts"])
         .filter(|mount| is_at_places(text(&mount["Destination"])))
         .filter_map(|mount| {

@@ -243,6 +243,27 @@ impl OwnImage {
         Self { engine: engine.clone(), name, reference }
     }
 
+    /// `patchyard-lab/CASE:1` after a shell script has run in it.
+    #[must_use]
+    pub fn changed_by(engine: &Engine, case: &str, script: &str) -> Self {
+        let name = format!("{}-{case}", unique());
+        let reference = format!("{name}:1");
+        let (container, label) = (format!("{name}-image"), format!("LABEL {LABEL}={name}"));
+        let image = format!("patchyard-lab/{case}:1");
+        engine.docker(["run", "--network", "none", "--name", &container, &image, "sh", "-ec", script]);
+        let command = "CMD [\"sleep\", \"infinity\"]";
+        engine.docker(["commit", "--change", &label, "--change", command, &container, &reference]);
+        engine.docker(["rm", "-v", &container]);
+        Self { engine: engine.clone(), name, reference }
+    }
+
+    /// Starts a container of it, with its name, by these arguments of `docker run`: what that is.
+    pub fn start(&self, arguments: &[&str]) -> String {
+        let run = ["run", "-d", "--init", "--name", &self.name].into_iter().chain(arguments.iter().copied());
+        crate::lab::printed(&mut self.engine.command(run.chain([&*self.reference])));
+        self.name.clone()
+    }
+
     /// Its tag.
     #[must_use]
     pub fn reference(&self) -> &str {

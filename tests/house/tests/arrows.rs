@@ -26,7 +26,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("patchyard-store-sqlite", &["patchyard-types", "patchyard-contract"]),
     ("patchyard-store-memory", &["patchyard-types", "patchyard-contract"]),
     ("patchyard-cache", &["patchyard-types", "patchyard-contract"]),
-    ("patchyard-provider-docker", &["patchyard-types", "patchyard-assess", "patchyard-contract"]),
+    (
+        "patchyard-provider-docker",
+        &["patchyard-types", "patchyard-assess", "patchyard-contract", "patchyard-guest"],
+    ),
     ("patchyard-guest", &["patchyard-types", "patchyard-assess", "patchyard-contract"]),
     ("patchyard-libvirt", &["patchyard-types", "patchyard-contract", "patchyard-guest"]),
     ("patchyard-incus", &["patchyard-types", "patchyard-contract", "patchyard-guest"]),

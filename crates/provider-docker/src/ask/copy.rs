@@ -143,7 +143,10 @@ impl<'a> Source<'a> {
 }
 
 /// The image may be gone, or hold nothing that can be run.
-fn no_helper(docker: &DockerProvider, target: &Target, error: ApiError) -> ProviderError {
+pub(super) fn no_helper(docker: &DockerProvider, target: &Target, error: ApiError) -> ProviderError {
+    if let Some(error) = view::too_much_written(&error) {
+        return error;
+    }
     match &error {
         ApiError::Status { code: 404, message } if message.to_lowercase().contains("image") => {
             ProviderError::NoAnswer {

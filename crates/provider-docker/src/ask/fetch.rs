@@ -2,26 +2,31 @@
 //! own sources, copied out by the engine, verified against the signed index's SHA-256.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use patchyard_assess::deb::apt::ask as questions;
+use patchyard_assess::package_manager_of;
 use patchyard_contract::{CacheError, ProviderError};
-use patchyard_types::{Digest, PackageChange, Target, printable};
+use patchyard_types::{Digest, PackageChange, PackageManager, Target, printable};
+use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt;
 
+use super::double::Double;
 use super::lists::Desk;
 use super::{asked, good};
 use crate::DockerProvider;
-use crate::client::{ApiError, EntryKind};
+use crate::client::{ApiError, EntryKind, TarReader};
 use crate::read::inventory;
 
 /// How long all downloads of one target may take.
 const DOWNLOAD: Duration = Duration::from_secs(1800);
 
-/// One file that is wanted: what it is called, how large it may be, what its bytes must be.
-struct Wanted<'a> {
-    package: &'a PackageChange,
-    sha256: Digest,
+/// One file that is wanted: of which package in which version, and what its bytes must be.
+pub(super) struct Wanted<'a> {
+    pub package: &'a PackageChange,
+    pub version: &'a str,
+    pub sha256: Digest,
 }
 
 pub(crate) async fn fetch(
@@ -31,23 +36,40 @@ pub(crate) async fn fetch(
 ) -> Result<(), ProviderError> {
     let mut wanted = BTreeMap::new();
     let mut specs = Vec::new();
-    for package in packages {
-        let (Some(version), Some(sha256)) = (&package.to, package.sha256) else { continue };
-        if docker.options.cache.find(&sha256).is_none() {
-            wanted.insert(
-                questions::file_name(&package.name, version, &package.arch.0),
-                Wanted { package, sha256 },
-            );
-            specs.push(questions::exactly(&package.name, &package.arch, version));
-        }
+    for Wanted { package, version, sha256 } in missing(docker, packages) {
+        let name = questions::file_name(&package.name, version, &package.arch.0);
+        wanted.insert(name, Wanted { package, version, sha256 });
+        specs.push(questions::exactly(&package.name, &package.arch, version));
+    }
+    // What apt tells of comes from signed indices, whoever has fetched it.
+    let is_apt = target.os.as_ref().and_then(|os| package_manager_of(&os.id)) == Some(PackageManager::Apt);
+    if wanted.is_empty() && is_apt {
+        return Ok(());
+    }
+    let inventory = inventory(docker, target).await?;
+    let _slot = docker.helper_slot().await;
+    if inventory.package_manager != Some(PackageManager::Apt) {
+        let double = Double::of(docker, target).await?;
+        let fetched = double.fetch(packages).await;
+        return double.leave(fetched).await;
     }
     if wanted.is_empty() {
         return Ok(());
     }
-    let _slot = docker.helper_slot().await;
-    let desk = Desk::of(docker, target, &inventory(docker, target).await?).await?;
+    let desk = Desk::of(docker, target, &inventory).await?;
     let fetched = download(docker, &desk, &specs, wanted).await;
     desk.leave(fetched).await
+}
+
+/// The packages of these that come in and that the cache does not have.
+pub(super) fn missing<'a>(
+    docker: &'a DockerProvider,
+    packages: &'a [PackageChange],
+) -> impl Iterator<Item = Wanted<'a>> {
+    packages.iter().filter_map(|package| {
+        let (version, sha256) = (package.to.as_deref()?, package.sha256?);
+        docker.options.cache.find(&sha256).is_none().then_some(Wanted { package, version, sha256 })
+    })
 }
 
 async fn download(
@@ -78,28 +100,8 @@ async fn download(
                 hint: "the mirror serves wrong files: try again later, or use another mirror".to_owned(),
             });
         }
-        let scratch = docker.options.cache.scratch().map_err(|error| local(&error))?;
-        let mut to = tokio::fs::File::create(&scratch).await.map_err(|error| disk(&scratch, &error))?;
-        while let Some(piece) = archive.chunk().await.map_err(|error: ApiError| docker.error(error))? {
-            to.write_all(&piece).await.map_err(|error| disk(&scratch, &error))?;
-        }
-        to.flush().await.map_err(|error| disk(&scratch, &error))?;
-        drop(to);
-        let (cache, sha256) = (docker.options.cache.clone(), file.sha256);
-        let kept = tokio::task::spawn_blocking(move || cache.keep(&scratch, &sha256)).await;
-        match kept {
-            Ok(Ok(_)) => {}
-            Ok(Err(error @ CacheError::WrongBytes { .. })) => {
-                return Err(ProviderError::NoAnswer {
-                    reason: format!("{}: {error}", printable(name, 200)),
-                    hint: "the mirror serves wrong files: try again later, or use another mirror".to_owned(),
-                });
-            }
-            Ok(Err(error)) => return Err(local(&error)),
-            Err(error) => {
-                return Err(ProviderError::Local { reason: format!("verifying a package: {error}") });
-            }
-        }
+        let (scratch, _) = take_out(docker, &mut archive).await?;
+        keep(docker, scratch, file.sha256, name).await?;
     }
     match wanted.into_keys().next() {
         None => Ok(()),
@@ -107,6 +109,42 @@ async fn download(
             reason: format!("apt did not download {}", printable(&missing, 200)),
             hint: "scan again: the repository may have changed meanwhile".to_owned(),
         }),
+    }
+}
+
+/// Writes the file at which an archive is to where it can be kept from; what its SHA-256 is.
+pub(super) async fn take_out(
+    docker: &DockerProvider,
+    archive: &mut TarReader,
+) -> Result<(PathBuf, Digest), ProviderError> {
+    let scratch = docker.options.cache.scratch().map_err(|error| local(&error))?;
+    let mut to = tokio::fs::File::create(&scratch).await.map_err(|error| disk(&scratch, &error))?;
+    let mut hash = Sha256::new();
+    while let Some(piece) = archive.chunk().await.map_err(|error: ApiError| docker.error(error))? {
+        hash.update(&piece);
+        to.write_all(&piece).await.map_err(|error| disk(&scratch, &error))?;
+    }
+    to.flush().await.map_err(|error| disk(&scratch, &error))?;
+    Ok((scratch, Digest::from_bytes(hash.finalize().into())))
+}
+
+/// Keeps what was taken out, if it is what it should be; `name` is what it is called to people.
+pub(super) async fn keep(
+    docker: &DockerProvider,
+    scratch: PathBuf,
+    sha256: Digest,
+    name: &str,
+) -> Result<(), ProviderError> {
+    let cache = docker.options.cache.clone();
+    let kept = tokio::task::spawn_blocking(move || cache.keep(&scratch, &sha256)).await;
+    match kept {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error @ CacheError::WrongBytes { .. })) => Err(ProviderError::NoAnswer {
+            reason: format!("{}: {error}", printable(name, 200)),
+            hint: "the mirror serves wrong files: try again later, or use another mirror".to_owned(),
+        }),
+        Ok(Err(error)) => Err(local(&error)),
+        Err(error) => Err(ProviderError::Local { reason: format!("verifying a package: {error}") }),
     }
 }
 

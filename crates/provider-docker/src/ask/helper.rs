@@ -23,6 +23,7 @@ use crate::helpers::Guard;
 use crate::names::{PREFIX, ROLE_ASK, controller8, labels_of_running};
 use crate::read::json::{list, text};
 use crate::unsaved::is_under;
+use crate::view;
 
 /// How long it lives at most, in seconds; everything it is asked has to end before.
 pub(crate) const LIFETIME: i64 = 3600;
@@ -42,28 +43,55 @@ const PROXIES: [&str; 10] = [
 ];
 
 /// A running helper; removed when dropped, whatever happens.
-pub(super) struct Helper {
+pub(crate) struct Helper {
     guard: Guard,
     /// The folder that only it has.
     folder: String,
 }
 
 impl Helper {
-    /// Creates and starts one for a target.
-    pub async fn start(
+    /// Creates and starts one of a target's image.
+    pub(super) async fn start(
         docker: &DockerProvider,
         target: &Target,
         reach: &Reach,
         named: &Named,
     ) -> Result<Self, ApiError> {
-        let client = &docker.client;
-        let image = client.inspect_image(&target.image.id).await?;
-        let request = request(&docker.options.controller, target, reach, &image, named);
-        let name = unique_name(&docker.options.controller, &target.object);
-        let helper = Self { guard: Guard::new(docker, name), folder: unique_folder() };
-        helper.guard.create(request).await?;
+        let image = docker.client.inspect_image(&target.image.id).await?;
+        let guard = Guard::new(docker, unique_name(&docker.options.controller, &target.object));
+        Self::of(guard, &image, reach, mounts(target, named)).await
+    }
+
+    /// The same with the files that a target has by now, all of them; `container` is its inspect document, and `is_touched` whether they
+    /// are others than its image's.
+    pub(super) async fn like(
+        docker: &DockerProvider,
+        container: &Value,
+        is_touched: bool,
+        reach: &Reach,
+    ) -> Result<Self, ApiError> {
+        let name = unique_name(&docker.options.controller, text(&container["Id"]));
+        let guard = Guard::with_commits(docker, name);
+        let image = match is_touched {
+            false => view::image_of(docker, container).await?,
+            true => view::copy(&guard, container).await?,
+        };
+        Self::of(guard, &image, reach, view::needed(container)).await
+    }
+
+    /// The same of an image alone, by its document, without a network.
+    pub async fn of_image(docker: &DockerProvider, image: &Value) -> Result<Self, ApiError> {
+        let guard = Guard::new(docker, unique_name(&docker.options.controller, text(&image["Id"])));
+        Self::of(guard, image, &Reach::over("none", &Value::Null), Vec::new()).await
+    }
+
+    async fn of(guard: Guard, image: &Value, reach: &Reach, mounts: Vec<Value>) -> Result<Self, ApiError> {
+        let helper = Self { guard, folder: unique_folder() };
+        let docker = helper.guard.docker();
+        helper.guard.create(request(&docker.options.controller, image, reach, &mounts)).await?;
         helper.make_folder(&helper.folder).await?;
-        client.post(&["containers", helper.name(), "start"]).timeout(Duration::from_secs(120)).done().await?;
+        let start = docker.client.post(&["containers", helper.name(), "start"]);
+        start.timeout(Duration::from_secs(120)).done().await?;
         Ok(helper)
     }
 
@@ -176,13 +204,13 @@ impl Reach {
 }
 
 /// The create request. Pure: everything it is made of comes in.
-fn request(controller: &str, target: &Target, reach: &Reach, image: &Value, named: &Named) -> Value {
+fn request(controller: &str, image: &Value, reach: &Reach, mounts: &[Value]) -> Value {
     let mut host_config = json!({
         "AutoRemove": true,
-        "Mounts": mounts(target, named),
+        "Mounts": mounts,
         "LogConfig": {"Type": "none", "Config": {}},
         "CapDrop": ["ALL"],
-        // What dpkg and apt need: files of other users, and the unprivileged user that downloads.
+        // What package managers need: files of other users, and apt's unprivileged user that downloads.
         "CapAdd": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"],
         "SecurityOpt": ["no-new-privileges"],
         "PidsLimit": 256,
@@ -192,7 +220,7 @@ fn request(controller: &str, target: &Target, reach: &Reach, image: &Value, name
         host_config[key] = value.clone();
     }
     json!({
-        "Image": target.image.id,
+        "Image": text(&image["Id"]),
         "Entrypoint": ["sleep"],
         "Cmd": [LIFETIME.to_string()],
         "User": "0:0",
@@ -255,11 +283,12 @@ mod tests {
             "Config": {"Env": ["http_proxy=http://proxy:3128", "SECRET=x"]},
             "HostConfig": {"Dns": ["10.0.0.2"], "PortBindings": {"80/tcp": []}, "Privileged": true},
         });
-        let image = json!({"Config": {"Labels": {"traefik.enable": "true"}}});
+        let image = json!({"Id": "sha256:i", "Config": {"Labels": {"traefik.enable": "true"}}});
         let mut named = Named::default();
         named.read(b"deb [signed-by=/srv/keys/a.gpg] file:/srv/repo/bookworm ./");
         let reach = Reach::over("bridge", &inspect);
-        let request = request("1a2b", &target(), &reach, &image, &named);
+        let request = request("1a2b", &image, &reach, &mounts(&target(), &named));
+        assert_eq!(request["Image"], "sha256:i");
         assert_eq!(request["Env"], json!(["http_proxy=http://proxy:3128"]));
         assert_eq!(request["Labels"]["traefik.enable"], "");
         assert_eq!(

@@ -13,6 +13,7 @@ use patchyard_assess::deb::apt::ask as questions;
 use patchyard_assess::deb::apt::words::update_errors;
 use patchyard_contract::ProviderError;
 use patchyard_types::{Digest, Inventory, Target};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::helper::{self, Helper, Reach};
@@ -54,8 +55,26 @@ impl Shelf {
         (Arc::clone(kept.entry(key).or_default()), over)
     }
 
-    fn forget(&self, key: &Digest) {
+    /// The helper of a key; whoever comes first makes it.
+    pub(super) async fn take(
+        &self,
+        key: Digest,
+        made: impl Future<Output = Result<Helper, ProviderError>> + Unpin,
+    ) -> Result<Arc<Lists>, ProviderError> {
+        let (place, over) = self.place(key);
+        // Waited for, so that no more come and go at a time than may work at a time.
+        for lists in over.into_iter().filter_map(Arc::into_inner).filter_map(OnceCell::into_inner) {
+            end(lists).await;
+        }
+        // Who keeps its place keeps the helper.
+        let make = || async { Ok::<_, ProviderError>(Arc::new(Lists::of(made.await?))) };
+        place.get_or_try_init(make).await.map(Arc::clone)
+    }
+
+    /// Ends a helper that is of no use to others.
+    pub(super) async fn end(&self, key: &Digest, lists: Arc<Lists>) {
         lock(&self.0).remove(key);
+        end(lists).await;
     }
 
     /// Keeps none any more: each goes when its last question is answered.
@@ -65,11 +84,11 @@ impl Shelf {
 }
 
 /// A helper with lists.
-struct Lists {
-    helper: Helper,
+pub(super) struct Lists {
+    pub helper: Helper,
     made_at: Instant,
     /// Its package sources have been read, or cannot be, for all who wait for it.
-    read: OnceCell<Result<(), ProviderError>>,
+    pub read: OnceCell<Result<(), ProviderError>>,
     /// States of packages that it can be asked about.
     states: Cells<()>,
     downloads: AtomicU32,
@@ -83,6 +102,14 @@ impl Lists {
 
     fn are_good(&self) -> bool {
         self.made_at.elapsed() < FRESH && self.read.get().is_none_or(Result::is_ok)
+    }
+
+    /// A new folder in the helper for downloads.
+    pub async fn download_folder(&self) -> Result<String, ApiError> {
+        let number = self.downloads.fetch_add(1, Ordering::Relaxed);
+        let folder = format!("{}/download-{number}", self.helper.folder());
+        self.helper.make_folder(&folder).await?;
+        Ok(folder)
     }
 }
 
@@ -112,26 +139,13 @@ impl<'a> Desk<'a> {
         target: &Target,
         inventory: &Inventory,
     ) -> Result<Self, ProviderError> {
-        let inspect = match docker.client.inspect(&target.object, DEFAULT_TIMEOUT).await {
-            Err(error) if error.is_not_found() => {
-                return Err(ProviderError::Gone { object: target.name.clone() });
-            }
-            inspect => inspect.map_err(|error| docker.error(error))?,
-        };
+        let inspect = inspect(docker, target).await?;
         let reach = helper::reach(&docker.client, &inspect).await.map_err(|error| docker.error(error))?;
         let key = key(target, inventory, &reach);
         let state = Digest::of(&inventory.starting.packages);
         let source = copy::Source::new(docker, target, &inspect, inventory);
         let found = async {
-            let (place, over) = docker.shelf.place(key);
-            // Waited for, so that no more come and go at a time than may work at a time.
-            for lists in over.into_iter().filter_map(Arc::into_inner).filter_map(OnceCell::into_inner) {
-                end(lists).await;
-            }
-            let make = async || Ok(Arc::new(Lists::of(source.helper(&reach).await?)));
-            let lists = Arc::clone(place.get_or_try_init(make).await?);
-            // Who keeps its place keeps the helper.
-            drop(place);
+            let lists = docker.shelf.take(key, Box::pin(source.helper(&reach))).await?;
             let folder = format!("{}/{}", lists.helper.folder(), state.short(16));
             let known = Arc::clone(lock(&lists.states).entry(state).or_default());
             let (read, copied) = tokio::join!(
@@ -185,20 +199,24 @@ impl<'a> Desk<'a> {
 
     /// A new folder for downloads, and the helper's name: it is read from there.
     pub async fn download_folder(&self) -> Result<(&str, String), ApiError> {
-        let helper = &self.lists.helper;
-        let number = self.lists.downloads.fetch_add(1, Ordering::Relaxed);
-        let folder = format!("{}/download-{number}", helper.folder());
-        helper.make_folder(&folder).await?;
-        Ok((helper.name(), folder))
+        let folder = self.lists.download_folder().await?;
+        Ok((self.lists.helper.name(), folder))
     }
 
     /// Leaves the helper to whoever asks next. Where there was no answer it goes: something may still run in it.
     pub async fn leave<T>(self, answer: Result<T, ProviderError>) -> Result<T, ProviderError> {
         if answer.is_err() {
-            self.docker.shelf.forget(&self.key);
-            end(self.lists).await;
+            self.docker.shelf.end(&self.key, self.lists).await;
         }
         answer
+    }
+}
+
+/// A target's container as the engine tells of it.
+pub(super) async fn inspect(docker: &DockerProvider, target: &Target) -> Result<Value, ProviderError> {
+    match docker.client.inspect(&target.object, DEFAULT_TIMEOUT).await {
+        Err(error) if error.is_not_found() => Err(ProviderError::Gone { object: target.name.clone() }),
+        inspect => inspect.map_err(|error| docker.error(error)),
     }
 }
 

@@ -5,6 +5,7 @@
 //! (keyrings, certificates, credentials, local repositories, proxies) comes along.
 
 mod copy;
+mod double;
 mod fetch;
 mod helper;
 mod lists;
@@ -22,8 +23,9 @@ use crate::DockerProvider;
 use crate::client::{ApiError, ExecOutput};
 use crate::read::reference::Reference;
 
+pub(crate) use double::{Double, Known};
 pub(crate) use fetch::fetch;
-pub(crate) use helper::LIFETIME;
+pub(crate) use helper::{Helper, LIFETIME};
 pub(crate) use lists::Shelf;
 pub(crate) use sources::Named;
 
@@ -38,25 +40,30 @@ pub(crate) async fn pending(
     inventory: &Inventory,
     ask: &Ask,
 ) -> Result<Vec<PendingPatch>, ProviderError> {
-    can_ask(inventory.package_manager, target)?;
+    let Some(manager) = inventory.package_manager else {
+        let (reason, hint) = ("no package manager".to_owned(), other_method(target));
+        return Err(ProviderError::NoAnswer { reason, hint });
+    };
     let _slot = docker.helper_slot().await;
-    let desk = Desk::of(docker, target, inventory).await?;
-    let answer = questions(docker, &desk, inventory, ask).await;
-    desk.leave(answer).await
+    if manager == PackageManager::Apt {
+        let desk = Desk::of(docker, target, inventory).await?;
+        let answer = questions(docker, &desk, inventory, ask).await;
+        return desk.leave(answer).await;
+    }
+    let double = Double::of(docker, target).await?;
+    let answer = double.pending(inventory, ask).await;
+    let answer = answer.map_err(|error| with_other_method(error, target));
+    double.leave(answer).await
 }
 
-/// Only apt is asked so far.
-fn can_ask(manager: Option<PackageManager>, target: &Target) -> Result<(), ProviderError> {
-    let other = match manager {
-        Some(PackageManager::Apt) => return Ok(()),
-        Some(PackageManager::Dnf) => "its packages are rpm's (dnf), which this release does not ask yet",
-        Some(PackageManager::Zypper) => {
-            "its packages are rpm's (zypper), which this release does not ask yet"
+/// Where there is nothing else to be done about a package manager that does not answer.
+fn with_other_method(error: ProviderError, target: &Target) -> ProviderError {
+    match error {
+        ProviderError::NoAnswer { reason, hint } if hint.is_empty() => {
+            ProviderError::NoAnswer { reason, hint: other_method(target) }
         }
-        Some(PackageManager::Apk) => "its packages are apk's, which this release does not ask yet",
-        None => "no package manager",
-    };
-    Err(ProviderError::NoAnswer { reason: other.to_owned(), hint: other_method(target) })
+        error => error,
+    }
 }
 
 /// The other way to patch, for those that it can help: nothing newer can be known of an image that was

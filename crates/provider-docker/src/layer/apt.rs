@@ -9,11 +9,12 @@ use std::fmt::Write as _;
 
 use patchyard_assess::deb::{Layout, StatusReader, is_arch, is_package};
 use patchyard_types::{FailureKind, PackageChange, printable};
+use serde_json::Value;
 
 use super::builder::Builder;
 use super::outcome::Installed;
 use super::system::PackageSystem;
-use super::words::{Output, lines, quote};
+use super::words::{Output, blamed, lines};
 use crate::client::{ApiError, TarWriter};
 use crate::swap::{Trouble, failed};
 
@@ -33,9 +34,6 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 const POLICY_LIMIT: u64 = 64 * 1024;
 /// Its answer during the build: no.
 const NO_SERVICES: &[u8] = b"#!/bin/sh\nexit 101\n";
-
-/// sh … PACKAGES COMMAND…
-const ANOTHER_TIME: &str = include_str!("another_time.sh");
 
 /// dpkg with apt.
 pub(super) struct Apt;
@@ -125,10 +123,9 @@ impl PackageSystem for Apt {
         Ok(argv)
     }
 
-    fn with_another_time(&self, command: Vec<String>, changes: &[PackageChange]) -> Vec<String> {
+    fn files_of(&self, changes: &[PackageChange]) -> String {
         let staying: Vec<String> = changes.iter().filter(|change| change.to.is_some()).map(package).collect();
-        let fixed = ["sh", "-c", ANOTHER_TIME, "sh", &staying.join(" ")].map(str::to_owned);
-        fixed.into_iter().chain(command).collect()
+        format!("dpkg-query -L {}", staying.join(" "))
     }
 
     fn file(&self, change: &PackageChange) -> Result<String, Trouble> {
@@ -139,7 +136,7 @@ impl PackageSystem for Apt {
         Err(failed(FailureKind::Refused, format!("'{}' is no package name", printable(&change.name, 100))))
     }
 
-    async fn look(&self, builder: &Builder) -> Result<(Installed, Kept), Trouble> {
+    async fn look(&self, builder: &Builder, _: &Value) -> Result<(Installed, Kept), Trouble> {
         let before = installed(builder).await?.ok_or_else(|| {
             failed(FailureKind::Precondition, "changed since planning: the image has no dpkg database")
         })?;
@@ -167,14 +164,7 @@ impl PackageSystem for Apt {
     }
 
     fn blame(&self, output: &Output) -> Trouble {
-        let text = output.tail.text();
-        let kind = if text.contains("No space left on device") {
-            FailureKind::NoSpace
-        } else {
-            FailureKind::PackageManager
-        };
-        let words = quote(&telling(&text));
-        failed(kind, format!("the package manager failed (exit code {}): {words}", output.exit))
+        blamed(output, telling)
     }
 
     async fn tidy(

@@ -54,6 +54,11 @@ impl Builder {
         self.guard.name()
     }
 
+    /// Who has made it.
+    pub fn docker(&self) -> &DockerProvider {
+        self.guard.docker()
+    }
+
     /// The engine it is on.
     pub fn client(&self) -> &Client {
         &self.guard.docker().client

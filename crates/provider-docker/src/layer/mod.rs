@@ -7,6 +7,7 @@ mod builder;
 pub(crate) mod image;
 mod lock;
 mod outcome;
+mod rpm;
 mod system;
 mod words;
 
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use patchyard_contract::ImageSource;
-use patchyard_types::{Change, FailureKind, PackageChange, Record, printable};
+use patchyard_types::{Change, FailureKind, PackageChange, PackageManager, Record, printable};
 use serde_json::Value;
 
 use crate::client::{ApiError, reader_body};
@@ -25,7 +26,11 @@ use crate::swap::{Run, Trouble, enough, failed, image_size};
 use apt::Apt;
 use archive::Upload;
 use builder::{Builder, Job};
+use rpm::Rpm;
 use system::PackageSystem;
+
+/// sh … LIST COMMAND…
+const ANOTHER_TIME: &str = include_str!("another_time.sh");
 
 /// What has to stay free on the engine's disk besides what is built.
 const RESERVE: u64 = 64 * 1024 * 1024;
@@ -116,19 +121,35 @@ async fn build(run: &Run<'_>, base: &Value) -> Result<Value, Trouble> {
     let Change::Packages(changes) = &run.set.change else {
         return Err(failed(FailureKind::Refused, "the plan's patch set holds no packages"));
     };
-    let system = Apt;
-    let files = files(run, &system, changes).await?;
+    match system::manager_of(run.docker, base).await? {
+        PackageManager::Apt => build_by(&Apt, run, base, changes).await,
+        PackageManager::Dnf => build_by(&Rpm::DNF, run, base, changes).await,
+        PackageManager::Zypper => build_by(&Rpm::ZYPPER, run, base, changes).await,
+        PackageManager::Apk => {
+            Err(failed(FailureKind::Refused, "this release builds no layers of apk's packages"))
+        }
+    }
+}
+
+async fn build_by(
+    system: &impl PackageSystem,
+    run: &Run<'_>,
+    base: &Value,
+    changes: &[PackageChange],
+) -> Result<Value, Trouble> {
+    let files = files(run, system, changes).await?;
     has_room(run, &files)?;
     let (mut command, environment) = (system.command(changes)?, system.environment());
     if compares(&run.docker.info) {
-        command = system.with_another_time(command, changes);
+        let fixed = ["sh", "-c", ANOTHER_TIME, "sh", &system.files_of(changes)].map(str::to_owned);
+        command.splice(0..0, fixed);
     }
     let job = Job { command: &command, environment: &environment, cache: system.cache() };
     let name = names::of_patch_set(&run.docker.options.controller, &run.action.patch_set, "build");
     run.note("starting a builder", None);
     let builder = Builder::create(run.docker, name.as_str(), base, &job).await?;
     let layer = async {
-        install(run, &system, &builder, changes, files).await?;
+        install(run, system, &builder, base, changes, files).await?;
         run.note("committing the layer", None);
         Ok::<_, Trouble>(image::commit(run.client(), builder.name(), builder.name()).await?)
     };
@@ -209,10 +230,11 @@ async fn install(
     run: &Run<'_>,
     system: &impl PackageSystem,
     builder: &Builder,
+    base: &Value,
     changes: &[PackageChange],
     files: Vec<Upload>,
 ) -> Result<(), Trouble> {
-    let (before, kept) = system.look(builder).await?;
+    let (before, kept) = system.look(builder, base).await?;
     outcome::fits(&before, changes).map_err(|why| {
         failed(FailureKind::Precondition, format!("changed since planning: {why}: plan again"))
     })?;

@@ -1,13 +1,45 @@
-//! What a package manager has to say about itself to work in a builder: the seam that dnf, zypper and
-//! apk will use beside apt.
+//! What a package manager has to say about itself to work in a builder, and which one an image has.
 
-use patchyard_types::PackageChange;
+use patchyard_assess::{package_manager, package_manager_of};
+use patchyard_types::{PackageChange, PackageManager};
+use serde_json::Value;
 
 use super::builder::Builder;
 use super::outcome::Installed;
 use super::words::Output;
-use crate::client::TarWriter;
+use crate::DockerProvider;
+use crate::client::{ApiError, TarWriter};
+use crate::read::json::text;
 use crate::swap::Trouble;
+use crate::view::View;
+
+/// Where an image says which distribution it is (os-release(5)).
+const RELEASES: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
+/// The most of that file that is read, in bytes.
+const RELEASE_LIMIT: u64 = 64 * 1024;
+
+/// The package manager of an image, by its document: its distribution's; apt where that is none that is known.
+///
+/// # Errors
+/// When the engine fails.
+pub(super) async fn manager_of(docker: &DockerProvider, image: &Value) -> Result<PackageManager, ApiError> {
+    let known = docker.known_os(text(&image["Id"])).and_then(|os| package_manager_of(&os.id));
+    if let Some(manager) = known {
+        return Ok(manager);
+    }
+    let view = View::of_image(docker, image).await?;
+    let read = async {
+        for path in RELEASES {
+            if let Some(release) = docker.client.read_file(view.name(), path, RELEASE_LIMIT).await? {
+                return Ok(package_manager(&release));
+            }
+        }
+        Ok(None)
+    };
+    let read = read.await;
+    view.finish().await;
+    Ok(read?.unwrap_or(PackageManager::Apt))
+}
 
 /// A package manager.
 pub(super) trait PackageSystem {
@@ -26,8 +58,8 @@ pub(super) trait PackageSystem {
     /// When a name in the plan is none.
     fn command(&self, changes: &[PackageChange]) -> Result<Vec<String>, Trouble>;
 
-    /// A command of [`PackageSystem::command`]'s, after which every file of the changed packages has another time than before.
-    fn with_another_time(&self, command: Vec<String>, changes: &[PackageChange]) -> Vec<String>;
+    /// The command, words with blanks between them, that lists the files of the changed packages when the work is done.
+    fn files_of(&self, changes: &[PackageChange]) -> String;
 
     /// The path, without the first slash, under which its command expects a package's file.
     ///
@@ -35,11 +67,11 @@ pub(super) trait PackageSystem {
     /// When a name in the plan is none.
     fn file(&self, change: &PackageChange) -> Result<String, Trouble>;
 
-    /// What is installed in a builder that has not been started.
+    /// What is installed in a builder that has not been started, of an image by its document.
     ///
     /// # Errors
     /// When there is no package database.
-    async fn look(&self, builder: &Builder) -> Result<(Installed, Self::Kept), Trouble>;
+    async fn look(&self, builder: &Builder, base: &Value) -> Result<(Installed, Self::Kept), Trouble>;
 
     /// What has to be in the builder besides the package files.
     ///

@@ -60,6 +60,18 @@ impl Tail {
     }
 }
 
+/// The failure of a package manager; `telling` are the lines of what it printed that say why.
+pub(super) fn blamed(output: &Output, telling: fn(&str) -> Vec<&str>) -> Trouble {
+    let text = output.tail.text();
+    let kind = if text.contains("No space left on device") || text.contains("more space on the") {
+        FailureKind::NoSpace
+    } else {
+        FailureKind::PackageManager
+    };
+    let words = quote(&telling(&text));
+    failed(kind, format!("the package manager failed (exit code {}): {words}", output.exit))
+}
+
 /// The lines that say something. A line that was drawn over itself counts as it was last seen.
 pub(super) fn lines(text: &str) -> Vec<&str> {
     let seen = text.lines().map(|line| line.trim_end().rsplit('\r').next().unwrap_or_default());

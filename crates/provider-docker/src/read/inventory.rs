@@ -1,7 +1,8 @@
 //! What a target has installed, read from its package database through the engine: nothing is started.
 //!
 //! Two archives and a look at a folder; both archives are read as they arrive, with limits. Once for all targets of an
-//! image that are seen not to have changed what they tell ([`untouched`]), else once a target.
+//! image that are seen not to have changed what they tell ([`untouched`]), else once a target. Databases of rpm and apk are
+//! read by their own programs in the target's double ([`Double`]).
 
 use std::sync::Arc;
 
@@ -9,8 +10,11 @@ use patchyard_assess::deb::apt::words::hide_credentials;
 use patchyard_assess::deb::{
     Layout, StatusError, StatusReader, is_status_d_member, sources_digest, state_digest,
 };
+use patchyard_assess::package_manager_of;
 use patchyard_contract::ProviderError;
-use patchyard_types::{Digest, InstalledPackage, Inventory, PackageManager, StartingState, Target};
+use patchyard_types::{
+    Digest, InstalledPackage, Inventory, OsRelease, PackageManager, StartingState, Target,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -18,7 +22,7 @@ use super::json::text;
 use super::target::keyed_digest;
 use super::untouched;
 use crate::DockerProvider;
-use crate::ask::Named;
+use crate::ask::{Double, Known, Named};
 use crate::client::{ApiError, Client, DEFAULT_TIMEOUT, EntryKind};
 use crate::unsaved::is_under;
 use crate::view::{self, View};
@@ -39,7 +43,7 @@ pub(crate) const DATABASE_LIMIT: u64 = 256 * 1024 * 1024;
 const CONFIG_LIMIT: u64 = 8 * 1024 * 1024;
 const CONFIG_FILES: usize = 5000;
 
-/// Where databases of other package managers are; seen, not yet read.
+/// Where databases of other package managers are.
 const OTHERS: [(&str, PackageManager); 5] = [
     ("/lib/apk/db/installed", PackageManager::Apk),
     ("/usr/lib/apk/db/installed", PackageManager::Apk),
@@ -56,6 +60,7 @@ pub(crate) async fn inventory(docker: &DockerProvider, target: &Target) -> Resul
             view::too_much_written(&error).unwrap_or_else(|| too_large(limit))
         }
         Problem::Api(error) => docker.error(error),
+        Problem::Manager(error) => error,
         Problem::Database(error) => ProviderError::NoAnswer {
             reason: error.to_string(),
             hint: "look at /var/lib/dpkg/status in the container: it is no database of a real system"
@@ -77,6 +82,8 @@ fn too_large(limit: u64) -> ProviderError {
 enum Problem {
     Api(ApiError),
     Database(StatusError),
+    /// What a package manager that was asked has to say.
+    Manager(ProviderError),
 }
 
 impl From<ApiError> for Problem {
@@ -94,9 +101,9 @@ impl From<StatusError> for Problem {
 async fn read(docker: &DockerProvider, target: &Target) -> Result<Inventory, Problem> {
     let inspect = docker.client.inspect(&target.object, DEFAULT_TIMEOUT).await?;
     let platform = platform(docker, &target.image.id).await?;
-    let installed = match of_image(docker, &inspect).await? {
+    let installed = match of_image(docker, target, &inspect).await? {
         Some(installed) => installed,
-        None => installed_in(docker, &inspect).await?,
+        None => installed_in(docker, target, &inspect).await?,
     };
     let Installed { package_manager, packages, sources, digest } = installed;
     Ok(Inventory {
@@ -119,20 +126,31 @@ pub(crate) struct Installed {
     digest: Option<Digest>,
 }
 
+impl Installed {
+    /// What is known without asking its package manager, which is not apt.
+    fn by(manager: PackageManager, digest: Digest) -> Self {
+        Self { package_manager: Some(manager), packages: Arc::default(), sources: None, digest: Some(digest) }
+    }
+}
+
 /// What a container has of its image, where it is seen to have changed nothing of it: read from the first such
 /// container, and kept.
-async fn of_image(docker: &DockerProvider, inspect: &Value) -> Result<Option<Installed>, Problem> {
+async fn of_image(
+    docker: &DockerProvider,
+    target: &Target,
+    inspect: &Value,
+) -> Result<Option<Installed>, Problem> {
     if !untouched::is_untouched(docker, inspect) {
         return Ok(None);
     }
     let image = text(&inspect["Image"]);
     let cell = docker.installed_in_image(image);
     let reading = || async {
-        let memory = docker.memory_of("packages", image);
+        let memory = docker.memory_of("installed", image);
         if let Some(installed) = memory.recall().await {
             return Ok(installed);
         }
-        let installed = installed_in(docker, inspect).await.map_err(Some)?;
+        let installed = installed_in(docker, target, inspect).await.map_err(Some)?;
         // It may have been changed while it was read.
         if !untouched::is_untouched(docker, inspect) {
             return Err(None);
@@ -147,14 +165,42 @@ async fn of_image(docker: &DockerProvider, inspect: &Value) -> Result<Option<Ins
     }
 }
 
-async fn installed_in(docker: &DockerProvider, inspect: &Value) -> Result<Installed, Problem> {
+async fn installed_in(
+    docker: &DockerProvider,
+    target: &Target,
+    inspect: &Value,
+) -> Result<Installed, Problem> {
     let view = View::open(docker, inspect).await?;
-    let installed = read_from(docker, view.name(), text(&inspect["Image"])).await;
+    let installed = read_from(docker, view.name(), text(&inspect["Image"]), target.os.as_ref()).await;
     view.finish().await;
-    installed
+    let installed = installed?;
+    if matches!(installed.package_manager, None | Some(PackageManager::Apt)) {
+        return Ok(installed);
+    }
+    // Databases that only their own programs read.
+    let _slot = docker.helper_slot().await;
+    let double = Double::of_container(docker, target, inspect).await.map_err(Problem::Manager)?;
+    let known = double.known().await;
+    let known = double.leave(known).await.map_err(Problem::Manager)?;
+    Ok(known.map_or(installed, |Known { manager, packages, digest }| Installed {
+        package_manager: Some(manager),
+        packages: packages.into(),
+        sources: None,
+        digest: Some(digest),
+    }))
 }
 
-async fn read_from(docker: &DockerProvider, container: &str, image: &str) -> Result<Installed, Problem> {
+async fn read_from(
+    docker: &DockerProvider,
+    container: &str,
+    image: &str,
+    os: Option<&OsRelease>,
+) -> Result<Installed, Problem> {
+    // dpkg is a package of other distributions, too.
+    let is_other = os.and_then(|os| package_manager_of(&os.id)).is_some_and(|m| m != PackageManager::Apt);
+    if is_other && let Some((manager, digest)) = other_manager(docker, container).await? {
+        return Ok(Installed::by(manager, digest));
+    }
     let (packages, Inputs { inputs, whole, leans_on_image }) =
         tokio::try_join!(async { dpkg(docker, container).await }, async {
             apt_inputs(docker, container, image).await.map_err(Problem::Api)
@@ -169,7 +215,7 @@ async fn read_from(docker: &DockerProvider, container: &str, image: &str) -> Res
         // dpkg's database and nobody who could ask for newer versions: distroless.
         Some(packages) => (None, packages.into(), None, None),
         None => match other_manager(docker, container).await? {
-            Some((manager, digest)) => (Some(manager), Arc::default(), None, Some(digest)),
+            Some((manager, digest)) => return Ok(Installed::by(manager, digest)),
             None => (None, Arc::default(), None, None),
         },
     };

@@ -18,6 +18,7 @@ mod hostile;
 mod kept;
 mod machines;
 mod podman;
+mod rpm_containers;
 mod start_first;
 mod swarm;
 mod system_containers;
