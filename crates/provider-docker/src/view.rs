@@ -23,7 +23,7 @@ use crate::swap::Run;
 use crate::unsaved::{self, is_under};
 
 /// The largest writable layer that is copied in order to read a target, in bytes.
-const COPY_LIMIT: u64 = 1024 * 1024 * 1024;
+pub(crate) const COPY_LIMIT: u64 = 1024 * 1024 * 1024;
 
 /// What is too large then.
 const WRITTEN: &str = "what it has written outside of its volumes";
@@ -91,7 +91,7 @@ impl View {
         let guard = Guard::with_commits(docker, name);
         let image = match unsaved::is_touched(docker, container).await? {
             false => image_of(docker, container).await?,
-            true => copy_for(&guard, container, limit).await?,
+            true => copy(&guard, container, limit).await?,
         };
         guard.create(request(&docker.options.controller, &image, needed(container))).await?;
         Ok(Self::Made(Box::new(guard)))
@@ -136,18 +136,10 @@ pub(crate) async fn image_of(docker: &DockerProvider, container: &Value) -> Resu
 ///
 /// # Errors
 /// [`ApiError::TooLarge`] when that is more than `limit` bytes.
-async fn copy_for(helper: &Guard, container: &Value, limit: u64) -> Result<Value, ApiError> {
+pub(crate) async fn copy(helper: &Guard, container: &Value, limit: u64) -> Result<Value, ApiError> {
     let (docker, id) = (helper.docker(), text(&container["Id"]));
     is_small(docker, id, limit).await?;
     image::commit(&docker.client, id, helper.name()).await
-}
-
-/// The same for whoever asks about a target.
-///
-/// # Errors
-/// As [`View::open`].
-pub(crate) async fn copy(helper: &Guard, container: &Value) -> Result<Value, ApiError> {
-    copy_for(helper, container, COPY_LIMIT).await
 }
 
 /// Removes the view of a run that a crash has left.

@@ -247,21 +247,24 @@ impl OwnImage {
     #[must_use]
     pub fn changed_by(engine: &Engine, case: &str, script: &str) -> Self {
         let name = format!("{}-{case}", unique());
-        let reference = format!("{name}:1");
-        let (container, label) = (format!("{name}-image"), format!("LABEL {LABEL}={name}"));
+        let (container, label) = (format!("{name}-image"), format!("{LABEL}={name}"));
+        // Responsible for the container, too, should the script fail.
+        let own = Self { engine: engine.clone(), reference: format!("{name}:1"), name };
         let image = format!("patchyard-lab/{case}:1");
-        engine.docker(["run", "--network", "none", "--name", &container, &image, "sh", "-ec", script]);
-        let command = "CMD [\"sleep\", \"infinity\"]";
-        engine.docker(["commit", "--change", &label, "--change", command, &container, &reference]);
+        let run = ["run", "--network", "none", "--label", &label, "--name", &container, &image];
+        crate::lab::printed(&mut engine.command(run.into_iter().chain(["sh", "-ec", script])));
+        let (label, command) = (format!("LABEL {label}"), "CMD [\"sleep\", \"infinity\"]");
+        engine.docker(["commit", "--change", &label, "--change", command, &container, &own.reference]);
         engine.docker(["rm", "-v", &container]);
-        Self { engine: engine.clone(), name, reference }
+        own
     }
 
-    /// Starts a container of it, with its name, by these arguments of `docker run`: what that is.
-    pub fn start(&self, arguments: &[&str]) -> String {
-        let run = ["run", "-d", "--init", "--name", &self.name].into_iter().chain(arguments.iter().copied());
+    /// Starts a container of it by these arguments of `docker run`; its name, which ends in `word`.
+    pub fn start(&self, word: &str, arguments: &[&str]) -> String {
+        let name = format!("{}-{word}", self.name);
+        let run = ["run", "-d", "--init", "--name", &name].into_iter().chain(arguments.iter().copied());
         crate::lab::printed(&mut self.engine.command(run.chain([&*self.reference])));
-        self.name.clone()
+        name
     }
 
     /// Its tag.

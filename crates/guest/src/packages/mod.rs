@@ -82,7 +82,7 @@ pub struct Guest {
     manager: PackageManager,
     os: OsRelease,
     dnf: Dialect,
-    sources: Digest,
+    sources: Option<Digest>,
     files: BTreeMap<(String, Arch), String>,
     automatic: Vec<String>,
 }
@@ -94,6 +94,11 @@ impl Guest {
     /// [`GuestError::NoPackageManager`] where it is none that is known, or its program is not there.
     pub async fn open(transport: Arc<dyn Transport>) -> Result<Self, GuestError> {
         let said = transport.run(Command::new(["sh", "-c", WHO]).most(WHO_LIMIT)).await?;
+        if !said.success() {
+            let (host, words) =
+                (transport.host().to_owned(), printable(&String::from_utf8_lossy(&said.stderr), 300));
+            return Err(GuestError::Failed { host, program: "sh".to_owned(), code: said.code, words });
+        }
         let who = Who::read(&said.stdout);
         let none = |seen: String| GuestError::NoPackageManager { host: transport.host().to_owned(), seen };
         let Some(os) = parse_os_release(who.release) else {
@@ -109,7 +114,8 @@ impl Guest {
         let Some(program) = who.program(name) else {
             return Err(none(format!("{} without {name}", os.pretty_name)));
         };
-        let (dnf, sources) = (Dialect::of(program), Digest::of_bytes(who.sources.as_bytes()));
+        let dnf = Dialect::of(program);
+        let sources = (!who.sources.is_empty()).then(|| Digest::of_bytes(who.sources));
         Ok(Self { transport, manager, os, dnf, sources, files: BTreeMap::new(), automatic: Vec::new() })
     }
 
@@ -125,9 +131,10 @@ impl Guest {
         &self.os
     }
 
-    /// A digest of where its packages come from and whom they are believed, as it was when it was opened.
+    /// A digest of where its packages come from and whom they are believed, as it was when it was opened; nothing where it could not
+    /// say.
     #[must_use]
-    pub fn sources(&self) -> Digest {
+    pub fn sources(&self) -> Option<Digest> {
         self.sources
     }
 

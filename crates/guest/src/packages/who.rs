@@ -11,28 +11,30 @@ pub(super) struct Who<'a> {
     /// os-release(5).
     pub release: &'a [u8],
     /// `dnf /usr/bin/dnf5`, a line each.
-    programs: &'a str,
-    /// Digests and paths.
-    pub sources: &'a str,
+    programs: String,
+    /// Digests and paths; empty where the machine has no programs to say them.
+    pub sources: &'a [u8],
 }
 
 impl<'a> Who<'a> {
     /// Whatever is missing is empty. The machine writes its os-release: the last of these lines counts.
     pub fn read(answer: &'a [u8]) -> Self {
-        const PROGRAMS: &[u8] = b"\n# programs\n";
-        let at = answer.windows(PROGRAMS.len()).rposition(|window| window == PROGRAMS);
-        let (release, rest) = match at {
-            Some(at) => (&answer[..at], &answer[at + PROGRAMS.len()..]),
-            None => (answer, &[][..]),
-        };
-        let rest = std::str::from_utf8(rest).unwrap_or_default();
-        let (programs, sources) = rest.split_once("# sources\n").unwrap_or((rest, ""));
-        Self { release, programs, sources }
+        let (release, rest) = apart(answer, b"\n# programs\n");
+        let (programs, sources) = apart(rest, b"# sources\n");
+        Self { release, programs: String::from_utf8_lossy(programs).into_owned(), sources }
     }
 
     /// Where a program is.
-    pub fn program(&self, name: &str) -> Option<&'a str> {
+    pub fn program(&self, name: &str) -> Option<&str> {
         self.programs.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+    }
+}
+
+/// What is before and behind the last of these lines.
+fn apart<'a>(text: &'a [u8], line: &[u8]) -> (&'a [u8], &'a [u8]) {
+    match text.windows(line.len()).rposition(|window| window == line) {
+        Some(at) => (&text[..at], &text[at + line.len()..]),
+        None => (text, &[]),
     }
 }
 
@@ -46,13 +48,16 @@ mod tests {
             Who::read(b"ID=fedora\n\n# programs\ndnf /usr/bin/dnf5\n# sources\n0a1b  /etc/yum.repos.d/x\n");
         assert_eq!(who.release, b"ID=fedora\n");
         assert_eq!((who.program("dnf"), who.program("apt-get")), (Some("/usr/bin/dnf5"), None));
-        assert_eq!(who.sources, "0a1b  /etc/yum.repos.d/x\n");
+        assert_eq!(who.sources, b"0a1b  /etc/yum.repos.d/x\n");
+        let latin =
+            Who::read(b"ID=x\n\n# programs\napt-get /usr/bin/apt-get\n# sources\n0a  /etc/apt/m\xfcll\n");
+        assert_eq!(latin.program("apt-get"), Some("/usr/bin/apt-get"), "whatever files are called");
     }
 
     #[test]
     fn what_a_release_says_makes_no_programs() {
         let who = Who::read(b"ID=x\n# programs\ndnf /tmp/dnf\n\n# programs\n# sources\n");
         assert_eq!(who.program("dnf"), None);
-        assert_eq!(Who::read(b"nothing"), Who { release: b"nothing", programs: "", sources: "" });
+        assert_eq!(Who::read(b"nothing"), Who { release: b"nothing", programs: String::new(), sources: b"" });
     }
 }

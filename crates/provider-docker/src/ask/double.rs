@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use patchyard_assess::deb::apt::words::without_credentials;
+use patchyard_assess::deb::apt::words::{Trouble, trouble, without_credentials};
 use patchyard_contract::{Ask, Command, Output, ProviderError, Transport, TransportError};
 use patchyard_guest::transport::{GRACE, late, timed_out, wrap};
 use patchyard_guest::{Guest, GuestError, Installed};
@@ -17,14 +17,13 @@ use patchyard_types::{
 };
 use serde_json::Value;
 
-use super::fetch::{Wanted, keep, missing, take_out};
+use super::fetch::{Wanted, all, keep, missing, take_out};
 use super::helper::{self, Helper};
 use super::lists::{self, Lists};
 use super::{copy, words};
-use crate::DockerProvider;
 use crate::client::{ApiError, EntryKind};
 use crate::read::is_untouched;
-use crate::unsaved;
+use crate::{DockerProvider, unsaved, view};
 
 /// How long another question to the same double is waited for.
 const LOCK: Duration = Duration::from_secs(60);
@@ -38,8 +37,10 @@ pub(crate) struct Double<'a> {
     key: Digest,
     /// It has its image's files, and stands for all containers of that.
     is_of_image: bool,
-    /// Which files it has, beside those of its packages.
-    of: String,
+    /// Whose files it has: an image's or a container's.
+    whose: String,
+    /// Which image's, and what is mounted over them.
+    files: Digest,
     guest: Result<Guest, GuestError>,
 }
 
@@ -72,13 +73,20 @@ impl<'a> Double<'a> {
         target: &Target,
         inspect: &Value,
     ) -> Result<Self, ProviderError> {
+        let client = &docker.client;
         let asked = async {
             let is_touched = !is_untouched(docker, inspect) && unsaved::is_touched(docker, inspect).await?;
-            Ok((is_touched, helper::reach(&docker.client, inspect).await?))
+            let reach = match is_touched {
+                false => helper::reach(client, inspect).await?,
+                true => helper::reach_of_its_own(client, inspect).await?,
+            };
+            Ok((is_touched, reach))
         };
         let (is_touched, reach) = asked.await.map_err(|error: ApiError| docker.error(error))?;
-        let of = if is_touched { &target.object } else { &target.image.id };
-        let key = Digest::of(&(&reach, of));
+        let (image, mounts) = (&target.image.id, view::needed(inspect));
+        let files = Digest::of(&(image, &mounts));
+        let whose = if is_touched { &target.object } else { image };
+        let key = Digest::of(&(&reach, whose, &mounts));
         let made = Box::pin(async {
             let made = Helper::like(docker, inspect, is_touched, &reach).await;
             made.map_err(|error| copy::no_helper(docker, target, error))
@@ -86,7 +94,7 @@ impl<'a> Double<'a> {
         let lists = docker.shelf.take(key, made).await?;
         let inside = Inside { lists: Arc::clone(&lists), name: target.name.clone() };
         let guest = Guest::open(Arc::new(inside)).await;
-        Ok(Self { docker, lists, key, is_of_image: !is_touched, of: of.clone(), guest })
+        Ok(Self { docker, lists, key, is_of_image: !is_touched, whose: whose.clone(), files, guest })
     }
 
     /// What is installed; nothing where there is no package manager that can be asked.
@@ -100,7 +108,9 @@ impl<'a> Double<'a> {
         };
         let Installed { packages, unfinished } =
             guest.installed().await.map_err(|error| no_answer(&error))?;
-        let digest = Digest::of(&(&self.of, &packages, unfinished, guest.sources()));
+        // Without its sources known nobody else is like it.
+        let alone = guest.sources().is_none().then_some(&self.whose);
+        let digest = Digest::of(&(self.files, &packages, unfinished, guest.sources(), alone));
         Ok(Some(Known { manager: guest.manager(), packages, digest }))
     }
 
@@ -126,7 +136,12 @@ impl<'a> Double<'a> {
         let guest = self.with_fresh_lists().await?;
         // What the cache has may have come from a target that believes others.
         guest.rehearse(packages).await.map_err(|error| no_answer(&error))?;
-        let mut wanted: Vec<Wanted<'_>> = missing(self.docker, packages).collect();
+        self.are_still_offered(guest, packages).await?;
+        let mut wanted: Vec<Wanted<'_>> = match guest.manager() {
+            // It looks at the signatures of packages when it downloads them.
+            PackageManager::Zypper => all(packages).collect(),
+            _ => missing(self.docker, packages).collect(),
+        };
         if wanted.is_empty() {
             return Ok(());
         }
@@ -160,6 +175,28 @@ impl<'a> Double<'a> {
                     printable(version, 100)
                 ),
                 hint: "the mirror serves wrong files: try again later, or use another mirror".to_owned(),
+            }),
+        }
+    }
+
+    /// The lists may be others by now than when it was asked what is pending: what was rehearsed has to be what was planned.
+    async fn are_still_offered(
+        &self,
+        guest: &Guest,
+        packages: &[PackageChange],
+    ) -> Result<(), ProviderError> {
+        let planned: Vec<_> = all(packages).collect();
+        let named: Vec<_> =
+            planned.iter().map(|file| (&*file.package.name, &file.package.arch, file.version)).collect();
+        let offered = guest.offered(&named).await.map_err(|error| no_answer(&error))?;
+        let is_another = |offer: &Option<(u64, Digest)>, file: &Wanted<'_>| {
+            offer.is_none_or(|(_, sha256)| sha256 != file.sha256)
+        };
+        match planned.iter().zip(&offered).find(|(file, offer)| is_another(offer, file)) {
+            None => Ok(()),
+            Some((Wanted { package, version, .. }, _)) => Err(ProviderError::NoAnswer {
+                reason: format!("its repositories have another {} {version} by now", package.name),
+                hint: "scan again: patchyard scan --refresh".to_owned(),
             }),
         }
     }
@@ -242,6 +279,12 @@ fn no_answer(error: &GuestError) -> ProviderError {
         }
         other => other.to_string(),
     };
-    let hint = words::hint(&reason);
+    let hint = match trouble(&reason) {
+        Some(Trouble::Key) => "put the repository's key into the image (gpgkey)".to_owned(),
+        Some(Trouble::Credentials) => {
+            "put the credentials into the repository's file in the image".to_owned()
+        }
+        _ => words::hint(&reason),
+    };
     ProviderError::NoAnswer { reason: printable(&reason, 1000), hint }
 }

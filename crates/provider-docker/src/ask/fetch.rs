@@ -61,15 +61,20 @@ pub(crate) async fn fetch(
     desk.leave(fetched).await
 }
 
-/// The packages of these that come in and that the cache does not have.
+/// The packages of these that come in.
+pub(super) fn all(packages: &[PackageChange]) -> impl Iterator<Item = Wanted<'_>> {
+    packages.iter().filter_map(|package| {
+        let (version, sha256) = (package.to.as_deref()?, package.sha256?);
+        Some(Wanted { package, version, sha256 })
+    })
+}
+
+/// Those of them that the cache does not have.
 pub(super) fn missing<'a>(
     docker: &'a DockerProvider,
     packages: &'a [PackageChange],
 ) -> impl Iterator<Item = Wanted<'a>> {
-    packages.iter().filter_map(|package| {
-        let (version, sha256) = (package.to.as_deref()?, package.sha256?);
-        docker.options.cache.find(&sha256).is_none().then_some(Wanted { package, version, sha256 })
-    })
+    all(packages).filter(|file| docker.options.cache.find(&file.sha256).is_none())
 }
 
 async fn download(

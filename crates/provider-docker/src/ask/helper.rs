@@ -74,7 +74,7 @@ impl Helper {
         let guard = Guard::with_commits(docker, name);
         let image = match is_touched {
             false => view::image_of(docker, container).await?,
-            true => view::copy(&guard, container).await?,
+            true => view::copy(&guard, container, view::COPY_LIMIT).await?,
         };
         Self::of(guard, &image, reach, view::needed(container)).await
     }
@@ -153,20 +153,23 @@ fn unique_folder() -> String {
 }
 
 /// The network that the helper reaches repositories through: the target's own, unless it has none or
-/// none that leads outside.
-async fn network(client: &Client, inspect: &Value) -> Result<String, ApiError> {
+/// none that leads outside, which has `instead`.
+async fn network(client: &Client, inspect: &Value, instead: &str) -> Result<String, ApiError> {
     let mode = text(&inspect["HostConfig"]["NetworkMode"]);
     // The latter two are what a user without rights has on Podman.
     if matches!(mode, "host" | "slirp4netns" | "pasta") {
         return Ok(mode.to_owned());
     }
-    if matches!(mode, "" | "default" | "bridge" | "none") || mode.starts_with("container:") {
+    if matches!(mode, "" | "default" | "bridge") {
         return Ok("bridge".to_owned());
+    }
+    if mode == "none" || mode.starts_with("container:") {
+        return Ok(instead.to_owned());
     }
     match client.get(&["networks", mode]).json().await {
         Ok(network) if network["Internal"].as_bool() != Some(true) => Ok(mode.to_owned()),
-        Ok(_) => Ok("bridge".to_owned()),
-        Err(error) if error.is_not_found() => Ok("bridge".to_owned()),
+        Ok(_) => Ok(instead.to_owned()),
+        Err(error) if error.is_not_found() => Ok(instead.to_owned()),
         Err(error) => Err(error),
     }
 }
@@ -182,8 +185,12 @@ pub(super) struct Reach {
 
 /// How a target reaches its package sources, by its inspect document.
 pub(super) async fn reach(client: &Client, inspect: &Value) -> Result<Reach, ApiError> {
-    let network = network(client, inspect).await?;
-    Ok(Reach::over(&network, inspect))
+    Ok(Reach::over(&network(client, inspect, "bridge").await?, inspect))
+}
+
+/// The same for what runs programs that the target may have written: nowhere that it could not go itself.
+pub(super) async fn reach_of_its_own(client: &Client, inspect: &Value) -> Result<Reach, ApiError> {
+    Ok(Reach::over(&network(client, inspect, "none").await?, inspect))
 }
 
 impl Reach {

@@ -131,6 +131,11 @@ impl Installed {
     fn by(manager: PackageManager, digest: Digest) -> Self {
         Self { package_manager: Some(manager), packages: Arc::default(), sources: None, digest: Some(digest) }
     }
+
+    /// Whether a package manager has not told what it knows: it may another time.
+    fn is_unasked(&self) -> bool {
+        self.package_manager.is_some() && self.packages.is_empty()
+    }
 }
 
 /// What a container has of its image, where it is seen to have changed nothing of it: read from the first such
@@ -155,7 +160,9 @@ async fn of_image(
         if !untouched::is_untouched(docker, inspect) {
             return Err(None);
         }
-        memory.remember(&installed).await;
+        if !installed.is_unasked() {
+            memory.remember(&installed).await;
+        }
         Ok(installed)
     };
     match cell.get_or_try_init(reading).await {
@@ -179,9 +186,16 @@ async fn installed_in(
     }
     // Databases that only their own programs read.
     let _slot = docker.helper_slot().await;
-    let double = Double::of_container(docker, target, inspect).await.map_err(Problem::Manager)?;
-    let known = double.known().await;
-    let known = double.leave(known).await.map_err(Problem::Manager)?;
+    let asked = async {
+        let double = Double::of_container(docker, target, inspect).await?;
+        let known = double.known().await;
+        double.leave(known).await
+    };
+    let known = match Box::pin(asked).await {
+        // Who asks what is pending is told so; a newer image can be had without.
+        Err(ProviderError::NoAnswer { .. }) => None,
+        known => known.map_err(Problem::Manager)?,
+    };
     Ok(known.map_or(installed, |Known { manager, packages, digest }| Installed {
         package_manager: Some(manager),
         packages: packages.into(),

@@ -22,7 +22,7 @@ const NEW: [(&str, &str); 3] = [("lab-lib", "1.1"), ("lab-needs", "1.1"), ("lab-
 struct Container {
     engine: Engine,
     name: String,
-    _image: OwnImage,
+    image: OwnImage,
 }
 
 impl Container {
@@ -34,8 +34,8 @@ impl Container {
         let repository = "rm -r repodata; createrepo_c --quiet .";
         let script = format!("cd /repo; rm -f {}; {repository}; {script}", gone.join(" "));
         let image = OwnImage::changed_by(&engine, case, &script);
-        let name = image.start(&[]);
-        Self { engine, name, _image: image }
+        let name = image.start("one", &[]);
+        Self { engine, name, image }
     }
 
     /// The same with what makes no trouble.
@@ -57,7 +57,7 @@ impl Container {
         self.sh(&script).trim().to_owned()
     }
 
-    fn image(&self) -> Value {
+    fn image_id(&self) -> Value {
         self.engine.inspect("container", &self.name)["Image"].clone()
     }
 
@@ -74,7 +74,7 @@ fn the_run(outcome: &Outcome) -> Value {
 fn a_container_of_rpm_is_assessed_patched_by_a_layer_and_put_back() {
     for case in images() {
         let container = Container::good(case);
-        let (before, image) = (container.id(), container.image());
+        let (before, image) = (container.id(), container.image_id());
         let controller = container.controller();
         let scan = controller.run(["scan", "--json", &container.name]).expect(0).json("patchyard.scan/v1");
         let pending = scan["targets"][0]["pending"].as_array().unwrap_or_else(|| panic!("{case}: {scan:#}"));
@@ -99,7 +99,7 @@ fn a_container_of_rpm_is_assessed_patched_by_a_layer_and_put_back() {
                 .unwrap()
                 .len()
         };
-        assert_eq!(layers(&container.image()), layers(&image) + 1, "{case}: one layer on its image");
+        assert_eq!(layers(&container.image_id()), layers(&image) + 1, "{case}: one layer on its image");
         assert_eq!(
             container.sh("find / -xdev -name '*patchyard*' 2>/dev/null"),
             "",
@@ -110,7 +110,7 @@ fn a_container_of_rpm_is_assessed_patched_by_a_layer_and_put_back() {
 
         let back = controller.run(["rollback", "--yes", "--json", &container.name]).expect(0);
         assert_eq!(the_run(&back)["state"], "succeeded", "{case}: {back}");
-        assert_eq!(container.image(), image, "{case}");
+        assert_eq!(container.image_id(), image, "{case}");
         assert_eq!(container.version("lab-tool"), "1.0 1.0", "{case}");
     }
 }
@@ -189,6 +189,44 @@ fn what_somebody_has_installed_in_a_container_is_seen() {
     }
 }
 
+/// What one has mounted there is nothing to another of the same image.
+#[test]
+fn containers_of_one_image_are_asked_by_what_each_has_mounted() {
+    let container = Container::good("guest-dnf");
+    let none = tempfile::tempdir().unwrap();
+    let mount = format!("{}:/etc/yum.repos.d:ro", none.path().display());
+    let without = container.image.start("two", &["-v", &mount]);
+    let names = [&*container.name, &*without];
+    for names in [names, [names[1], names[0]]] {
+        let scan = container.controller().run(["scan", "--json"].iter().chain(&names)).expect(0);
+        let scan = scan.json("patchyard.scan/v1");
+        let targets = scan["targets"].as_array().unwrap();
+        let pending = |name: &str| {
+            let target = targets.iter().find(|target| target["name"] == name).unwrap();
+            target["pending"].as_array().map(Vec::len)
+        };
+        assert_eq!(pending(&container.name), Some(3), "{scan:#}");
+        assert_ne!(pending(&without), Some(3), "{scan:#}");
+    }
+}
+
+/// Replicas that have written something are copied to be asked, and share what is built all the same.
+#[test]
+fn replicas_that_have_written_the_same_share_a_patch_set() {
+    for case in ["guest-dnf", "guest-zypper"] {
+        let container = Container::good(case);
+        let other = container.image.start("two", &[]);
+        for name in [&container.name, &other] {
+            container.engine.docker(["exec", name, "touch", "/var/lib/rpm/looked-at"]);
+        }
+        let controller = container.controller();
+        let plan = controller.run(["plan", "--json", &container.name, &other]).expect(0);
+        let plan = plan.json("patchyard.plan/v1");
+        assert_eq!(plan["actions"].as_array().unwrap().len(), 2, "{case}: {plan:#}");
+        assert_eq!(plan["estimate"]["builds"], 1, "{case}: {plan:#}");
+    }
+}
+
 #[test]
 fn a_container_of_apk_is_assessed_and_left_out() {
     if !slow() {
@@ -197,7 +235,7 @@ fn a_container_of_apk_is_assessed_and_left_out() {
     lab("guests", ["apk"]);
     let engine = Engine::machine();
     let image = OwnImage::changed_by(&engine, "guest-apk", "true");
-    let name = image.start(&[]);
+    let name = image.start("one", &[]);
     let controller = Controller::new(&engine);
     controller.run(["why", &name]).expect(0).says(&["lab-tool", "1.2"]);
     let plan = controller.run(["plan", "--json", &name]).expect(0).json("patchyard.plan/v1");
