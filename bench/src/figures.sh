@@ -18,6 +18,36 @@ timed() {
   result "$figure" "$contestant" "$wall" "$(awk -v user="$user" -v kernel="$system" 'BEGIN { print user + kernel }')" "$peak"
 }
 
+# together FIGURE CONTESTANT COMMAND…: the most memory that all processes of a contestant have at one time, what they share counted once
+# (Pss, proc(5)); looked at ten times a second, which takes time of its own.
+together() {
+  local figure=$1 contestant=$2 began=$EPOCHREALTIME session most=0 now code=0
+  shift 2
+  setsid "$@" >"$work/said" 2>&1 &
+  session=$!
+  while kill -0 "$session" 2>/dev/null; do
+    now=$(memory_of "$session")
+    [ "$now" -le "$most" ] || most=$now
+    sleep 0.1
+  done
+  wait "$session" || code=$?
+  [ $code -eq 0 ] || { tail -n 20 "$work/said" >&2 && die "$figure, $contestant: it exited with $code"; }
+  result "$figure" "$contestant" "$(awk -v from="$began" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f", (to - from) * 1000 }')" 0 "$most"
+}
+
+# In KiB.
+memory_of() { # SESSION
+  perl -e '
+    my $most = 0;
+    for my $process (glob "/proc/[0-9]*") {
+      open my $stat, "<", "$process/stat" or next;
+      my (undef, undef, undef, $session) = split " ", <$stat> =~ s/.*\)//r;
+      next unless ($session // 0) == $ARGV[0] and open my $maps, "<", "$process/smaps_rollup";
+      while (<$maps>) { $most += $1 if /^Pss: *(\d+)/ }
+    }
+    print $most' "$1"
+}
+
 # Commands of contestants; `timed` runs them in shells of their own.
 floor() { names | xargs -P 8 -I{} "$LAB_DOCKER" exec {} sh -c "$1"; }
 at_once() { (cd "$work" && exec patchyard "$@"); } # with everything at once in its configuration

@@ -68,5 +68,7 @@ figure_machines() {
     timed machines floor bash -c 'machines | xargs -P 8 -I{} ssh -F "$work/machines/config" {} dpkg-query -W'
     timed machines patchyard bash -c 'by_ssh scan'
     timed machines ansible ansible-playbook -i "$work/machines/hosts" "$work/inventory.yml"
+    together 'machines, all processes' patchyard bash -c 'by_ssh scan'
+    together 'machines, all processes' ansible ansible-playbook -i "$work/machines/hosts" "$work/inventory.yml"
   done
 }

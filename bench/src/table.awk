@@ -23,6 +23,6 @@ END {
     if (!(figure[key] in first)) first[figure[key]] = wall
     cpu = median(cpus[key]); peak = median(peaks[key]); yield = median(yields[key])
     printf "| %s | %s | %d | %s | %s | %.2f | %s | %s | %s | %s |\n", figure[key], name[key], n, shown(wall), spread, wall / first[figure[key]],
-      peak ? sprintf("%.2f s", cpu) : "", peak ? sprintf("%.0f MiB", peak / 1024) : "", yield ? yield + 0 " " unit[key] : "", commit
+      cpu ? sprintf("%.2f s", cpu) : "", peak ? sprintf("%.0f MiB", peak / 1024) : "", yield ? yield + 0 " " unit[key] : "", commit
   }
 }
