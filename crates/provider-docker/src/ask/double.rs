@@ -134,14 +134,26 @@ impl<'a> Double<'a> {
     /// When it would not, or what it downloads is not what was planned.
     pub async fn fetch(&self, packages: &[PackageChange]) -> Result<(), ProviderError> {
         let guest = self.with_fresh_lists().await?;
-        // What the cache has may have come from a target that believes others.
-        guest.rehearse(packages).await.map_err(|error| no_answer(&error))?;
-        self.are_still_offered(guest, packages).await?;
-        let mut wanted: Vec<Wanted<'_>> = match guest.manager() {
-            // It looks at the signatures of packages when it downloads them.
-            PackageManager::Zypper => all(packages).collect(),
-            _ => missing(self.docker, packages).collect(),
+        // What an earlier patch has brought is in the plan, too: its image's own repositories may have it no more.
+        let installed = guest.installed().await.map_err(|error| no_answer(&error))?.packages;
+        let is_there = |change: &PackageChange| {
+            installed.iter().any(|package| {
+                (&package.name, &package.arch) == (&change.name, &change.arch)
+                    && Some(&package.version) == change.to.as_ref()
+            })
         };
+        let (there, coming): (Vec<_>, Vec<_>) = packages.iter().cloned().partition(is_there);
+        let mut wanted: Vec<Wanted<'_>> = missing(self.docker, &there).collect();
+        if !coming.is_empty() {
+            // What the cache has may have come from a target that believes others.
+            guest.rehearse(&coming).await.map_err(|error| no_answer(&error))?;
+            self.are_still_offered(guest, &coming).await?;
+        }
+        match guest.manager() {
+            // It looks at the signatures of packages when it downloads them.
+            PackageManager::Zypper => wanted.extend(all(&coming)),
+            _ => wanted.extend(missing(self.docker, &coming)),
+        }
         if wanted.is_empty() {
             return Ok(());
         }

@@ -115,6 +115,25 @@ fn a_container_of_rpm_is_assessed_patched_by_a_layer_and_put_back() {
     }
 }
 
+/// Its layer is built on the original image again, and holds both.
+#[test]
+fn a_second_patch_keeps_the_first() {
+    for case in ["guest-dnf", "guest-zypper"] {
+        let container = Container::good(case);
+        let controller = container.controller();
+        let first = ["apply", "--yes", "--json", "--package", "lab-lib", &container.name];
+        let applied = controller.run(first).expect(0);
+        assert_eq!(the_run(&applied)["state"], "succeeded", "{case}: {applied}");
+        assert_eq!(container.version("lab-lib"), "1.1 1.1", "{case}");
+        assert_eq!(container.version("lab-tool"), "1.0 1.0", "{case}");
+        let applied = controller.run(["apply", "--yes", "--json", &container.name]).expect(0);
+        assert_eq!(the_run(&applied)["state"], "succeeded", "{case}: {applied}");
+        for (package, version) in NEW {
+            assert_eq!(container.version(package), format!("{version} {version}"), "{case}");
+        }
+    }
+}
+
 /// rpm itself only warns of a script that fails behind the files.
 #[test]
 fn a_package_whose_script_fails_is_told_of_and_kept_out() {
