@@ -200,16 +200,16 @@ impl Hosts {
             let is_excluded = labels.get(EXCLUDE).and_then(|value| flag(value)) == Some(true);
             match self.excludes && is_excluded {
                 true => None,
-                false => Some(self.kept_machine(kind, KeptMachine { labels, ..machine }).await),
+                false => Some(self.kept_machine(kind, name, KeptMachine { labels, ..machine }).await),
             }
         });
         join_all(reached).await.into_iter().flatten().collect()
     }
 
     /// What is known of a machine that answers is kept for when it does not.
-    async fn kept_machine(&self, kind: &'static str, machine: KeptMachine) -> Reached {
+    async fn kept_machine(&self, kind: &'static str, by: &str, machine: KeptMachine) -> Reached {
         let KeptMachine { name, id, labels, way, barred, keeper, no_snapshot } = machine;
-        let kept = Some(Kept { keeper, no_snapshot });
+        let kept = Some(Kept { by: by.to_owned(), keeper, no_snapshot });
         let options = HostOptions { kept, ..self.options(kind, &name, labels) };
         let (memory, key) = (&self.ours.memory, format!("machine/{kind}/{id}"));
         let connected = match barred {

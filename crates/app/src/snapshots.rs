@@ -59,7 +59,7 @@ async fn retain(
     if retention.max_size.is_some() {
         let left: Vec<&Snapshot> = all.iter().filter(|one| !gone.contains(one)).collect();
         takes = sizes(fleet, &left).await;
-        gone.extend(beyond(&left, retention, &takes, &needed));
+        gone.extend(beyond(&left, retention, &takes, &needed, |host| kept_on(fleet, host)));
     }
     let mut wanted = rollouts::half_removed(&*context.store).await?;
     wanted.extend(gone.into_iter().cloned());
@@ -78,8 +78,9 @@ pub(crate) async fn have_room(
     let Some(most) = context.config.retention.max_size.filter(|_| !hosts.is_empty()) else { return Ok(()) };
     let (_, sizes) = retain(context, fleet, false).await?;
     let left = rollouts::snapshots(&*context.store).await?;
-    for host in hosts {
-        let here = left.iter().filter(|snapshot| snapshot.host == **host);
+    let places: BTreeSet<HostId> = hosts.iter().map(|host| kept_on(fleet, host)).collect();
+    for place in places {
+        let here = left.iter().filter(|snapshot| kept_on(fleet, &snapshot.host) == place);
         let take: u64 = here.clone().filter_map(|snapshot| sizes.get(&snapshot.id)).sum();
         if take > most {
             let names: BTreeSet<String> = here.map(|snapshot| printable(&snapshot.name, 80)).collect();
@@ -93,6 +94,11 @@ pub(crate) async fn have_room(
         }
     }
     Ok(())
+}
+
+/// The host whose disks the snapshots of another take; its own, where that is not to be asked.
+fn kept_on(fleet: &Fleet, host: &HostId) -> HostId {
+    fleet.provider(host).map_or_else(|| host.clone(), |provider| provider.keeps_snapshots_on())
 }
 
 /// What snapshots take on their hosts, as far as that is known.
@@ -109,24 +115,25 @@ async fn sizes(fleet: &Fleet, snapshots: &[&Snapshot]) -> BTreeMap<SnapshotId, u
 }
 
 /// The oldest ones on each host that takes more for them than it should: as many as make it enough, but the newest `keep_last` of
-/// each target stay.
+/// each target stay. `on` says whose disks those of a host take.
 fn beyond<'a>(
     all: &[&'a Snapshot],
     retention: Retention,
     sizes: &BTreeMap<SnapshotId, u64>,
     needed: &BTreeSet<SnapshotId>,
+    on: impl Fn(&HostId) -> HostId,
 ) -> Vec<&'a Snapshot> {
     let Some(most) = retention.max_size else { return Vec::new() };
     let take = |snapshot: &Snapshot| sizes.get(&snapshot.id).copied().unwrap_or(0);
-    let mut taken: BTreeMap<&HostId, u64> = BTreeMap::new();
+    let mut taken: BTreeMap<HostId, u64> = BTreeMap::new();
     for snapshot in all {
-        *taken.entry(&snapshot.host).or_default() += take(snapshot);
+        *taken.entry(on(&snapshot.host)).or_default() += take(snapshot);
     }
     let oldest_first = not_the_newest(all.to_vec(), retention.keep_last).into_iter().rev();
     oldest_first
         .filter(|snapshot| !needed.contains(&snapshot.id))
         .filter(|snapshot| {
-            let taken = taken.entry(&snapshot.host).or_default();
+            let taken = taken.entry(on(&snapshot.host)).or_default();
             let goes = *taken > most && take(snapshot) > 0;
             *taken -= if goes { take(snapshot) } else { 0 };
             goes
@@ -303,16 +310,20 @@ mod tests {
         all[4].host = HostId::new("h2");
         // Of one that is not known nothing is won.
         let sizes = all[..5].iter().map(|one| (one.id.clone(), 10)).collect();
-        let gone = |most| {
+        let gone_on = |on: fn(&HostId) -> HostId, most| {
             let retention = Retention { max_size: Some(most), ..Retention::default() };
             let all: Vec<&Snapshot> = all.iter().collect();
-            beyond(&all, retention, &sizes, &BTreeSet::new())
+            beyond(&all, retention, &sizes, &BTreeSet::new(), on)
                 .into_iter()
                 .map(|one| one.id.0.clone())
                 .collect::<Vec<_>>()
         };
+        let gone = |most| gone_on(Clone::clone, most);
         assert_eq!(gone(40), [""; 0]);
         assert_eq!(gone(39), ["a-3"]);
         assert_eq!(gone(9), ["c-6", "a-3", "a-2"], "the newest of each stay, on every host");
+        let on_one = |_: &HostId| HostId::new("hypervisor");
+        assert_eq!(gone_on(on_one, 50), [""; 0]);
+        assert_eq!(gone_on(on_one, 49), ["c-6"], "one budget for all that a hypervisor keeps");
     }
 }

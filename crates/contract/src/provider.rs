@@ -325,6 +325,11 @@ pub trait Provider: Send + Sync {
     /// Writes an image to a file on the controller, for [`Call::source`].
     async fn export_image(&self, image: &str, to: &Path) -> Result<(), ProviderError>;
 
+    /// The host whose disks its snapshots take: itself, or who keeps it, as a hypervisor does for many.
+    fn keeps_snapshots_on(&self) -> HostId {
+        self.host().clone()
+    }
+
     /// The bytes that a snapshot takes on its host by now, where that is known.
     async fn snapshot_takes(&self, snapshot: &Snapshot) -> Result<Option<u64>, ProviderError> {
         Ok(Some(snapshot.size))

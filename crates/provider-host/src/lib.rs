@@ -47,7 +47,9 @@ pub struct Options {
 /// The outside of a machine that somebody keeps.
 #[derive(Clone)]
 pub struct Kept {
-    /// Who keeps it.
+    /// Who keeps it, by its name in the configuration.
+    pub by: String,
+    /// The way to it.
     pub keeper: Arc<dyn Keeper>,
     /// Why no snapshot of its disks can be taken, with what to do; nothing where it can.
     pub no_snapshot: Option<String>,

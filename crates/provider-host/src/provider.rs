@@ -11,7 +11,7 @@ use patchyard_types::{
     RunId, Snapshot, StepError, Subject, TagMove, Target, Unsaved,
 };
 
-use crate::{HostProvider, facts, kept, leftovers, observe, patch, read};
+use crate::{HostProvider, Kept, facts, kept, leftovers, observe, patch, read};
 
 /// What a machine is asked that only containers can do: a broken plan.
 fn never() -> ProviderError {
@@ -95,6 +95,13 @@ impl Provider for HostProvider {
 
     async fn export_image(&self, _: &str, _: &Path) -> Result<(), ProviderError> {
         Err(never())
+    }
+
+    fn keeps_snapshots_on(&self) -> HostId {
+        match &self.options.kept {
+            Some(Kept { by, .. }) => HostId::new(format!("keeper {by}")),
+            None => self.host.clone(),
+        }
     }
 
     async fn snapshot_takes(&self, snapshot: &Snapshot) -> Result<Option<u64>, ProviderError> {
