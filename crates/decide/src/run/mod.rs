@@ -169,11 +169,12 @@ fn the_end_of_the_way_back(state: &RunState, action: &Action) -> RunCommand {
         FailureKind::Precondition => RunEnd::Skipped,
         _ => RunEnd::Failed,
     };
-    let reason = match state.given_up().values().next() {
-        Some(why) => format!(
+    let reason = match (state.given_up().values().next(), state.not_put_back()) {
+        (Some(why), _) => format!(
             "{failure}; its packages did not bring it back ({why}), so its disks went back to the moment before the patch"
         ),
-        None => failure.message.clone(),
+        (None, []) => failure.message.clone(),
+        (None, stays) => format!("{failure}; not kept before, and so not put back: {}", stays.join(", ")),
     };
     RunCommand::End { end, reason: Some(reason), quarantine: blames_patch(state, action) }
 }

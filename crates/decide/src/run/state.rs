@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use patchyard_types::{
-    Action, Direction, Event, EventBody, Failure, FailureKind, PersonVerdict, Probe, Record, RunEnd,
-    RunEvent, Step, SwapStep, TargetId,
+    Action, Direction, Event, EventBody, Failure, FailureKind, MachineStep, PersonVerdict, Probe, Record,
+    RunEnd, RunEvent, Step, SwapStep, TargetId,
 };
 
 use super::{ATTEMPTS, UNDO_ATTEMPTS, Undo, has_another_way_back, rules, steps};
@@ -48,6 +48,8 @@ pub struct RunState {
     pub undo_failure: Option<Failure>,
     /// Why a person has to decide.
     pub attention: Option<String>,
+    /// Of a machine: its packages were put back, as far as they were kept.
+    pub is_put_back: bool,
     /// The rollout was aborted while it ran.
     pub aborted: bool,
     /// A person declared one of its steps done, or closed it: the world is as they left it.
@@ -171,6 +173,15 @@ impl RunState {
         &self.given_up
     }
 
+    /// Of a machine whose packages were put back: those of which the version before was not kept, as its plan allowed.
+    #[must_use]
+    pub fn not_put_back(&self) -> &[String] {
+        match self.records.get(&Step::Machine(MachineStep::Prepare)) {
+            Some(Record::Kept { missing, .. }) if self.is_put_back => missing,
+            _ => &[],
+        }
+    }
+
     /// Whether a step that could not be taken back is not tried again, because there is another way back. Who has waited for
     /// an answer that never came need not wait three times.
     fn gives_up(&self, step: Step, failure: &Failure) -> bool {
@@ -196,6 +207,9 @@ impl RunState {
                     self.up_at = Some(at);
                 }
                 self.undone.insert(step);
+                if step == Step::Machine(MachineStep::Install) && *record != Record::NotBegun {
+                    self.is_put_back = true;
+                }
             }
         }
     }

@@ -1,8 +1,8 @@
 //! A machine's patch, told as little stories.
 
 use patchyard_types::{
-    Action, Direction, FailureKind, MachineStep, Method, Probe, Reboot, RunEnd, RunEvent, SnapshotPolicy,
-    Step, TargetKind,
+    Action, Direction, FailureKind, MachineStep, Method, Probe, Reboot, Record, RunEnd, RunEvent,
+    SnapshotPolicy, Step, TargetKind,
 };
 
 use crate::run::tests_support::{Story, action};
@@ -136,6 +136,24 @@ fn where_packages_cannot_be_put_back_the_disks_are() {
         };
         assert_eq!((end, quarantine), (RunEnd::RolledBack, true), "{kind:?}");
         assert!(reason.contains("its disks went back"), "{reason}");
+    }
+}
+
+/// Rolled back as far as its plan said, and no further.
+#[test]
+fn what_was_not_kept_is_told_of_when_the_rest_was_put_back() {
+    for (record, told) in [(Record::Nothing, true), (Record::NotBegun, false)] {
+        let mut story = story(Reboot::Never);
+        let step = story.intend(MachineStep::Prepare, Direction::Do);
+        let kept = Record::Kept { back: Vec::new(), missing: vec!["web 1.0".into()], automatic: Vec::new() };
+        story.tell(RunEvent::Succeeded { step, direction: Direction::Do, record: kept });
+        story.succeed(MachineStep::Preflight, Direction::Do);
+        story.fail(MachineStep::Install, FailureKind::PackageManager);
+        let step = story.intend(MachineStep::Install, Direction::Undo);
+        story.tell(RunEvent::Succeeded { step, direction: Direction::Undo, record });
+        story.succeed(MachineStep::Preflight, Direction::Undo);
+        let RunCommand::End { reason: Some(reason), .. } = story.next() else { panic!("no end") };
+        assert_eq!(reason.contains("not put back: web 1.0"), told, "{reason}");
     }
 }
 
