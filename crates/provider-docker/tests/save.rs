@@ -178,6 +178,11 @@ impl Progress for Told {
 #[tokio::test]
 async fn how_far_a_copy_has_got_is_told_while_it_is_made() {
     let (yard, [named, _]) = yard(|_, _| {}).await;
+    let shares = format!("cd {named} && echo x >shared && cp --reflink=always shared copy 2>/dev/null");
+    if std::process::Command::new("sh").args(["-c", &shares]).status().unwrap().success() {
+        // A copy that shares the blocks of its original is there at once, however large it is.
+        return;
+    }
     let mut hand = Hand::new(&yard);
     hand.doing_up_to(SwapStep::Hold).await;
     // What is copied at once needs no progress: it takes as much as this machine does not do at once.
