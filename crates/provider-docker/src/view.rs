@@ -89,10 +89,8 @@ impl View {
             return Ok(Self::Target(id.to_owned()));
         }
         let guard = Guard::with_commits(docker, name);
-        let image = match unsaved::is_touched(docker, container).await? {
-            false => image_of(docker, container).await?,
-            true => copy(&guard, container, limit).await?,
-        };
+        let is_touched = unsaved::is_touched(docker, container).await?;
+        let image = image_for(&guard, container, is_touched, limit).await?;
         guard.create(request(&docker.options.controller, &image, needed(container))).await?;
         Ok(Self::Made(Box::new(guard)))
     }
@@ -124,22 +122,23 @@ impl View {
     }
 }
 
-/// The image of a container, by its inspect document.
+/// The image that a helper needs to have a container's files: the container's own, or one, that goes with the helper, of what
+/// the container has written on top of it.
 ///
 /// # Errors
-/// When it is no longer on the engine.
-pub(crate) async fn image_of(docker: &DockerProvider, container: &Value) -> Result<Value, ApiError> {
-    docker.client.image(text(&container["Image"])).await?.ok_or_else(image_gone)
-}
-
-/// An image of what a container has written, on top of its own; it goes with a helper.
-///
-/// # Errors
-/// [`ApiError::TooLarge`] when that is more than `limit` bytes.
-pub(crate) async fn copy(helper: &Guard, container: &Value, limit: u64) -> Result<Value, ApiError> {
-    let (docker, id) = (helper.docker(), text(&container["Id"]));
-    is_small(docker, id, limit).await?;
-    image::commit(&docker.client, id, helper.name()).await
+/// [`ApiError::TooLarge`] when that is more than `limit` bytes; when its image is no longer on the engine.
+pub(crate) async fn image_for(
+    helper: &Guard,
+    container: &Value,
+    is_touched: bool,
+    limit: u64,
+) -> Result<Value, ApiError> {
+    let (client, id) = (&helper.docker().client, text(&container["Id"]));
+    if !is_touched {
+        return client.image(text(&container["Image"])).await?.ok_or_else(image_gone);
+    }
+    is_small(helper.docker(), id, limit).await?;
+    image::commit(client, id, helper.name()).await
 }
 
 /// Removes the view of a run that a crash has left.

@@ -16,8 +16,9 @@ use patchyard_types::{
     Digest, InstalledPackage, Inventory, PackageChange, PackageManager, PendingPatch, Target, printable,
 };
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
-use super::fetch::{Wanted, all, keep, missing, take_out};
+use super::fetch::{Wanted, all, keep, missing, take_out, wrong_file};
 use super::helper::{self, Helper};
 use super::lists::{self, Lists};
 use super::{copy, words};
@@ -159,8 +160,7 @@ impl<'a> Double<'a> {
         }
         let of_engine = |error: ApiError| self.docker.error(error);
         let folder = self.lists.download_folder().await.map_err(of_engine)?;
-        let named: Vec<_> =
-            wanted.iter().map(|file| (&*file.package.name, &file.package.arch, file.version)).collect();
+        let named: Vec<_> = wanted.iter().map(Wanted::named).collect();
         guest.download(&folder, &named).await.map_err(|error| no_answer(&error))?;
         let client = &self.docker.client;
         let mut archive = client.archive(self.lists.helper.name(), &folder).await.map_err(of_engine)?;
@@ -169,7 +169,9 @@ impl<'a> Double<'a> {
             if entry.kind != EntryKind::File || !wanted.iter().any(|file| file.package.size == entry.size) {
                 continue;
             }
-            let (scratch, sha256) = take_out(self.docker, &mut archive).await?;
+            let mut hash = Sha256::new();
+            let scratch = take_out(self.docker, &mut archive, |piece| hash.update(piece)).await?;
+            let sha256 = Digest::from_bytes(hash.finalize().into());
             match wanted.iter().position(|file| file.sha256 == sha256) {
                 Some(at) => {
                     let file = wanted.swap_remove(at);
@@ -180,14 +182,11 @@ impl<'a> Double<'a> {
         }
         match wanted.first() {
             None => Ok(()),
-            Some(Wanted { package, version, .. }) => Err(ProviderError::NoAnswer {
-                reason: format!(
-                    "{} {}: what was downloaded has not the SHA-256 that the repository's index tells of",
-                    package.name,
-                    printable(version, 100)
-                ),
-                hint: "the mirror serves wrong files: try again later, or use another mirror".to_owned(),
-            }),
+            Some(Wanted { package, version, .. }) => Err(wrong_file(format!(
+                "{} {}: what was downloaded has not the SHA-256 that the repository's index tells of",
+                package.name,
+                printable(version, 100)
+            ))),
         }
     }
 
@@ -198,8 +197,7 @@ impl<'a> Double<'a> {
         packages: &[PackageChange],
     ) -> Result<(), ProviderError> {
         let planned: Vec<_> = all(packages).collect();
-        let named: Vec<_> =
-            planned.iter().map(|file| (&*file.package.name, &file.package.arch, file.version)).collect();
+        let named: Vec<_> = planned.iter().map(Wanted::named).collect();
         let offered = guest.offered(&named).await.map_err(|error| no_answer(&error))?;
         let is_another = |offer: &Option<(u64, Digest)>, file: &Wanted<'_>| {
             offer.is_none_or(|(_, sha256)| sha256 != file.sha256)

@@ -8,8 +8,7 @@ use std::time::Duration;
 use patchyard_assess::deb::apt::ask as questions;
 use patchyard_assess::package_manager_of;
 use patchyard_contract::{CacheError, ProviderError};
-use patchyard_types::{Digest, PackageChange, PackageManager, Target, printable};
-use sha2::{Digest as _, Sha256};
+use patchyard_types::{Arch, Digest, PackageChange, PackageManager, Target, printable};
 use tokio::io::AsyncWriteExt;
 
 use super::double::Double;
@@ -61,6 +60,13 @@ pub(crate) async fn fetch(
     desk.leave(fetched).await
 }
 
+impl<'a> Wanted<'a> {
+    /// As a package manager is told of it.
+    pub fn named(&self) -> (&'a str, &'a Arch, &'a str) {
+        (&self.package.name, &self.package.arch, self.version)
+    }
+}
+
 /// The packages of these that come in.
 pub(super) fn all(packages: &[PackageChange]) -> impl Iterator<Item = Wanted<'_>> {
     packages.iter().filter_map(|package| {
@@ -95,17 +101,14 @@ async fn download(
         let name = entry.path.rsplit('/').next().unwrap_or_default();
         let Some(file) = wanted.remove(name).filter(|_| entry.kind == EntryKind::File) else { continue };
         if entry.size != file.package.size {
-            return Err(ProviderError::NoAnswer {
-                reason: format!(
-                    "{} has {} bytes, the signed index says {}: it was not kept",
-                    printable(name, 200),
-                    entry.size,
-                    file.package.size
-                ),
-                hint: "the mirror serves wrong files: try again later, or use another mirror".to_owned(),
-            });
+            return Err(wrong_file(format!(
+                "{} has {} bytes, the signed index says {}: it was not kept",
+                printable(name, 200),
+                entry.size,
+                file.package.size
+            )));
         }
-        let (scratch, _) = take_out(docker, &mut archive).await?;
+        let scratch = take_out(docker, &mut archive, |_| {}).await?;
         keep(docker, scratch, file.sha256, name).await?;
     }
     match wanted.into_keys().next() {
@@ -117,20 +120,20 @@ async fn download(
     }
 }
 
-/// Writes the file at which an archive is to where it can be kept from; what its SHA-256 is.
+/// Writes the file at which an archive is to where it can be kept from; `seen` is shown its bytes.
 pub(super) async fn take_out(
     docker: &DockerProvider,
     archive: &mut TarReader,
-) -> Result<(PathBuf, Digest), ProviderError> {
+    mut seen: impl FnMut(&[u8]),
+) -> Result<PathBuf, ProviderError> {
     let scratch = docker.options.cache.scratch().map_err(|error| local(&error))?;
     let mut to = tokio::fs::File::create(&scratch).await.map_err(|error| disk(&scratch, &error))?;
-    let mut hash = Sha256::new();
     while let Some(piece) = archive.chunk().await.map_err(|error: ApiError| docker.error(error))? {
-        hash.update(&piece);
+        seen(&piece);
         to.write_all(&piece).await.map_err(|error| disk(&scratch, &error))?;
     }
     to.flush().await.map_err(|error| disk(&scratch, &error))?;
-    Ok((scratch, Digest::from_bytes(hash.finalize().into())))
+    Ok(scratch)
 }
 
 /// Keeps what was taken out, if it is what it should be; `name` is what it is called to people.
@@ -144,13 +147,18 @@ pub(super) async fn keep(
     let kept = tokio::task::spawn_blocking(move || cache.keep(&scratch, &sha256)).await;
     match kept {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error @ CacheError::WrongBytes { .. })) => Err(ProviderError::NoAnswer {
-            reason: format!("{}: {error}", printable(name, 200)),
-            hint: "the mirror serves wrong files: try again later, or use another mirror".to_owned(),
-        }),
+        Ok(Err(error @ CacheError::WrongBytes { .. })) => {
+            Err(wrong_file(format!("{}: {error}", printable(name, 200))))
+        }
         Ok(Err(error)) => Err(local(&error)),
         Err(error) => Err(ProviderError::Local { reason: format!("verifying a package: {error}") }),
     }
+}
+
+/// What is told when a file is not what the repository's index says.
+pub(super) fn wrong_file(reason: String) -> ProviderError {
+    let hint = "the mirror serves wrong files: try again later, or use another mirror".to_owned();
+    ProviderError::NoAnswer { reason, hint }
 }
 
 fn local(error: &CacheError) -> ProviderError {

@@ -72,10 +72,7 @@ impl Helper {
     ) -> Result<Self, ApiError> {
         let name = unique_name(&docker.options.controller, text(&container["Id"]));
         let guard = Guard::with_commits(docker, name);
-        let image = match is_touched {
-            false => view::image_of(docker, container).await?,
-            true => view::copy(&guard, container, view::COPY_LIMIT).await?,
-        };
+        let image = view::image_for(&guard, container, is_touched, view::COPY_LIMIT).await?;
         Self::of(guard, &image, reach, view::needed(container)).await
     }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::builder::Builder;
 use super::outcome::Installed;
 use super::system::PackageSystem;
-use super::words::{Output, blamed, lines};
+use super::words::lines;
 use crate::client::{ApiError, TarWriter};
 use crate::swap::{Trouble, failed};
 
@@ -65,11 +65,6 @@ impl PackageSystem for Apt {
 
     fn environment(&self) -> Vec<String> {
         [
-            // Package scripts need all of it, whatever the image's own says.
-            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME=/root",
-            "LC_ALL=C",
-            "LANGUAGE=C",
             "DEBIAN_FRONTEND=noninteractive",
             "DEBCONF_NONINTERACTIVE_SEEN=true",
             "APT_LISTCHANGES_FRONTEND=none",
@@ -163,8 +158,8 @@ impl PackageSystem for Apt {
         Ok(archive)
     }
 
-    fn blame(&self, output: &Output) -> Trouble {
-        blamed(output, telling)
+    fn telling<'a>(&self, text: &'a str) -> Vec<&'a str> {
+        telling(text)
     }
 
     async fn tidy(
@@ -310,7 +305,7 @@ fn telling(text: &str) -> Vec<&str> {
 mod tests {
     use patchyard_types::{Arch, Failure, StepError};
 
-    use super::super::words::Tail;
+    use super::super::words::{self, Output, Tail};
     use super::*;
 
     fn change(name: &str, arch: &str, from: Option<&str>, to: Option<&str>) -> PackageChange {
@@ -366,7 +361,7 @@ mod tests {
     fn blamed(text: &str) -> Failure {
         let mut tail = Tail::new(1 << 20);
         tail.push(text.as_bytes()).unwrap();
-        match Apt.blame(&Output { exit: 100, tail }) {
+        match words::blamed(&Apt, &Output { exit: 100, tail }) {
             Trouble::Step(StepError::Failed(failure)) => failure,
             trouble => panic!("{trouble:?}"),
         }

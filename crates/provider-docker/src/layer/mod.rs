@@ -32,6 +32,14 @@ use system::PackageSystem;
 /// sh … LIST COMMAND…
 const ANOTHER_TIME: &str = include_str!("another_time.sh");
 
+/// What every package manager is given. Package scripts need all of the path, whatever the image's own says.
+const ENVIRONMENT: [&str; 4] = [
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME=/root",
+    "LC_ALL=C",
+    "LANGUAGE=C",
+];
+
 /// What has to stay free on the engine's disk besides what is built.
 const RESERVE: u64 = 64 * 1024 * 1024;
 
@@ -139,7 +147,9 @@ async fn build_by(
 ) -> Result<Value, Trouble> {
     let files = files(run, system, changes).await?;
     has_room(run, &files)?;
-    let (mut command, environment) = (system.command(changes)?, system.environment());
+    let mut command = system.command(changes)?;
+    let environment: Vec<String> =
+        ENVIRONMENT.into_iter().map(str::to_owned).chain(system.environment()).collect();
     if compares(&run.docker.info) {
         let fixed = ["sh", "-c", ANOTHER_TIME, "sh", &system.files_of(changes)].map(str::to_owned);
         command.splice(0..0, fixed);
@@ -244,7 +254,7 @@ async fn install(
     run.note(format!("installing {packages} package{}", if packages == 1 { "" } else { "s" }), None);
     let output = builder.run(run.action.timeouts.step.as_duration()).await?;
     if output.exit != 0 {
-        return Err(system.blame(&output));
+        return Err(words::blamed(system, &output));
     }
     let after = system.tidy(builder, &before, &kept, changes).await?;
     outcome::compare(&before, &after, changes).map_err(|wrong| {

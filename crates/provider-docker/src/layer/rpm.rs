@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::builder::Builder;
 use super::outcome::Installed;
 use super::system::PackageSystem;
-use super::words::{Output, blamed, lines};
+use super::words::lines;
 use crate::ask::Helper;
 use crate::client::{ApiError, TarWriter};
 use crate::read::DATABASE_LIMIT;
@@ -47,15 +47,7 @@ impl PackageSystem for Rpm {
     }
 
     fn environment(&self) -> Vec<String> {
-        [
-            // Package scripts need all of it, whatever the image's own says.
-            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME=/root",
-            "LC_ALL=C",
-            "LANGUAGE=C",
-        ]
-        .map(str::to_owned)
-        .into()
+        Vec::new()
     }
 
     fn command(&self, changes: &[PackageChange]) -> Result<Vec<String>, Trouble> {
@@ -99,8 +91,8 @@ impl PackageSystem for Rpm {
         Ok(archive)
     }
 
-    fn blame(&self, output: &Output) -> Trouble {
-        blamed(output, telling)
+    fn telling<'a>(&self, text: &'a str) -> Vec<&'a str> {
+        telling(text)
     }
 
     async fn tidy(
@@ -147,7 +139,7 @@ fn telling(text: &str) -> Vec<&str> {
 mod tests {
     use patchyard_types::{Arch, Failure, StepError};
 
-    use super::super::words::Tail;
+    use super::super::words::{self, Output, Tail};
     use super::*;
 
     fn change(name: &str, to: Option<&str>) -> PackageChange {
@@ -200,7 +192,7 @@ mod tests {
             let mut tail = Tail::new(1 << 20);
             tail.push(said.as_bytes()).unwrap();
             let Trouble::Step(StepError::Failed(Failure { kind: is, message })) =
-                Rpm::DNF.blame(&Output { exit: 1, tail })
+                words::blamed(&Rpm::DNF, &Output { exit: 1, tail })
             else {
                 panic!("no failure")
             };

@@ -6,17 +6,12 @@ use serde_json::Value;
 
 use super::builder::Builder;
 use super::outcome::Installed;
-use super::words::Output;
 use crate::DockerProvider;
 use crate::client::{ApiError, TarWriter};
 use crate::read::json::text;
+use crate::read::release_in;
 use crate::swap::Trouble;
 use crate::view::View;
-
-/// Where an image says which distribution it is (os-release(5)).
-const RELEASES: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
-/// The most of that file that is read, in bytes.
-const RELEASE_LIMIT: u64 = 64 * 1024;
 
 /// The package manager of an image, by its document: its distribution's; apt where that is none that is known.
 ///
@@ -27,18 +22,8 @@ pub(super) async fn manager_of(docker: &DockerProvider, image: &Value) -> Result
     if let Some(manager) = known {
         return Ok(manager);
     }
-    let view = View::of_image(docker, image).await?;
-    let read = async {
-        for path in RELEASES {
-            if let Some(release) = docker.client.read_file(view.name(), path, RELEASE_LIMIT).await? {
-                return Ok(package_manager(&release));
-            }
-        }
-        Ok(None)
-    };
-    let read = read.await;
-    view.finish().await;
-    Ok(read?.unwrap_or(PackageManager::Apt))
+    let release = release_in(docker, View::of_image(docker, image).await?).await?;
+    Ok(release.and_then(|bytes| package_manager(&bytes)).unwrap_or(PackageManager::Apt))
 }
 
 /// A package manager.
@@ -49,7 +34,7 @@ pub(super) trait PackageSystem {
     /// The folder of its cache: a volume in the builder, and so no part of the layer.
     fn cache(&self) -> &'static str;
 
-    /// Its environment: nobody is there to answer questions.
+    /// Its environment, beside what all of them are given: nobody is there to answer questions.
     fn environment(&self) -> Vec<String>;
 
     /// The command that makes these changes and no others, as an argument vector.
@@ -79,8 +64,8 @@ pub(super) trait PackageSystem {
     /// Never in practice: the paths are short.
     fn besides(&self, kept: &Self::Kept) -> Result<TarWriter, Trouble>;
 
-    /// The failure that its last words tell of.
-    fn blame(&self, output: &Output) -> Trouble;
+    /// The lines of what it printed last that say why it failed.
+    fn telling<'a>(&self, text: &'a str) -> Vec<&'a str>;
 
     /// Puts back, in a builder whose work is done, what only the way of doing it has changed. Returns
     /// what is installed now.

@@ -2,6 +2,7 @@
 
 use patchyard_types::{FailureKind, printable};
 
+use super::system::PackageSystem;
 use crate::swap::{Trouble, failed};
 
 /// How much of the end is kept, in bytes.
@@ -60,15 +61,15 @@ impl Tail {
     }
 }
 
-/// The failure of a package manager; `telling` are the lines of what it printed that say why.
-pub(super) fn blamed(output: &Output, telling: fn(&str) -> Vec<&str>) -> Trouble {
+/// The failure that a package manager's last words tell of.
+pub(super) fn blamed(system: &impl PackageSystem, output: &Output) -> Trouble {
     let text = output.tail.text();
     let kind = if text.contains("No space left on device") || text.contains("more space on the") {
         FailureKind::NoSpace
     } else {
         FailureKind::PackageManager
     };
-    let words = quote(&telling(&text));
+    let words = quote(&system.telling(&text));
     failed(kind, format!("the package manager failed (exit code {}): {words}", output.exit))
 }
 

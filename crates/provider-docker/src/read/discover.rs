@@ -188,7 +188,12 @@ pub(super) async fn os_release(
     docker: &DockerProvider,
     container: &Value,
 ) -> Result<Option<OsRelease>, ApiError> {
-    let view = View::open(docker, container).await?;
+    let release = release_in(docker, View::open(docker, container).await?).await?;
+    Ok(release.and_then(|bytes| patchyard_assess::parse_os_release(&bytes)))
+}
+
+/// The text of os-release(5) in a view, which is over then.
+pub(crate) async fn release_in(docker: &DockerProvider, view: View) -> Result<Option<Vec<u8>>, ApiError> {
     let release = async {
         for path in ["/etc/os-release", "/usr/lib/os-release"] {
             // Mostly the one is a link to the other: to ask where it leads is far cheaper than to read it. Only reading
@@ -199,7 +204,7 @@ pub(super) async fn os_release(
                 _ => path,
             };
             if let Some(bytes) = docker.client.read_file(view.name(), path, OS_RELEASE_LIMIT).await? {
-                return Ok(patchyard_assess::parse_os_release(&bytes));
+                return Ok(Some(bytes));
             }
         }
         Ok(None)

@@ -22,7 +22,7 @@ use patchyard_types::{Target, Unsaved};
 use crate::DockerProvider;
 
 pub(crate) use alone::alone;
-pub(crate) use discover::{PARALLEL, discover};
+pub(crate) use discover::{PARALLEL, discover, release_in};
 pub(crate) use guests::guests_now;
 pub(crate) use host::host_managers;
 pub(crate) use inventory::{DATABASE_LIMIT, Installed, MACHINE_ID, inventory, machine_id};
